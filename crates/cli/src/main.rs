@@ -1,0 +1,2 @@
+//! The `rhyton` program.
+fn main() {}

@@ -1,0 +1,484 @@
+//! Symbolic sizes: integers, named symbols (`batch`, `time`), and the arithmetic that shape rules need.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::{Add, Mul, Sub};
+use std::sync::Arc;
+
+/// Values of the symbols for one run.
+pub type Bindings = BTreeMap<Arc<str>, usize>;
+
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+enum Atom {
+    Symbol(Arc<str>),
+    /// Quotient rounded down.
+    FloorDiv(Dim, i64),
+    Max(Dim, Dim),
+}
+
+/// One size of a shape: a polynomial with integer coefficients over symbols, rounded quotients and maxima.
+///
+/// Two dims are equal when their canonical forms are, so `batch + batch == 2 * batch`.
+///
+/// ```
+/// use rhyton_tensor::{Bindings, Dim};
+/// let t = Dim::symbol("time");
+/// let out = (t - 3).floor_div(2) + 1; // a convolution of width 3 and stride 2
+/// assert_eq!(out.to_string(), "floordiv(time-3,2)+1");
+/// assert_eq!(out.eval(&Bindings::from([("time".into(), 9)])), Some(4));
+/// assert_eq!("floordiv(time-3,2)+1".parse::<Dim>().unwrap(), out);
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Dim {
+    /// Monomial (sorted atoms) to coefficient; sorted, no zero coefficients. The constant has no atoms.
+    terms: Vec<(Vec<Atom>, i64)>,
+}
+
+impl Dim {
+    /// A known size.
+    pub fn fixed(n: usize) -> Dim {
+        Dim::constant(n as i64)
+    }
+
+    fn constant(n: i64) -> Dim {
+        Dim { terms: if n == 0 { vec![] } else { vec![(vec![], n)] } }
+    }
+
+    /// A size that is known when the program runs.
+    pub fn symbol(name: &str) -> Dim {
+        Dim::atom(Atom::Symbol(name.into()))
+    }
+
+    fn atom(atom: Atom) -> Dim {
+        Dim { terms: vec![(vec![atom], 1)] }
+    }
+
+    fn from_map(map: BTreeMap<Vec<Atom>, i64>) -> Dim {
+        Dim { terms: map.into_iter().filter(|(_, c)| *c != 0).collect() }
+    }
+
+    fn signed(&self) -> Option<i64> {
+        match self.terms.as_slice() {
+            [] => Some(0),
+            [(atoms, c)] if atoms.is_empty() => Some(*c),
+            _ => None,
+        }
+    }
+
+    /// The size, when it holds no symbol.
+    pub fn as_fixed(&self) -> Option<usize> {
+        self.signed().and_then(|n| usize::try_from(n).ok())
+    }
+
+    /// True for a dim that is the constant `n`.
+    pub fn is(&self, n: usize) -> bool {
+        self.signed() == Some(n as i64)
+    }
+
+    /// Quotient rounded down.
+    pub fn floor_div(&self, by: usize) -> Dim {
+        let by = by.max(1) as i64;
+        if let Some(n) = self.signed() {
+            return Dim::constant(n.div_euclid(by));
+        }
+        if self.terms.iter().all(|(_, c)| c % by == 0) {
+            return Dim { terms: self.terms.iter().map(|(a, c)| (a.clone(), c / by)).collect() };
+        }
+        Dim::atom(Atom::FloorDiv(self.clone(), by))
+    }
+
+    /// Quotient rounded up.
+    pub fn ceil_div(&self, by: usize) -> Dim {
+        (self.clone() + by.saturating_sub(1)).floor_div(by)
+    }
+
+    /// The larger of the two.
+    pub fn maximum(&self, other: &Dim) -> Dim {
+        match (self.signed(), other.signed()) {
+            (Some(a), Some(b)) => Dim::constant(a.max(b)),
+            _ if self == other => self.clone(),
+            _ => {
+                let (a, b) = if self < other { (self, other) } else { (other, self) };
+                Dim::atom(Atom::Max(a.clone(), b.clone()))
+            }
+        }
+    }
+
+    /// `self / by` when the quotient is a dim again: every term divisible by a single term.
+    pub fn exact_div(&self, by: &Dim) -> Option<Dim> {
+        let [(atoms, coefficient)] = by.terms.as_slice() else { return None };
+        let mut terms = Vec::new();
+        for (have, c) in &self.terms {
+            let mut rest = have.clone();
+            for atom in atoms {
+                rest.remove(rest.iter().position(|a| a == atom)?);
+            }
+            if c % coefficient != 0 {
+                return None;
+            }
+            terms.push((rest, c / coefficient));
+        }
+        Some(Dim::from_map(terms.into_iter().collect()))
+    }
+
+    /// The size under `bindings`; `None` when a symbol is unbound or the result is negative.
+    pub fn eval(&self, bindings: &Bindings) -> Option<usize> {
+        usize::try_from(self.eval_signed(bindings)?).ok()
+    }
+
+    fn eval_signed(&self, bindings: &Bindings) -> Option<i64> {
+        let mut sum = 0i64;
+        for (atoms, c) in &self.terms {
+            let mut product = *c;
+            for atom in atoms {
+                let value = match atom {
+                    Atom::Symbol(name) => *bindings.get(name)? as i64,
+                    Atom::FloorDiv(d, by) => d.eval_signed(bindings)?.div_euclid(*by),
+                    Atom::Max(a, b) => a.eval_signed(bindings)?.max(b.eval_signed(bindings)?),
+                };
+                product = product.checked_mul(value)?;
+            }
+            sum = sum.checked_add(product)?;
+        }
+        Some(sum)
+    }
+
+    /// Replaces symbols by sizes; unbound symbols stay.
+    pub fn substitute(&self, with: &BTreeMap<Arc<str>, Dim>) -> Dim {
+        let mut sum = Dim::constant(0);
+        for (atoms, c) in &self.terms {
+            let mut product = Dim::constant(*c);
+            for atom in atoms {
+                let value = match atom {
+                    Atom::Symbol(name) => with.get(name).cloned().unwrap_or_else(|| Dim::atom(atom.clone())),
+                    Atom::FloorDiv(d, by) => d.substitute(with).floor_div(*by as usize),
+                    Atom::Max(a, b) => a.substitute(with).maximum(&b.substitute(with)),
+                };
+                product = product * value;
+            }
+            sum = sum + product;
+        }
+        sum
+    }
+
+    /// Adds the names of the symbols in this dim to `into`.
+    pub fn symbols(&self, into: &mut std::collections::BTreeSet<Arc<str>>) {
+        for atom in self.terms.iter().flat_map(|(atoms, _)| atoms) {
+            match atom {
+                Atom::Symbol(name) => {
+                    into.insert(name.clone());
+                }
+                Atom::FloorDiv(d, _) => d.symbols(into),
+                Atom::Max(a, b) => {
+                    a.symbols(into);
+                    b.symbols(into);
+                }
+            }
+        }
+    }
+}
+
+impl Default for Dim {
+    fn default() -> Dim {
+        Dim::constant(0)
+    }
+}
+
+impl From<usize> for Dim {
+    fn from(n: usize) -> Dim {
+        Dim::fixed(n)
+    }
+}
+
+impl From<&Dim> for Dim {
+    fn from(d: &Dim) -> Dim {
+        d.clone()
+    }
+}
+
+impl From<&str> for Dim {
+    /// A symbol.
+    fn from(name: &str) -> Dim {
+        Dim::symbol(name)
+    }
+}
+
+impl<D: Into<Dim>> Add<D> for Dim {
+    type Output = Dim;
+    fn add(self, other: D) -> Dim {
+        let mut map: BTreeMap<_, _> = self.terms.into_iter().collect();
+        for (atoms, c) in other.into().terms {
+            *map.entry(atoms).or_insert(0) += c;
+        }
+        Dim::from_map(map)
+    }
+}
+
+impl<D: Into<Dim>> Sub<D> for Dim {
+    type Output = Dim;
+    fn sub(self, other: D) -> Dim {
+        self + other.into() * Dim::constant(-1)
+    }
+}
+
+impl<D: Into<Dim>> Mul<D> for Dim {
+    type Output = Dim;
+    fn mul(self, other: D) -> Dim {
+        let other = other.into();
+        let mut map: BTreeMap<Vec<Atom>, i64> = BTreeMap::new();
+        for (a, ca) in &self.terms {
+            for (b, cb) in &other.terms {
+                let mut atoms: Vec<Atom> = a.iter().chain(b).cloned().collect();
+                atoms.sort();
+                *map.entry(atoms).or_insert(0) += ca * cb;
+            }
+        }
+        Dim::from_map(map)
+    }
+}
+
+impl fmt::Display for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.terms.is_empty() {
+            return f.write_str("0");
+        }
+        // Symbols first, the constant last, as one would write it.
+        for (i, (atoms, c)) in self.terms.iter().rev().enumerate() {
+            if *c < 0 {
+                f.write_str("-")?;
+            } else if i > 0 {
+                f.write_str("+")?;
+            }
+            if atoms.is_empty() || c.abs() != 1 {
+                write!(f, "{}", c.abs())?;
+                if !atoms.is_empty() {
+                    f.write_str("*")?;
+                }
+            }
+            for (j, atom) in atoms.iter().enumerate() {
+                if j > 0 {
+                    f.write_str("*")?;
+                }
+                match atom {
+                    Atom::Symbol(name) => f.write_str(name)?,
+                    Atom::FloorDiv(d, by) => write!(f, "floordiv({d},{by})")?,
+                    Atom::Max(a, b) => write!(f, "max({a},{b})")?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<Dim> for String {
+    fn from(d: Dim) -> String {
+        d.to_string()
+    }
+}
+
+impl TryFrom<String> for Dim {
+    type Error = String;
+    fn try_from(s: String) -> Result<Dim, String> {
+        s.parse()
+    }
+}
+
+impl std::str::FromStr for Dim {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Dim, String> {
+        let mut parser = Parser { text: s.as_bytes(), at: 0, depth: 0 };
+        let dim = parser.sum()?;
+        if parser.at == s.len() { Ok(dim) } else { Err(format!("cannot read the size '{s}'")) }
+    }
+}
+
+struct Parser<'a> {
+    text: &'a [u8],
+    at: usize,
+    depth: usize,
+}
+
+impl Parser<'_> {
+    fn take(&mut self, c: u8) -> bool {
+        let hit = self.text.get(self.at) == Some(&c);
+        self.at += usize::from(hit);
+        hit
+    }
+
+    fn need(&mut self, c: u8) -> Result<(), String> {
+        if self.take(c) { Ok(()) } else { Err(format!("'{}' expected in a size", c as char)) }
+    }
+
+    fn sum(&mut self) -> Result<Dim, String> {
+        self.depth += 1;
+        if self.depth > 32 {
+            return Err("a size is nested too deeply".into());
+        }
+        let mut sum = Dim::default();
+        let mut negative = self.take(b'-');
+        loop {
+            let mut product = self.factor()?;
+            while self.take(b'*') {
+                product = product * self.factor()?;
+            }
+            sum = if negative { sum - product } else { sum + product };
+            negative = self.take(b'-');
+            if !negative && !self.take(b'+') {
+                self.depth -= 1;
+                return Ok(sum);
+            }
+        }
+    }
+
+    fn factor(&mut self) -> Result<Dim, String> {
+        let start = self.at;
+        while self.text.get(self.at).is_some_and(|c| c.is_ascii_alphanumeric() || *c == b'_') {
+            self.at += 1;
+        }
+        let word = String::from_utf8_lossy(&self.text[start..self.at]).into_owned();
+        if word.is_empty() {
+            return Err("a number or a name expected in a size".into());
+        }
+        if word.as_bytes()[0].is_ascii_digit() {
+            return word.parse::<u32>().map(|n| Dim::fixed(n as usize)).map_err(|e| e.to_string());
+        }
+        if !self.take(b'(') {
+            return Ok(Dim::symbol(&word));
+        }
+        let a = self.sum()?;
+        self.need(b',')?;
+        let b = self.sum()?;
+        self.need(b')')?;
+        match (word.as_str(), b.as_fixed()) {
+            ("floordiv", Some(by)) if by > 0 => Ok(a.floor_div(by)),
+            ("max", _) => Ok(a.maximum(&b)),
+            _ => Err(format!("unknown function '{word}' in a size")),
+        }
+    }
+}
+
+/// The sizes of a value, outermost first.
+#[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Shape(pub Vec<Dim>);
+
+impl Shape {
+    /// Number of axes.
+    pub fn rank(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Product of all sizes.
+    pub fn elements(&self) -> Dim {
+        self.0.iter().fold(Dim::fixed(1), |a, d| a * d)
+    }
+
+    /// The sizes, when none holds a symbol.
+    pub fn as_fixed(&self) -> Option<Vec<usize>> {
+        self.0.iter().map(Dim::as_fixed).collect()
+    }
+
+    /// The sizes under `bindings`.
+    pub fn eval(&self, bindings: &Bindings) -> Option<Vec<usize>> {
+        self.0.iter().map(|d| d.eval(bindings)).collect()
+    }
+
+    /// As Keras prints it: symbols are `None`, a single axis keeps its comma.
+    pub fn keras(&self) -> String {
+        let sizes: Vec<String> =
+            self.0.iter().map(|d| d.as_fixed().map_or("None".into(), |n| n.to_string())).collect();
+        if sizes.len() == 1 { format!("({},)", sizes[0]) } else { format!("({})", sizes.join(", ")) }
+    }
+}
+
+impl std::ops::Deref for Shape {
+    type Target = [Dim];
+    fn deref(&self) -> &[Dim] {
+        &self.0
+    }
+}
+
+impl<D: Into<Dim>> FromIterator<D> for Shape {
+    fn from_iter<I: IntoIterator<Item = D>>(iter: I) -> Shape {
+        Shape(iter.into_iter().map(Into::into).collect())
+    }
+}
+
+impl From<Vec<Dim>> for Shape {
+    fn from(v: Vec<Dim>) -> Shape {
+        Shape(v)
+    }
+}
+
+impl From<&[Dim]> for Shape {
+    fn from(v: &[Dim]) -> Shape {
+        Shape(v.to_vec())
+    }
+}
+
+impl From<&[usize]> for Shape {
+    fn from(v: &[usize]) -> Shape {
+        v.iter().copied().collect()
+    }
+}
+
+impl From<Vec<usize>> for Shape {
+    fn from(v: Vec<usize>) -> Shape {
+        v.into_iter().collect()
+    }
+}
+
+impl<const N: usize> From<[usize; N]> for Shape {
+    fn from(v: [usize; N]) -> Shape {
+        v.into_iter().collect()
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[")?;
+        for (i, d) in self.0.iter().enumerate() {
+            write!(f, "{}{d}", if i > 0 { ", " } else { "" })?;
+        }
+        f.write_str("]")
+    }
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canonical_forms_compare() {
+        let b = Dim::symbol("batch");
+        assert_eq!(b.clone() + &b, b.clone() * 2);
+        assert_eq!((b.clone() * 6).floor_div(3), b.clone() * 2);
+        assert_eq!((b.clone() * 12).exact_div(&(b.clone() * 4)), Some(Dim::fixed(3)));
+        assert_eq!(b.clone().exact_div(&Dim::fixed(2)), None);
+        assert!((b.clone() - &b).is(0));
+    }
+
+    #[test]
+    fn text_round_trips() {
+        for text in ["0", "7", "batch", "batch*time", "2*batch+3", "floordiv(time+1,2)", "max(batch,3)*2-1"] {
+            let d: Dim = text.parse().unwrap();
+            assert_eq!(d.to_string().parse::<Dim>().unwrap(), d, "{text}");
+        }
+        for bad in ["", "2+", "floordiv(a,0)", "f(a,1)", "a b", "((((", "99999999999999999999"] {
+            assert!(bad.parse::<Dim>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The one error type of the project: a list of problems, each in the user's words.
+
+use std::fmt;
+use std::panic::Location;
+
+/// Result with Rhyton's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Where in the user's source something was written.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Source(pub &'static Location<'static>);
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.0.file(), self.0.line(), self.0.column())
+    }
+}
+
+/// One thing that is wrong: what, where, what was expected and how to fix it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong, one sentence without a full stop.
+    pub what: String,
+    /// Layer path, file name or argument it concerns.
+    pub place: Option<String>,
+    /// The line of the user's program that made it.
+    pub source: Option<Source>,
+    /// What would have been right.
+    pub expected: Option<String>,
+    /// What to do about it.
+    pub fix: Option<String>,
+}
+
+/// One or more [`Problem`]s.
+///
+/// ```
+/// use rhyton_tensor::Error;
+/// let e = Error::new("the data set is empty").place("train").fix("pass at least one sample");
+/// assert_eq!(e.to_string(), "the data set is empty\n  in:       train\n  fix:      pass at least one sample");
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Error {
+    /// What went wrong, most important first; never empty.
+    pub problems: Vec<Problem>,
+}
+
+impl Error {
+    /// An error with a single problem.
+    pub fn new(what: impl Into<String>) -> Error {
+        Error {
+            problems: vec![Problem {
+                what: what.into(),
+                place: None,
+                source: None,
+                expected: None,
+                fix: None,
+            }],
+        }
+    }
+
+    /// All of `problems` as one error; `None` when there are none.
+    pub fn from_problems(problems: Vec<Problem>) -> Option<Error> {
+        (!problems.is_empty()).then_some(Error { problems })
+    }
+
+    fn each(mut self, set: impl Fn(&mut Problem)) -> Error {
+        self.problems.iter_mut().for_each(set);
+        self
+    }
+
+    /// Says which layer, file or argument this concerns, where it is not said yet.
+    pub fn place(self, place: impl Into<String>) -> Error {
+        let place = place.into();
+        self.each(|p| {
+            p.place.get_or_insert_with(|| place.clone());
+        })
+    }
+
+    /// Says which source line this concerns, where it is not said yet.
+    pub fn source(self, source: Source) -> Error {
+        self.each(|p| {
+            p.source.get_or_insert(source);
+        })
+    }
+
+    /// Says the caller's source line.
+    #[track_caller]
+    pub fn here(self) -> Error {
+        self.source(Source(Location::caller()))
+    }
+
+    /// Says what would have been right.
+    pub fn expected(self, expected: impl Into<String>) -> Error {
+        let expected = expected.into();
+        self.each(|p| {
+            p.expected.get_or_insert_with(|| expected.clone());
+        })
+    }
+
+    /// Says what to do.
+    pub fn fix(self, fix: impl Into<String>) -> Error {
+        let fix = fix.into();
+        self.each(|p| {
+            p.fix.get_or_insert_with(|| fix.clone());
+        })
+    }
+
+    /// An input or output error with the path it happened on.
+    pub fn io(doing: &str, path: &std::path::Path, e: &std::io::Error) -> Error {
+        Error::new(format!("cannot {doing}: {e}")).place(path.display().to_string())
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        let rows = [
+            ("in:", self.place.clone()),
+            ("at:", self.source.map(|s| s.to_string())),
+            ("expected:", self.expected.clone()),
+            ("fix:", self.fix.clone()),
+        ];
+        for (label, text) in rows {
+            if let Some(text) = text {
+                write!(f, "\n  {label:<9} {text}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, p) in self.problems.iter().enumerate() {
+            if i > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{p}")?;
+        }
+        Ok(())
+    }
+}
+
+/// `unwrap()` in an example or a test prints the same text a user would read.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\n{self}")
+    }
+}
+
+impl std::error::Error for Error {}

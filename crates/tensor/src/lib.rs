@@ -1,0 +1,15 @@
+//! Host data: element types, symbolic dimensions, tensors, random numbers and the error type that
+//! every crate of Rhyton shares. It knows nothing of graphs, layers or devices.
+
+mod dim;
+mod dtype;
+mod error;
+pub mod rng;
+mod tensor;
+
+pub use dim::{Bindings, Dim, Shape};
+pub use dtype::DType;
+pub use error::{Error, Problem, Result, Source};
+pub use tensor::{Data, Element, Tensor};
+
+pub use half::{bf16, f16};
