@@ -128,7 +128,8 @@ impl Dim {
         usize::try_from(self.eval_signed(bindings)?).ok()
     }
 
-    fn eval_signed(&self, bindings: &Bindings) -> Option<i64> {
+    /// The value under `bindings`, which may be negative (offsets, strides of reversed axes).
+    pub fn eval_signed(&self, bindings: &Bindings) -> Option<i64> {
         let mut sum = 0i64;
         for (atoms, c) in &self.terms {
             let mut product = *c;
@@ -202,6 +203,12 @@ impl From<&str> for Dim {
     /// A symbol.
     fn from(name: &str) -> Dim {
         Dim::symbol(name)
+    }
+}
+
+impl From<i64> for Dim {
+    fn from(n: i64) -> Dim {
+        Dim::constant(n)
     }
 }
 

@@ -1,0 +1,338 @@
+//! [`Expr`]: an immutable value in a graph. Building never fails: a bad operation yields a poisoned expression
+//! that carries its diagnostic to whoever compiles it.
+
+use crate::ops::{Class, Control, Elementwise, Op, Scalar};
+use rhyton_tensor::{DType, Error, Problem, Shape, Source, Tensor};
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Element type and sizes of a value.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Type {
+    /// Element type: float32, int32 or bool.
+    pub dtype: DType,
+    /// Sizes, possibly symbolic.
+    pub shape: Shape,
+}
+
+impl Type {
+    /// A type.
+    pub fn new(dtype: DType, shape: impl Into<Shape>) -> Type {
+        Type { dtype, shape: shape.into() }
+    }
+
+    /// float32 of `shape`.
+    pub fn f32(shape: impl Into<Shape>) -> Type {
+        Type::new(DType::F32, shape)
+    }
+}
+
+impl std::fmt::Display for Type {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", self.dtype, self.shape)
+    }
+}
+
+/// One operation of the graph with what it reads and where it was written.
+#[derive(Debug)]
+pub struct Node {
+    /// Unique in the process; grows with creation.
+    pub id: u64,
+    /// What it computes.
+    pub op: Op,
+    /// What it reads.
+    pub inputs: Vec<Expr>,
+    /// Types of its results.
+    pub outs: Vec<Type>,
+    /// The user's line.
+    pub source: Source,
+    /// The layer it belongs to, like `sequential/dense_1`; empty outside layers.
+    pub path: Arc<str>,
+}
+
+/// A value in a graph: cheap to clone, typed when it is made, remembers its source line and layer.
+///
+/// ```
+/// use rhyton_graph::{eval, Expr};
+/// use rhyton_tensor::Tensor;
+/// let y = eval(|x| vec![(&x[0] * 2.0 + 1.0).sum(&[1])], &[Tensor::new([1, 2], vec![1.0f32, 2.0])?])?;
+/// assert_eq!(y[0].to_vec::<f32>(), [8.0]);
+/// # Ok::<(), rhyton_tensor::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Expr {
+    node: Arc<Node>,
+    out: usize,
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+thread_local! {
+    static PATH: RefCell<Vec<Arc<str>>> = const { RefCell::new(Vec::new()) };
+    static SOURCE: RefCell<Vec<Source>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Pop(fn());
+impl Drop for Pop {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// Runs `f` with `path` as the layer path of every expression it makes.
+pub fn in_path<R>(path: &str, f: impl FnOnce() -> R) -> R {
+    PATH.with_borrow_mut(|p| p.push(path.into()));
+    let _pop = Pop(|| PATH.with_borrow_mut(|p| drop(p.pop())));
+    f()
+}
+
+/// Runs `f` with `source` as the line of every expression it makes: a layer's expressions belong to the line
+/// where the user made the layer.
+pub fn at_source<R>(source: Source, f: impl FnOnce() -> R) -> R {
+    SOURCE.with_borrow_mut(|p| p.push(source));
+    let _pop = Pop(|| SOURCE.with_borrow_mut(|p| drop(p.pop())));
+    f()
+}
+
+/// The innermost layer path in force.
+pub fn current_path() -> Arc<str> {
+    PATH.with_borrow(|p| p.last().cloned()).unwrap_or_else(|| "".into())
+}
+
+fn current_source(caller: &'static Location<'static>) -> Source {
+    SOURCE.with_borrow(|s| s.last().copied()).unwrap_or(Source(caller))
+}
+
+impl Expr {
+    /// Applies `op` to `inputs` and returns its first result; poisoned when the types do not fit.
+    #[track_caller]
+    pub fn apply(op: impl Into<Op>, inputs: Vec<Expr>) -> Expr {
+        Expr::apply_at(op.into(), inputs, current_source(Location::caller()), current_path())
+    }
+
+    /// Applies `op` and returns all its results.
+    #[track_caller]
+    pub fn apply_all(op: impl Into<Op>, inputs: Vec<Expr>) -> Vec<Expr> {
+        Expr::apply(op, inputs).siblings()
+    }
+
+    /// [`Expr::apply`] with an explicit line and layer path: how passes rebuild a node.
+    pub fn apply_at(op: Op, inputs: Vec<Expr>, source: Source, path: Arc<str>) -> Expr {
+        if let Some(bad) = inputs.iter().find(|e| e.is_poisoned()) {
+            return bad.clone();
+        }
+        let types: Vec<&Type> = inputs.iter().map(Expr::ty).collect();
+        match op.infer(&types) {
+            Ok(outs) => Expr::raw(op, inputs, outs, source, path),
+            Err(e) => Expr::poison_at(e, source, path),
+        }
+    }
+
+    fn raw(op: Op, inputs: Vec<Expr>, outs: Vec<Type>, source: Source, path: Arc<str>) -> Expr {
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        Expr { node: Arc::new(Node { id, op, inputs, outs, source, path }), out: 0 }
+    }
+
+    /// A poisoned expression: anything made of it is poisoned too, and compiling reports `error`.
+    #[track_caller]
+    pub fn poison(error: Error) -> Expr {
+        Expr::poison_at(error, current_source(Location::caller()), current_path())
+    }
+
+    fn poison_at(error: Error, source: Source, path: Arc<str>) -> Expr {
+        let mut error = error.source(source);
+        if !path.is_empty() {
+            error = error.place(&*path);
+        }
+        let out = Type::f32(Shape::default());
+        Expr::raw(Op::Control(Control::Poison(error)), vec![], vec![out], source, path)
+    }
+
+    /// True when building this expression went wrong.
+    pub fn is_poisoned(&self) -> bool {
+        matches!(self.node.op, Op::Control(Control::Poison(_)))
+    }
+
+    /// The diagnostics of a poisoned expression.
+    pub fn error(&self) -> Option<&Error> {
+        if let Op::Control(Control::Poison(e)) = &self.node.op { Some(e) } else { None }
+    }
+
+    /// A parameter of a graph: a value given when it runs.
+    #[track_caller]
+    pub fn param(name: &str, ty: Type) -> Expr {
+        let serial = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        Expr::apply(Control::Param { name: name.into(), dtype: ty.dtype, shape: ty.shape, serial }, vec![])
+    }
+
+    /// A constant without axes.
+    #[track_caller]
+    pub fn scalar(value: impl Into<Scalar>) -> Expr {
+        Expr::apply(Control::Scalar(value.into()), vec![])
+    }
+
+    /// A constant tensor; converted to the graph's types (floats to float32, integers to int32).
+    #[track_caller]
+    pub fn constant(t: &Tensor) -> Expr {
+        Expr::apply(Control::Literal(crate::ops::Literal::new(t)), vec![])
+    }
+
+    /// The node behind this value.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Which result of the node this is.
+    pub fn out(&self) -> usize {
+        self.out
+    }
+
+    /// A key for maps: node and result.
+    pub fn key(&self) -> (u64, usize) {
+        (self.node.id, self.out)
+    }
+
+    /// Element type and sizes.
+    pub fn ty(&self) -> &Type {
+        &self.node.outs[self.out]
+    }
+
+    /// Sizes.
+    pub fn shape(&self) -> &Shape {
+        &self.ty().shape
+    }
+
+    /// Element type.
+    pub fn dtype(&self) -> DType {
+        self.ty().dtype
+    }
+
+    /// Number of axes.
+    pub fn rank(&self) -> usize {
+        self.shape().rank()
+    }
+
+    /// The operation.
+    pub fn op(&self) -> &Op {
+        &self.node.op
+    }
+
+    /// What the operation reads.
+    pub fn inputs(&self) -> &[Expr] {
+        &self.node.inputs
+    }
+
+    /// All results of the node behind this value.
+    pub fn siblings(&self) -> Vec<Expr> {
+        (0..self.node.outs.len()).map(|out| Expr { node: self.node.clone(), out }).collect()
+    }
+
+    /// Result `out` of the node behind this value.
+    pub fn sibling(&self, out: usize) -> Expr {
+        Expr { node: self.node.clone(), out }
+    }
+
+    /// The value when this is a constant without axes, seen through broadcasts and reshapes.
+    pub fn as_scalar(&self) -> Option<Scalar> {
+        match &self.node.op {
+            Op::Control(Control::Scalar(s)) => Some(*s),
+            op if op.class() == Class::View && !self.node.inputs.is_empty() => {
+                self.node.inputs[0].as_scalar()
+            }
+            Op::Elementwise(Elementwise::Cast(d)) => self.node.inputs[0].as_scalar().map(|s| s.cast(*d)),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Expr {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "%{}.{}: {}", self.node.id, self.out, self.ty())
+    }
+}
+
+/// Long chains must not overflow the stack when they are dropped.
+impl Drop for Node {
+    fn drop(&mut self) {
+        let mut pending: Vec<Expr> = std::mem::take(&mut self.inputs);
+        while let Some(e) = pending.pop() {
+            if let Some(mut node) = Arc::into_inner(e.node) {
+                pending.append(&mut node.inputs);
+            }
+        }
+    }
+}
+
+/// The nodes that `results` depend on, each after everything it reads, one representative value per node.
+pub fn topological(results: &[Expr]) -> Vec<Expr> {
+    let mut order = Vec::new();
+    let mut seen = HashSet::new();
+    // (value, next input to visit): an explicit stack, because graphs are deep.
+    let mut stack: Vec<(Expr, usize)> = Vec::new();
+    for root in results {
+        if seen.insert(root.node.id) {
+            stack.push((root.sibling(0), 0));
+        }
+        while let Some((e, next)) = stack.last_mut() {
+            if let Some(input) = e.node.inputs.get(*next).cloned() {
+                *next += 1;
+                if seen.insert(input.node.id) {
+                    stack.push((input.sibling(0), 0));
+                }
+            } else {
+                order.extend(stack.pop().map(|(e, _)| e));
+            }
+        }
+    }
+    order
+}
+
+/// Every problem of the poisoned expressions among `results`, each once, in the order they were made.
+pub fn problems(results: &[Expr]) -> Vec<Problem> {
+    let mut found: Vec<Problem> = Vec::new();
+    for p in results.iter().filter_map(Expr::error).flat_map(|e| &e.problems) {
+        if !found.contains(p) {
+            found.push(p.clone());
+        }
+    }
+    found
+}
+
+/// Rebuilds `results` with some values replaced: `replace` maps a value's key to what stands for it.
+pub fn substitute(results: &[Expr], replace: &HashMap<(u64, usize), Expr>) -> Vec<Expr> {
+    rewrite(results, replace.clone(), |node, inputs| {
+        Expr::apply_at(node.op.clone(), inputs, node.source, node.path.clone()).siblings()
+    })
+}
+
+/// Rebuilds a graph bottom up: `rule` gets each node with its inputs already rebuilt and returns one value for
+/// each of its results. Values already in `done` are taken from there, and nodes whose inputs did not change and
+/// for which `rule` is the identity keep their identity.
+pub fn rewrite(
+    results: &[Expr],
+    mut done: HashMap<(u64, usize), Expr>,
+    mut rule: impl FnMut(&Node, Vec<Expr>) -> Vec<Expr>,
+) -> Vec<Expr> {
+    let at = |done: &HashMap<(u64, usize), Expr>, e: &Expr| done.get(&e.key()).cloned();
+    for e in topological(results) {
+        let outs = e.node.outs.len();
+        if (0..outs).all(|o| done.contains_key(&(e.node.id, o))) {
+            continue;
+        }
+        let inputs: Vec<Expr> =
+            e.node.inputs.iter().map(|i| at(&done, i).unwrap_or_else(|| i.clone())).collect();
+        let same = inputs.iter().zip(&e.node.inputs).all(|(a, b)| a.key() == b.key());
+        let new = if same && matches!(e.node.op, Op::Control(Control::Param { .. } | Control::Scalar(_))) {
+            e.siblings()
+        } else {
+            rule(&e.node, inputs)
+        };
+        for (o, value) in new.into_iter().enumerate() {
+            done.entry((e.node.id, o)).or_insert(value);
+        }
+    }
+    results.iter().map(|r| at(&done, r).unwrap_or_else(|| r.clone())).collect()
+}

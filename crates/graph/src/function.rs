@@ -1,0 +1,208 @@
+//! [`Function`]: a closed piece of graph, named. Whole programs, bodies of named functions and of loops are all
+//! functions.
+
+use crate::expr::{Expr, Type, topological};
+use crate::ops::Control;
+use rhyton_tensor::{Error, Result};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A gradient rule of a named function: (function, inputs, results, cotangents of the results) to cotangents of
+/// the inputs. For functions whose derivative is cheaper from the result than from the body.
+pub type VjpRule = fn(&Function, &[Expr], &[Expr], &[Option<Expr>]) -> Vec<Option<Expr>>;
+
+/// A closed piece of graph: `results` depend on nothing but `params` and constants.
+pub struct Function {
+    /// What people and exporters call it: `gelu`, `layer_norm`, `train_step`.
+    pub name: String,
+    /// Its settings, for people, exporters and fused kernels.
+    pub attrs: serde_json::Value,
+    /// Parameters, each a `param` node.
+    pub params: Vec<Expr>,
+    /// Results.
+    pub results: Vec<Expr>,
+    /// A gradient rule to use instead of differentiating the body.
+    pub vjp: Option<VjpRule>,
+    id: u64,
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+impl Function {
+    /// A function of existing parameters and results.
+    pub fn new(name: &str, params: Vec<Expr>, results: Vec<Expr>) -> Function {
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        Function { name: name.into(), attrs: serde_json::Value::Null, params, results, vjp: None, id }
+    }
+
+    /// Traces `body` over fresh parameters of these types.
+    #[track_caller]
+    pub fn trace(name: &str, types: &[Type], body: impl FnOnce(&[Expr]) -> Vec<Expr>) -> Function {
+        let params: Vec<Expr> =
+            types.iter().enumerate().map(|(i, t)| Expr::param(&format!("{name}.{i}"), t.clone())).collect();
+        let results = body(&params);
+        Function::new(name, params, results)
+    }
+
+    /// The same with settings attached.
+    pub fn with_attrs(mut self, attrs: serde_json::Value) -> Function {
+        self.attrs = attrs;
+        self
+    }
+
+    /// The same with a gradient rule of its own.
+    pub fn with_vjp(mut self, rule: VjpRule) -> Function {
+        self.vjp = Some(rule);
+        self
+    }
+
+    /// The same name, settings and rule over other parameters and results.
+    pub fn rebuilt(&self, params: Vec<Expr>, results: Vec<Expr>) -> Function {
+        Function { attrs: self.attrs.clone(), vjp: self.vjp, ..Function::new(&self.name, params, results) }
+    }
+
+    /// Applies the function; one `call` node.
+    #[track_caller]
+    pub fn call(self, inputs: &[Expr]) -> Vec<Expr> {
+        if let Some(bad) = self.results.iter().find(|r| r.is_poisoned()) {
+            return vec![bad.clone(); self.results.len()];
+        }
+        let n = self.results.len();
+        let all = Expr::apply_all(Control::Call(Arc::new(self)), inputs.to_vec());
+        // A poisoned call has one value; every result is poisoned then.
+        (0..n).map(|i| all.get(i).unwrap_or(&all[0]).clone()).collect()
+    }
+
+    pub(crate) fn check_inputs(&self, inputs: &[&Type]) -> Result<()> {
+        if inputs.len() != self.params.len() {
+            return Err(Error::new(format!(
+                "{} takes {} inputs, got {}",
+                self.name,
+                self.params.len(),
+                inputs.len()
+            )));
+        }
+        for (i, (p, t)) in self.params.iter().zip(inputs).enumerate() {
+            if p.ty() != *t {
+                return Err(Error::new(format!("input {i} of {} is {t}", self.name)).expected(p.ty().to_string()));
+            }
+        }
+        match self.results.iter().find_map(Expr::error) {
+            Some(e) => Err(e.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// The nodes in topological order.
+    pub fn nodes(&self) -> Vec<Expr> {
+        topological(&self.results)
+    }
+
+    /// Every diagnostic of the function as one error.
+    ///
+    /// # Errors
+    /// When a result is poisoned.
+    pub fn check(&self) -> Result<()> {
+        match Error::from_problems(crate::expr::problems(&self.results)) {
+            Some(e) => Err(e),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Applies a named function given by its body: the way layers and losses are written.
+///
+/// ```
+/// use rhyton_graph::{function::named, Expr, Type};
+/// let x = Expr::param("x", Type::f32([3]));
+/// let y = named("swish", serde_json::Value::Null, &[x], |p| p[0].sigmoid() * p[0].clone());
+/// assert_eq!(y.shape().to_string(), "[3]");
+/// ```
+#[track_caller]
+pub fn named(name: &str, attrs: serde_json::Value, inputs: &[Expr], body: impl FnOnce(&[Expr]) -> Expr) -> Expr {
+    if let Some(bad) = inputs.iter().find(|e| e.is_poisoned()) {
+        return bad.clone();
+    }
+    let types: Vec<Type> = inputs.iter().map(|e| e.ty().clone()).collect();
+    Function::trace(name, &types, |p| vec![body(p)]).with_attrs(attrs).call(inputs).remove(0)
+}
+
+/// [`named`] with a gradient rule of its own.
+#[track_caller]
+pub fn named_with_vjp(
+    name: &str,
+    attrs: serde_json::Value,
+    inputs: &[Expr],
+    rule: VjpRule,
+    body: impl FnOnce(&[Expr]) -> Expr,
+) -> Expr {
+    if let Some(bad) = inputs.iter().find(|e| e.is_poisoned()) {
+        return bad.clone();
+    }
+    let types: Vec<Type> = inputs.iter().map(|e| e.ty().clone()).collect();
+    Function::trace(name, &types, |p| vec![body(p)]).with_attrs(attrs).with_vjp(rule).call(inputs).remove(0)
+}
+
+/// A loop over the first axis of `xs`. `body` maps (states, one entry of each sequence, `constants`) to (new
+/// states, collected entries). Returns (final states, collected sequences). Everything the body reads must come
+/// in through its parameters.
+#[track_caller]
+pub fn scan(
+    name: &str,
+    init: &[Expr],
+    xs: &[Expr],
+    constants: &[Expr],
+    reverse: bool,
+    body: impl FnOnce(&[Expr], &[Expr], &[Expr]) -> (Vec<Expr>, Vec<Expr>),
+) -> (Vec<Expr>, Vec<Expr>) {
+    let all: Vec<Expr> = init.iter().chain(xs).chain(constants).cloned().collect();
+    if let Some(bad) = all.iter().find(|e| e.is_poisoned()) {
+        return (vec![bad.clone(); init.len()], vec![bad.clone(); 8]);
+    }
+    let Some(length) = xs.first().and_then(|x| x.shape().first().cloned()) else {
+        let e = Expr::poison(Error::new("a scan needs at least one sequence with a time axis"));
+        return (vec![e.clone(); init.len()], vec![e; 8]);
+    };
+    let mut types: Vec<Type> = all.iter().map(|e| e.ty().clone()).collect();
+    for t in &mut types[init.len()..init.len() + xs.len()] {
+        if t.shape.rank() > 0 {
+            t.shape.0.remove(0);
+        }
+    }
+    let mut ys = 0;
+    let function = Function::trace(name, &types, |p| {
+        let (c, rest) = p.split_at(init.len());
+        let (x, k) = rest.split_at(xs.len());
+        let (mut states, out) = body(c, x, k);
+        ys = out.len();
+        states.extend(out);
+        states
+    });
+    if let Some(bad) = function.results.iter().find(|r| r.is_poisoned()) {
+        return (vec![bad.clone(); init.len()], vec![bad.clone(); ys]);
+    }
+    let op = Control::Scan { body: Arc::new(function), carries: init.len(), xs: xs.len(), length, reverse };
+    let results = Expr::apply_all(op, all);
+    if results[0].is_poisoned() {
+        return (vec![results[0].clone(); init.len()], vec![results[0].clone(); ys]);
+    }
+    (results[..init.len()].to_vec(), results[init.len()..].to_vec())
+}
+
+impl PartialEq for Function {
+    fn eq(&self, other: &Function) -> bool {
+        self.id == other.id
+    }
+}
+impl Eq for Function {}
+impl std::hash::Hash for Function {
+    fn hash<H: std::hash::Hasher>(&self, h: &mut H) {
+        self.id.hash(h);
+    }
+}
+impl std::fmt::Debug for Function {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "fn {}({} params) -> {}", self.name, self.params.len(), self.results.len())
+    }
+}
+

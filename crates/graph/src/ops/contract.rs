@@ -1,0 +1,305 @@
+//! Sums of products: matrix products and convolutions.
+
+use super::Class;
+use crate::expr::{Expr, Type};
+use crate::interp::{Value, coordinates};
+use rhyton_tensor::{Bindings, DType, Dim, Error, Result, Shape};
+use serde::{Deserialize, Serialize};
+
+/// Contractions of two float32 inputs.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Contract {
+    /// General matrix product: sums over the `contract` axes, pairs the `batch` axes. The result's axes are the
+    /// batch axes, the free axes of the left input, the free axes of the right one.
+    Dot {
+        /// Batch axes of the left input.
+        lhs_batch: Vec<usize>,
+        /// Their partners in the right input.
+        rhs_batch: Vec<usize>,
+        /// Summed axes of the left input.
+        lhs_contract: Vec<usize>,
+        /// Their partners in the right input.
+        rhs_contract: Vec<usize>,
+    },
+    /// Channels-last cross-correlation in any number of spatial dims, or one of its two transposes. The family
+    /// is closed under differentiation, so gradients of gradients are convolutions again.
+    ///
+    /// With input x `[batch, spatial.., in]`, kernel w `[window.., in/groups, out]`, output y `[batch, sizes.., out]`:
+    /// `y[n,o,f] = sum over k,c of x[n, o*stride + k*dilation - pad_lo, c] * w[k,c,f]`, zeros outside.
+    Conv {
+        /// Which of x, w, y is computed from the other two.
+        kind: ConvKind,
+        /// Spatial sizes of the result (of w for `kernel_grad`).
+        sizes: Vec<Dim>,
+        /// Step of the window per spatial dim.
+        strides: Vec<usize>,
+        /// Distance between window entries per spatial dim.
+        dilation: Vec<usize>,
+        /// Zeros before the input per spatial dim; as many as needed are after it.
+        pad_lo: Vec<Dim>,
+        /// Channel groups.
+        groups: usize,
+    },
+}
+
+/// The three sides of a convolution.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConvKind {
+    /// Inputs (x, w), result y.
+    Forward,
+    /// Inputs (y, w), result x: the transposed convolution.
+    InputGrad,
+    /// Inputs (x, y), result w.
+    KernelGrad,
+}
+
+fn free(rank: usize, batch: &[usize], contract: &[usize]) -> Vec<usize> {
+    (0..rank).filter(|a| !batch.contains(a) && !contract.contains(a)).collect()
+}
+
+impl Contract {
+    pub(crate) fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
+        let [a, b] = inputs else { return Err(Error::new("a product takes two inputs")) };
+        if a.dtype != DType::F32 || b.dtype != DType::F32 {
+            return Err(Error::new(format!("a product takes float32, got {} and {}", a.dtype, b.dtype)));
+        }
+        let shape = match self {
+            Contract::Dot { .. } => self.infer_dot(&a.shape, &b.shape)?,
+            Contract::Conv { .. } => self.infer_conv(&a.shape, &b.shape)?,
+        };
+        Ok(vec![Type::f32(shape)])
+    }
+
+    fn infer_dot(&self, a: &Shape, b: &Shape) -> Result<Shape> {
+        let Contract::Dot { lhs_batch, rhs_batch, lhs_contract, rhs_contract } = self else {
+            return Err(Error::new("not a matrix product"));
+        };
+        let pairs = || lhs_batch.iter().zip(rhs_batch).chain(lhs_contract.iter().zip(rhs_contract));
+        let counts = lhs_batch.len() == rhs_batch.len() && lhs_contract.len() == rhs_contract.len();
+        let exist = pairs().all(|(i, j)| *i < a.rank() && *j < b.rank());
+        if !counts || !exist {
+            return Err(Error::new(format!("the axes of the product do not exist in {a} and {b}")));
+        }
+        if let Some((i, j)) = pairs().find(|(i, j)| a[**i] != b[**j]) {
+            return Err(Error::new(format!(
+                "a product of {a} and {b}: axis {i} of the first has size {}, axis {j} of the second {}",
+                a[*i], b[*j]
+            ))
+            .expected("equal sizes along the summed axes"));
+        }
+        let (fa, fb) = (free(a.rank(), lhs_batch, lhs_contract), free(b.rank(), rhs_batch, rhs_contract));
+        let dims = lhs_batch.iter().chain(&fa).map(|i| &a[*i]).chain(fb.iter().map(|j| &b[*j]));
+        Ok(dims.collect())
+    }
+
+    fn infer_conv(&self, a: &Shape, b: &Shape) -> Result<Shape> {
+        let Contract::Conv { kind, sizes, strides, dilation, pad_lo, groups } = self else {
+            return Err(Error::new("not a convolution"));
+        };
+        let n = sizes.len();
+        let lists = strides.len() == n && dilation.len() == n && pad_lo.len() == n;
+        let positive = strides.iter().chain(dilation).all(|s| *s > 0) && *groups > 0;
+        if n == 0 || !lists || !positive || a.rank() != n + 2 || b.rank() != n + 2 {
+            return Err(Error::new(format!("a convolution over {n} spatial dims does not fit {a} and {b}"))
+                .expected("[batch, spatial.., channels] and [window.., channels, filters]"));
+        }
+        let channels = |what: &str, have: &Dim, need: Dim| {
+            if *have == need {
+                return Ok(());
+            }
+            Err(Error::new(format!("the convolution's {what} are {have}")).expected(format!("{need}")))
+        };
+        let (outer, inner, last): (Dim, Dim, Dim);
+        match kind {
+            ConvKind::Forward => {
+                channels("input channels", &a[n + 1], b[n].clone() * *groups)?;
+                (outer, last) = (a[0].clone(), b[n + 1].clone());
+                if last.exact_div(&Dim::fixed(*groups)).is_none() {
+                    return Err(Error::new(format!("{last} filters cannot be split into {groups} groups")));
+                }
+            }
+            ConvKind::InputGrad => {
+                channels("output channels", &a[n + 1], b[n + 1].clone())?;
+                (outer, last) = (a[0].clone(), b[n].clone() * *groups);
+            }
+            ConvKind::KernelGrad => {
+                inner = a[n + 1].exact_div(&Dim::fixed(*groups)).ok_or_else(|| {
+                    Error::new(format!("{} channels cannot be split into {groups} groups", a[n + 1]))
+                })?;
+                let mut shape = sizes.clone();
+                shape.extend([inner, b[n + 1].clone()]);
+                return Ok(Shape(shape));
+            }
+        }
+        let mut shape = vec![outer];
+        shape.extend_from_slice(sizes);
+        shape.push(last);
+        Ok(Shape(shape))
+    }
+
+    pub(crate) fn vjp(&self, y: &Expr, cotangents: &[Option<Expr>]) -> Vec<Option<Expr>> {
+        let Some(g) = cotangents.first().cloned().flatten() else { return vec![None, None] };
+        let (a, b) = (&y.inputs()[0], &y.inputs()[1]);
+        match self {
+            Contract::Dot { .. } => self.vjp_dot(a, b, &g),
+            Contract::Conv { kind, .. } => {
+                let with = |kind, e: &Expr, first: &Expr, second: &Expr| {
+                    let spatial = match kind {
+                        ConvKind::KernelGrad => &e.shape()[..e.rank() - 2],
+                        _ => &e.shape()[1..e.rank() - 1],
+                    };
+                    Some(Expr::apply(self.sibling(kind, spatial.to_vec()), vec![first.clone(), second.clone()]))
+                };
+                match kind {
+                    // y(x, w): dx = x-side of (g, w); dw = w-side of (x, g).
+                    ConvKind::Forward => {
+                        vec![with(ConvKind::InputGrad, a, &g, b), with(ConvKind::KernelGrad, b, a, &g)]
+                    }
+                    // x(y, w): dy = y-side of (g, w); dw = w-side of (g, y).
+                    ConvKind::InputGrad => {
+                        vec![with(ConvKind::Forward, a, &g, b), with(ConvKind::KernelGrad, b, &g, a)]
+                    }
+                    // w(x, y): dx = x-side of (y, g); dy = y-side of (x, g).
+                    ConvKind::KernelGrad => {
+                        vec![with(ConvKind::InputGrad, a, b, &g), with(ConvKind::Forward, b, a, &g)]
+                    }
+                }
+            }
+        }
+    }
+
+    fn sibling(&self, new_kind: ConvKind, new_sizes: Vec<Dim>) -> Contract {
+        let mut op = self.clone();
+        if let Contract::Conv { kind, sizes, .. } = &mut op {
+            (*kind, *sizes) = (new_kind, new_sizes);
+        }
+        op
+    }
+
+    /// With y = dot(a, b): the cotangent of `a` contracts g's right-free axes with b's free axes, and so on.
+    fn vjp_dot(&self, a: &Expr, b: &Expr, g: &Expr) -> Vec<Option<Expr>> {
+        let Contract::Dot { lhs_batch, rhs_batch, lhs_contract, rhs_contract } = self else {
+            return vec![None, None];
+        };
+        let fa = free(a.rank(), lhs_batch, lhs_contract);
+        let fb = free(b.rank(), rhs_batch, rhs_contract);
+        let nb = lhs_batch.len();
+        let batch: Vec<usize> = (0..nb).collect();
+        let g_a: Vec<usize> = (nb..nb + fa.len()).collect();
+        let g_b: Vec<usize> = (nb + fa.len()..nb + fa.len() + fb.len()).collect();
+        // Both results come out as [batch, free of the target, summed axes in the other's ascending order].
+        let da = Expr::apply(
+            Contract::Dot {
+                lhs_batch: batch.clone(),
+                rhs_batch: rhs_batch.clone(),
+                lhs_contract: g_b,
+                rhs_contract: fb.clone(),
+            },
+            vec![g.clone(), b.clone()],
+        );
+        let db = Expr::apply(
+            Contract::Dot {
+                lhs_batch: batch,
+                rhs_batch: lhs_batch.clone(),
+                lhs_contract: g_a,
+                rhs_contract: fa.clone(),
+            },
+            vec![g.clone(), a.clone()],
+        );
+        vec![
+            Some(restore(&da, lhs_batch, &fa, lhs_contract, rhs_contract)),
+            Some(restore(&db, rhs_batch, &fb, rhs_contract, lhs_contract)),
+        ]
+    }
+
+    pub(crate) fn interp(&self, inputs: &[&Value], outs: &[Type], bindings: &Bindings) -> Result<Vec<Value>> {
+        let mut out = Value::zeros(&outs[0], bindings)?;
+        match self {
+            Contract::Dot { .. } => self.interp_dot(inputs[0], inputs[1], &mut out),
+            Contract::Conv { .. } => self.interp_conv(inputs, &mut out, bindings)?,
+        }
+        Ok(vec![out])
+    }
+
+    fn interp_dot(&self, a: &Value, b: &Value, out: &mut Value) {
+        let Contract::Dot { lhs_batch, rhs_batch, lhs_contract, rhs_contract } = self else { return };
+        let fa = free(a.shape.len(), lhs_batch, lhs_contract);
+        let fb = free(b.shape.len(), rhs_batch, rhs_contract);
+        let summed: Vec<usize> = lhs_contract.iter().map(|i| a.shape[*i]).collect();
+        let (mut ia, mut ib) = (vec![0; a.shape.len()], vec![0; b.shape.len()]);
+        for (o, at) in coordinates(&out.shape.clone()).enumerate() {
+            for (i, n) in at.iter().enumerate() {
+                if i < lhs_batch.len() {
+                    (ia[lhs_batch[i]], ib[rhs_batch[i]]) = (*n, *n);
+                } else if i < lhs_batch.len() + fa.len() {
+                    ia[fa[i - lhs_batch.len()]] = *n;
+                } else {
+                    ib[fb[i - lhs_batch.len() - fa.len()]] = *n;
+                }
+            }
+            for k in coordinates(&summed) {
+                for (i, n) in k.iter().enumerate() {
+                    (ia[lhs_contract[i]], ib[rhs_contract[i]]) = (*n, *n);
+                }
+                out.data[o] += a.data[a.offset(&ia)] * b.data[b.offset(&ib)];
+            }
+        }
+    }
+
+    /// One loop nest serves all three kinds: every (output position, window position, channel pair) adds the
+    /// product of the two given sides to the third.
+    fn interp_conv(&self, inputs: &[&Value], out: &mut Value, bindings: &Bindings) -> Result<()> {
+        let Contract::Conv { kind, strides, dilation, pad_lo, groups, .. } = self else { return Ok(()) };
+        let pads: Option<Vec<usize>> = pad_lo.iter().map(|p| p.eval(bindings)).collect();
+        let pads = pads.ok_or_else(|| Error::new("the padding of a convolution is not known"))?;
+        let shape_of = |k: ConvKind, i: usize| if *kind == k { out.shape.clone() } else { inputs[i].shape.clone() };
+        let x_shape = shape_of(ConvKind::InputGrad, 0);
+        let w_shape = shape_of(ConvKind::KernelGrad, 1);
+        let y_shape = shape_of(ConvKind::Forward, if *kind == ConvKind::InputGrad { 0 } else { 1 });
+        let n = strides.len();
+        let (per_in, per_out) = (w_shape[n], w_shape[n + 1] / groups);
+        for y_at in coordinates(&y_shape) {
+            let group = y_at[n + 1] / per_out.max(1);
+            for k_at in coordinates(&w_shape[..n]) {
+                let mut x_at = y_at.clone();
+                let inside = (0..n).all(|d| {
+                    let at = (y_at[d + 1] * strides[d] + k_at[d] * dilation[d]).checked_sub(pads[d]);
+                    x_at[d + 1] = at.unwrap_or(usize::MAX);
+                    x_at[d + 1] < x_shape[d + 1]
+                });
+                for c in 0..if inside { per_in } else { 0 } {
+                    x_at[n + 1] = group * per_in + c;
+                    let mut w_at = k_at.clone();
+                    w_at.extend([c, y_at[n + 1]]);
+                    let offset = |shape: &[usize], at: &[usize]| crate::interp::offset(shape, at);
+                    let (ix, iw, iy) =
+                        (offset(&x_shape, &x_at), offset(&w_shape, &w_at), offset(&y_shape, &y_at));
+                    match kind {
+                        ConvKind::Forward => out.data[iy] += inputs[0].data[ix] * inputs[1].data[iw],
+                        ConvKind::InputGrad => out.data[ix] += inputs[0].data[iy] * inputs[1].data[iw],
+                        ConvKind::KernelGrad => out.data[iw] += inputs[0].data[ix] * inputs[1].data[iy],
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn class(&self) -> Class {
+        Class::Anchor
+    }
+}
+
+/// Puts the axes `[batch, free, summed]` of a cotangent back where the operand has them. The summed axes come in
+/// ascending order of the other operand's axes, so they are matched through their partners.
+fn restore(e: &Expr, batch: &[usize], free: &[usize], contract: &[usize], partner: &[usize]) -> Expr {
+    let mut by_partner: Vec<(usize, usize)> = partner.iter().copied().zip(contract.iter().copied()).collect();
+    by_partner.sort_unstable();
+    let have: Vec<usize> =
+        batch.iter().chain(free).copied().chain(by_partner.into_iter().map(|(_, own)| own)).collect();
+    let mut axes = vec![0; have.len()];
+    have.iter().enumerate().for_each(|(i, own)| axes[*own] = i);
+    e.transpose(&axes)
+}

@@ -1,0 +1,313 @@
+//! One result element from one element of each input. Inputs have equal shapes: the builders broadcast first.
+
+use super::Class;
+use crate::expr::{Expr, Type};
+use crate::interp::Value;
+use rhyton_tensor::{Bindings, DType, Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// Elementwise operations.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Elementwise {
+    /// Of one input.
+    Unary(Unary),
+    /// Of two inputs.
+    Binary(Binary),
+    /// `condition ? a : b`.
+    Select,
+    /// Conversion to another element type; floats to integers truncate, anything to bool is `!= 0`.
+    Cast(DType),
+}
+
+/// Operations of one input. On integers only `neg`, `abs` and `sign`; on booleans only `not`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Unary {
+    Neg,
+    Abs,
+    Sign,
+    Exp,
+    Expm1,
+    Log,
+    Log1p,
+    Sqrt,
+    Rsqrt,
+    Sin,
+    Cos,
+    Tanh,
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+    /// The error function.
+    Erf,
+    Floor,
+    /// To the nearest integer, halves to even.
+    Round,
+    /// Boolean negation.
+    Not,
+    /// True for numbers that are neither infinite nor NaN.
+    IsFinite,
+    /// The value itself, through which no gradient flows.
+    StopGradient,
+}
+
+/// Operations of two inputs of one type. `max` and `min` propagate NaN.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Binary {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Max,
+    Min,
+    Pow,
+    Less,
+    LessEqual,
+    Equal,
+    And,
+    Or,
+}
+
+impl Unary {
+    /// The result for one number.
+    pub fn eval(self, x: f64) -> f64 {
+        match self {
+            Unary::Neg => -x,
+            Unary::Abs => x.abs(),
+            Unary::Sign => {
+                if x == 0.0 || x.is_nan() {
+                    x
+                } else {
+                    x.signum()
+                }
+            }
+            Unary::Exp => x.exp(),
+            Unary::Expm1 => x.exp_m1(),
+            Unary::Log => x.ln(),
+            Unary::Log1p => x.ln_1p(),
+            Unary::Sqrt => x.sqrt(),
+            Unary::Rsqrt => 1.0 / x.sqrt(),
+            Unary::Sin => x.sin(),
+            Unary::Cos => x.cos(),
+            Unary::Tanh => x.tanh(),
+            Unary::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+            Unary::Erf => libm::erf(x),
+            Unary::Floor => x.floor(),
+            Unary::Round => x.round_ties_even(),
+            Unary::Not => f64::from(u8::from(x == 0.0)),
+            Unary::IsFinite => f64::from(u8::from(x.is_finite())),
+            Unary::StopGradient => x,
+        }
+    }
+
+    fn result(self, input: DType) -> Option<DType> {
+        match self {
+            Unary::Neg | Unary::Abs | Unary::Sign => (input != DType::Bool).then_some(input),
+            Unary::Not => (input == DType::Bool).then_some(input),
+            Unary::StopGradient => Some(input),
+            Unary::IsFinite => (input == DType::F32).then_some(DType::Bool),
+            _ => (input == DType::F32).then_some(input),
+        }
+    }
+}
+
+fn nan_or(a: f64, b: f64, pick: fn(f64, f64) -> f64) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::NAN } else { pick(a, b) }
+}
+
+impl Binary {
+    /// The result for two numbers.
+    pub fn eval(self, a: f64, b: f64) -> f64 {
+        let truth = |t: bool| f64::from(u8::from(t));
+        match self {
+            Binary::Add => a + b,
+            Binary::Sub => a - b,
+            Binary::Mul => a * b,
+            Binary::Div => a / b,
+            Binary::Max => nan_or(a, b, f64::max),
+            Binary::Min => nan_or(a, b, f64::min),
+            Binary::Pow => a.powf(b),
+            Binary::Less => truth(a < b),
+            Binary::LessEqual => truth(a <= b),
+            Binary::Equal => truth(a == b),
+            Binary::And => truth(a != 0.0 && b != 0.0),
+            Binary::Or => truth(a != 0.0 || b != 0.0),
+        }
+    }
+
+    /// True for comparisons and boolean logic.
+    pub fn is_bool(self) -> bool {
+        matches!(self, Binary::Less | Binary::LessEqual | Binary::Equal | Binary::And | Binary::Or)
+    }
+
+    fn result(self, input: DType) -> Option<DType> {
+        match self {
+            Binary::And | Binary::Or => (input == DType::Bool).then_some(DType::Bool),
+            Binary::Less | Binary::LessEqual => (input != DType::Bool).then_some(DType::Bool),
+            Binary::Equal => Some(DType::Bool),
+            Binary::Div | Binary::Pow => (input == DType::F32).then_some(input),
+            _ => (input != DType::Bool).then_some(input),
+        }
+    }
+}
+
+fn word(op: impl std::fmt::Debug) -> String {
+    format!("{op:?}").to_lowercase()
+}
+
+impl Elementwise {
+    fn arity(self) -> usize {
+        match self {
+            Elementwise::Unary(_) | Elementwise::Cast(_) => 1,
+            Elementwise::Binary(_) => 2,
+            Elementwise::Select => 3,
+        }
+    }
+
+    /// The result for one element of each input.
+    pub fn eval(self, x: &[f64], result: DType) -> f64 {
+        let y = match self {
+            Elementwise::Unary(u) => u.eval(x[0]),
+            Elementwise::Binary(b) => b.eval(x[0], x[1]),
+            Elementwise::Select => {
+                if x[0] != 0.0 {
+                    x[1]
+                } else {
+                    x[2]
+                }
+            }
+            Elementwise::Cast(_) => x[0],
+        };
+        match result {
+            DType::I32 => f64::from(y as i32),
+            DType::Bool => f64::from(u8::from(y != 0.0)),
+            _ => y,
+        }
+    }
+
+    pub(crate) fn infer(self, inputs: &[&Type]) -> Result<Vec<Type>> {
+        if inputs.len() != self.arity() {
+            return Err(Error::new(format!("{self:?} takes {} inputs, got {}", self.arity(), inputs.len())));
+        }
+        let last = inputs[inputs.len() - 1];
+        if let Some(other) = inputs.iter().find(|t| t.shape != last.shape) {
+            return Err(Error::new(format!("shapes {} and {} do not match", other.shape, last.shape)));
+        }
+        let bad = |what: String| Error::new(format!("{what} is not defined for {}", last.dtype));
+        let dtype = match self {
+            Elementwise::Unary(u) => u.result(last.dtype).ok_or_else(|| bad(word(u)))?,
+            Elementwise::Binary(b) => {
+                if inputs[0].dtype != last.dtype {
+                    return Err(Error::new(format!("types {} and {} do not match", inputs[0].dtype, last.dtype)));
+                }
+                b.result(last.dtype).ok_or_else(|| bad(word(b)))?
+            }
+            Elementwise::Select => {
+                if inputs[0].dtype != DType::Bool || inputs[1].dtype != last.dtype {
+                    return Err(Error::new("select takes a boolean and two values of one type"));
+                }
+                last.dtype
+            }
+            Elementwise::Cast(d) => {
+                if !matches!(d, DType::F32 | DType::I32 | DType::Bool) {
+                    return Err(Error::new(format!("graphs do not compute in {d}"))
+                        .expected("float32, int32 or bool"));
+                }
+                d
+            }
+        };
+        Ok(vec![Type { dtype, shape: last.shape.clone() }])
+    }
+
+    pub(crate) fn vjp(self, y: &Expr, cotangents: &[Option<Expr>]) -> Vec<Option<Expr>> {
+        let x = y.inputs();
+        let Some(g) = cotangents.first().cloned().flatten() else { return vec![None; x.len()] };
+        match self {
+            Elementwise::Unary(u) => vec![u.vjp(&x[0], y, &g)],
+            Elementwise::Binary(b) => b.vjp(&x[0], &x[1], y, &g).to_vec(),
+            Elementwise::Select => {
+                let zero = g.zeros_like();
+                vec![None, Some(x[0].select(&g, &zero)), Some(x[0].select(&zero, &g))]
+            }
+            // Only float to float carries a gradient, and float32 is the only float of graphs.
+            Elementwise::Cast(d) => vec![(d == DType::F32 && x[0].dtype() == DType::F32).then(|| g.clone())],
+        }
+    }
+
+    pub(crate) fn interp(self, inputs: &[&Value], outs: &[Type], bindings: &Bindings) -> Result<Vec<Value>> {
+        let mut out = Value::zeros(&outs[0], bindings)?;
+        let mut x = vec![0.0; inputs.len()];
+        for i in 0..out.data.len() {
+            for (slot, input) in x.iter_mut().zip(inputs) {
+                *slot = input.data[i];
+            }
+            out.data[i] = self.eval(&x, outs[0].dtype);
+        }
+        Ok(vec![out])
+    }
+
+    pub(crate) fn class(self) -> Class {
+        Class::Elementwise
+    }
+}
+
+impl Unary {
+    /// `g * dy/dx`, from the result `y` where that is cheaper than from `x`.
+    fn vjp(self, x: &Expr, y: &Expr, g: &Expr) -> Option<Expr> {
+        Some(match self {
+            Unary::Neg => -g,
+            Unary::Abs => g * x.sign(),
+            Unary::Exp => g * y,
+            Unary::Expm1 => g * &(y + 1.0),
+            Unary::Log => g / x,
+            Unary::Log1p => g / &(x + 1.0),
+            Unary::Sqrt => g * 0.5 / y.clone(),
+            // d x^(-1/2) = -x^(-3/2) / 2 = -y^3 / 2
+            Unary::Rsqrt => g * -0.5 * (y * y * y.clone()),
+            Unary::Sin => g * x.cos(),
+            Unary::Cos => -(g * x.sin()),
+            Unary::Tanh => g * (1.0 - y * y),
+            Unary::Sigmoid => g * (y * (1.0 - y)),
+            // 2 / sqrt(pi) * exp(-x^2)
+            Unary::Erf => g * std::f32::consts::FRAC_2_SQRT_PI * (-(x * x)).exp(),
+            Unary::Sign | Unary::Floor | Unary::Round | Unary::Not | Unary::IsFinite | Unary::StopGradient => {
+                return None;
+            }
+        })
+    }
+}
+
+impl Binary {
+    fn vjp(self, a: &Expr, b: &Expr, y: &Expr, g: &Expr) -> [Option<Expr>; 2] {
+        if a.dtype() != DType::F32 {
+            return [None, None];
+        }
+        match self {
+            Binary::Add => [Some(g.clone()), Some(g.clone())],
+            Binary::Sub => [Some(g.clone()), Some(-g)],
+            Binary::Mul => [Some(g * b), Some(g * a)],
+            Binary::Div => [Some(g / b), Some(-(g * y / b.clone()))],
+            // The larger one gets the gradient; equal ones share it, as in NumPy-style frameworks.
+            Binary::Max => share(a, b, g, a.greater(b)),
+            Binary::Min => share(a, b, g, a.less(b)),
+            // d a^b = b a^(b-1) da + a^b log(a) db; log only where a is positive.
+            Binary::Pow => {
+                let da = g * b * a.pow(&(b - 1.0));
+                let safe = a.greater(&a.zeros_like()).select(a, &a.ones_like());
+                [Some(da), Some(g * y * safe.log())]
+            }
+            Binary::Less | Binary::LessEqual | Binary::Equal | Binary::And | Binary::Or => [None, None],
+        }
+    }
+}
+
+fn share(a: &Expr, b: &Expr, g: &Expr, a_wins: Expr) -> [Option<Expr>; 2] {
+    let (zero, tie, half) = (g.zeros_like(), a.equal(b), g * 0.5);
+    [
+        Some(tie.select(&half, &a_wins.select(g, &zero))),
+        Some(tie.select(&half, &a_wins.select(&zero, g))),
+    ]
+}

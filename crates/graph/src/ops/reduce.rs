@@ -1,0 +1,128 @@
+//! Folding axes.
+
+use super::Class;
+use crate::expr::{Expr, Type};
+use crate::interp::{Value, coordinates};
+use rhyton_tensor::{Bindings, DType, Error, Result, Shape};
+use serde::{Deserialize, Serialize};
+
+/// Reductions; the folded axes disappear from the shape.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reduce {
+    /// Combines all elements along `axes` (ascending).
+    Fold {
+        /// How two elements combine.
+        kind: Fold,
+        /// The axes that disappear.
+        axes: Vec<usize>,
+    },
+    /// The position (int32) of the first largest element along `axis`.
+    ArgMax {
+        /// The axis that disappears.
+        axis: usize,
+    },
+}
+
+/// How elements combine. `max` and `min` propagate NaN.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Fold {
+    Sum,
+    Max,
+    Min,
+}
+
+impl Fold {
+    /// The neutral element.
+    pub fn start(self) -> f64 {
+        match self {
+            Fold::Sum => 0.0,
+            Fold::Max => f64::NEG_INFINITY,
+            Fold::Min => f64::INFINITY,
+        }
+    }
+
+    fn step(self, a: f64, b: f64) -> f64 {
+        match self {
+            Fold::Sum => a + b,
+            Fold::Max => super::Binary::Max.eval(a, b),
+            Fold::Min => super::Binary::Min.eval(a, b),
+        }
+    }
+}
+
+impl Reduce {
+    fn axes(&self) -> &[usize] {
+        match self {
+            Reduce::Fold { axes, .. } => axes,
+            Reduce::ArgMax { axis } => std::slice::from_ref(axis),
+        }
+    }
+
+    pub(crate) fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
+        let [x] = inputs else { return Err(Error::new("a reduction takes one input")) };
+        let axes = self.axes();
+        if axes.iter().any(|a| *a >= x.shape.rank()) || !axes.is_sorted_by(|a, b| a < b) {
+            return Err(Error::new(format!("axes {axes:?} do not fit the shape {}", x.shape)));
+        }
+        let dtype = match self {
+            Reduce::Fold { .. } if x.dtype == DType::Bool => {
+                return Err(Error::new("a reduction takes numbers, not booleans").fix("cast to float32 first"));
+            }
+            Reduce::Fold { .. } => x.dtype,
+            Reduce::ArgMax { .. } => DType::I32,
+        };
+        let kept: Shape =
+            x.shape.iter().enumerate().filter(|(i, _)| !axes.contains(i)).map(|(_, d)| d).collect();
+        Ok(vec![Type::new(dtype, kept)])
+    }
+
+    pub(crate) fn vjp(&self, y: &Expr, cotangents: &[Option<Expr>]) -> Vec<Option<Expr>> {
+        let x = &y.inputs()[0];
+        let (Some(g), DType::F32, Reduce::Fold { kind, axes }) =
+            (cotangents.first().cloned().flatten(), x.dtype(), self)
+        else {
+            return vec![None];
+        };
+        let back = |e: &Expr| e.expand_dims(axes).broadcast_to(x.shape().clone());
+        vec![Some(match kind {
+            Fold::Sum => back(&g),
+            // Equal extremes share the gradient.
+            Fold::Max | Fold::Min => {
+                let hit = x.equal(&back(y)).cast(DType::F32);
+                let count = hit.sum(axes);
+                hit * back(&(g / count))
+            }
+        })]
+    }
+
+    pub(crate) fn interp(&self, inputs: &[&Value], outs: &[Type], bindings: &Bindings) -> Result<Vec<Value>> {
+        let x = inputs[0];
+        let axes = self.axes();
+        let mut out = Value::zeros(&outs[0], bindings)?;
+        let mut best = vec![f64::NEG_INFINITY; out.data.len()];
+        let mut seen = vec![false; out.data.len()];
+        if let Reduce::Fold { kind, .. } = self {
+            out.data.fill(kind.start());
+        }
+        for (i, at) in coordinates(&x.shape).enumerate() {
+            let kept: Vec<usize> = (0..at.len()).filter(|a| !axes.contains(a)).map(|a| at[a]).collect();
+            let o = out.offset(&kept);
+            match self {
+                Reduce::Fold { kind, .. } => out.data[o] = kind.step(out.data[o], x.data[i]),
+                Reduce::ArgMax { axis } => {
+                    if !seen[o] || x.data[i] > best[o] || (x.data[i].is_nan() && !best[o].is_nan()) {
+                        (seen[o], best[o], out.data[o]) = (true, x.data[i], at[*axis] as f64);
+                    }
+                }
+            }
+        }
+        Ok(vec![out])
+    }
+
+    pub(crate) fn class(&self) -> Class {
+        Class::Reduce
+    }
+}

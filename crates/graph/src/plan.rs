@@ -1,0 +1,294 @@
+//! [`Plan`]: what a backend runs. A flat list of launches over buffers with symbolic sizes; it knows nothing of
+//! layers, gradients or devices.
+
+use crate::function::Function;
+use crate::ops::{ConvKind, Distribution, Elementwise, Fold, Literal, Scalar, Window};
+use rhyton_tensor::{DType, Dim, Result, Shape, Tensor};
+use std::sync::Arc;
+
+/// Index into [`Plan::buffers`].
+pub type BufferId = usize;
+
+/// A program for a backend.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// For people: `train_step`.
+    pub name: String,
+    /// The graph it computes, after all passes that keep it a graph.
+    pub graph: Arc<Function>,
+    /// Everything that lives in memory.
+    pub buffers: Vec<Buffer>,
+    /// What happens, in order.
+    pub launches: Vec<Launch>,
+    /// The buffer of each parameter.
+    pub inputs: Vec<BufferId>,
+    /// The buffer of each result. A result that updates a parameter in place shares that parameter's buffer.
+    pub outputs: Vec<BufferId>,
+}
+
+/// One contiguous piece of memory in row-major order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Buffer {
+    /// Element type; booleans are one byte, 0 or 1.
+    pub dtype: DType,
+    /// Sizes.
+    pub shape: Shape,
+    /// Where it lives.
+    pub place: Place,
+}
+
+/// Where a buffer lives.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Place {
+    /// Parameter `i` of the program; written too when a result updates it in place.
+    Input(usize),
+    /// Result `i` of the program.
+    Output(usize),
+    /// Known at compile time.
+    Constant(Literal),
+    /// In the arena, between its first write and its last read.
+    Temp,
+}
+
+/// Elements of a buffer seen over an iteration space: element `(i, j, ..)` is at
+/// `offset + i * strides[0] + j * strides[1] + ..` (in elements; 0 repeats, negative runs backwards).
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// The buffer.
+    pub buffer: BufferId,
+    /// First element.
+    pub offset: Dim,
+    /// Distance along each axis of the iteration space.
+    pub strides: Vec<Dim>,
+}
+
+/// One kernel applied.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// What to compute.
+    pub kernel: Kernel,
+    /// What it reads, in the order the kernel says.
+    pub reads: Vec<View>,
+    /// What it writes, in the order the kernel says.
+    pub writes: Vec<View>,
+    /// For people and profiles: layer path and operation.
+    pub label: String,
+}
+
+/// The kernels.
+#[derive(Clone, Debug)]
+pub enum Kernel {
+    /// `program` at every element of `shape`. Reads are its inputs, writes its outputs, over `shape`.
+    Loop {
+        /// The iteration space.
+        shape: Vec<Dim>,
+        /// What happens at an element.
+        program: Program,
+    },
+    /// Folds the last `folded` axes of `shape`. Reads are the inputs of `program`, over `shape`; its only output
+    /// is folded. The write is over the remaining axes.
+    Reduce {
+        /// The iteration space: kept axes, then folded ones.
+        shape: Vec<Dim>,
+        /// Number of folded axes.
+        folded: usize,
+        /// How.
+        fold: Reduction,
+        /// What happens before folding.
+        program: Program,
+    },
+    /// Matrix product. Read 0 is over `batch ++ m ++ k`, read 1 over `batch ++ k ++ n`, the other reads and all
+    /// writes over `batch ++ m ++ n`. Input 0 of the program is the product, its other inputs are reads 2, 3, ..
+    /// Without a program, write 0 is the product.
+    Dot {
+        /// Batch axes.
+        batch: Vec<Dim>,
+        /// Free axes of the left side.
+        m: Vec<Dim>,
+        /// Free axes of the right side.
+        n: Vec<Dim>,
+        /// Summed axes.
+        k: Vec<Dim>,
+        /// What happens to the product on its way to memory.
+        epilogue: Option<Program>,
+    },
+    /// Convolution; reads 0 and 1 and all writes are contiguous (see `Contract::Conv` for their layout). The
+    /// epilogue is as for `Dot`, over the result's shape.
+    Conv {
+        /// Which side is computed.
+        kind: ConvKind,
+        /// Sizes of the three sides.
+        x: Vec<Dim>,
+        /// `[window.., in/groups, out]`.
+        w: Vec<Dim>,
+        /// `[batch, spatial.., out]`.
+        y: Vec<Dim>,
+        /// Step per spatial dim.
+        strides: Vec<usize>,
+        /// Distance between window entries per spatial dim.
+        dilation: Vec<usize>,
+        /// Zeros before the input per spatial dim.
+        pad_lo: Vec<Dim>,
+        /// Channel groups.
+        groups: usize,
+        /// What happens to the result on its way to memory.
+        epilogue: Option<Program>,
+    },
+    /// Pooling; reads and the write are contiguous.
+    Pool {
+        /// The windows.
+        window: Window,
+        /// `[batch, channels]`.
+        outer: [Dim; 2],
+    },
+    /// Read 0 contiguous `[outer, size, inner]`, read 1 contiguous int32 `[indices]`, write contiguous
+    /// `[outer, indices, inner]`. Negative indices count from the end; out of range gives NaN.
+    Gather {
+        /// Product of the axes before.
+        outer: Dim,
+        /// Size of the axis.
+        size: Dim,
+        /// Product of the axes after.
+        inner: Dim,
+        /// Number of indices.
+        indices: Dim,
+    },
+    /// Read 0 contiguous `[outer, indices, inner]`, read 1 contiguous int32 `[indices]`, write contiguous
+    /// `[outer, size, inner]`, which starts as zeros. Equal indices add up in order.
+    ScatterAdd {
+        /// Product of the axes before.
+        outer: Dim,
+        /// Size of the axis.
+        size: Dim,
+        /// Product of the axes after.
+        inner: Dim,
+        /// Number of indices.
+        indices: Dim,
+    },
+    /// Read 0 is the key, the write contiguous.
+    Random {
+        /// Which distribution.
+        distribution: Distribution,
+        /// Stream of the operation.
+        stream: u32,
+        /// Number of elements.
+        elements: Dim,
+    },
+    /// A loop. Reads: initial states, sequences, constants, all contiguous; writes: final states, collected
+    /// sequences, all contiguous. The body's inputs are (states, entries, constants), its outputs (new states,
+    /// entries).
+    Scan {
+        /// Number of steps.
+        length: Dim,
+        /// From the last entry to the first.
+        reverse: bool,
+        /// Number of states.
+        carries: usize,
+        /// Number of sequences.
+        xs: usize,
+        /// One step.
+        body: Box<Plan>,
+    },
+    /// A named function taken whole by the backend (see [`Backend::takes`]); reads and writes are contiguous.
+    Named {
+        /// The function.
+        function: Arc<Function>,
+    },
+}
+
+/// How a `Reduce` kernel folds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reduction {
+    /// Sum, largest, smallest.
+    Fold(Fold),
+    /// int32 position (in row-major order of the folded axes) of the first largest.
+    ArgMax,
+}
+
+/// A register of a [`Program`]: first the inputs, then one per instruction.
+pub type Register = usize;
+
+/// Straight-line code at one element.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Program {
+    /// Types of the inputs, registers `0..inputs.len()`.
+    pub inputs: Vec<DType>,
+    /// Instruction `i` defines register `inputs.len() + i`.
+    pub code: Vec<Instruction>,
+    /// Registers that are written, in the order of the launch's writes.
+    pub outputs: Vec<Register>,
+}
+
+/// One instruction.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Instruction {
+    /// What it computes.
+    pub op: Step,
+    /// What it reads.
+    pub args: Vec<Register>,
+    /// Type of the result.
+    pub dtype: DType,
+}
+
+/// What an instruction computes.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Step {
+    /// An elementwise operation on `args`.
+    Apply(Elementwise),
+    /// A constant.
+    Constant(Scalar),
+    /// A size as float32.
+    Size(Dim),
+    /// The position (int32) along this axis of the iteration space.
+    Position(usize),
+}
+
+impl View {
+    /// A whole buffer of `shape` in row-major order.
+    pub fn contiguous(buffer: BufferId, shape: &[Dim]) -> View {
+        View { buffer, offset: Dim::default(), strides: row_major(shape) }
+    }
+}
+
+/// Distances between neighbours along each axis of a contiguous array.
+pub fn row_major(shape: &[Dim]) -> Vec<Dim> {
+    let mut strides = vec![Dim::fixed(1); shape.len()];
+    for i in (0..shape.len().saturating_sub(1)).rev() {
+        strides[i] = strides[i + 1].clone() * &shape[i + 1];
+    }
+    strides
+}
+
+/// A loaded program.
+pub trait Executable: Send {
+    /// Runs it. `params` are the values of the parameters in order; those that results update in place must be
+    /// [`Arg::Update`]. Returns the results that are not updates, in order.
+    ///
+    /// # Errors
+    /// When a shape or type does not fit its parameter.
+    fn run(&mut self, params: &mut [Arg<'_>], results: &mut Vec<Tensor>) -> Result<()>;
+}
+
+/// A value handed to a program.
+pub enum Arg<'a> {
+    /// Only read.
+    Read(&'a Tensor),
+    /// Read and updated in place.
+    Update(&'a mut Tensor),
+}
+
+/// Something that runs plans.
+pub trait Backend: Send + Sync {
+    /// For people: `cpu (avx512)`.
+    fn name(&self) -> String;
+
+    /// Whether the backend has a fused kernel for this named function; it is then kept whole as
+    /// [`Kernel::Named`] instead of being inlined.
+    fn takes(&self, function: &Function) -> bool;
+
+    /// Prepares a plan.
+    ///
+    /// # Errors
+    /// When the plan needs something the backend lacks.
+    fn load(&self, plan: Arc<Plan>) -> Result<Box<dyn Executable>>;
+}
