@@ -10,6 +10,6 @@ pub mod npz;
 pub mod safetensors;
 
 pub use archive::{Archive, ArchiveWriter};
-//pub use hdf5::{Attribute, Dataset, Group, read_hdf5, write_hdf5};
+pub use hdf5::{Attribute, Dataset, Group, read_hdf5, write_hdf5};
 pub use npz::{read_npy, read_npz, write_npy, write_npz};
 pub use safetensors::{SafeTensors, read_safetensors, write_safetensors};

@@ -224,7 +224,7 @@ fn descr(dtype: DType) -> &'static str {
         DType::U64 => "<u8",
         DType::I64 => "<i8",
         DType::F16 => "<f2",
-        DType::BF16 => "|V2",
+        DType::BF16 => "<V2",
         DType::F32 => "<f4",
         DType::F64 => "<f8",
     }
