@@ -18,9 +18,10 @@ use std::collections::HashSet;
 
 /// The most that one stored byte can become: deflate packs at most about 1030 to 1, and Keras' loader draws the line
 /// at 1000.
-const MAX_RATIO: u64 = 1000;
-/// Data without stored bytes (a fill value) that is allowed besides.
-const FREE: u64 = 16 << 20;
+const PACKED_RATIO: u64 = 1000;
+/// The most that fill values may add to a byte of the file, and what is allowed in any file.
+const FILLED_RATIO: u64 = 10;
+const FILLED_FREE: u64 = 4 << 20;
 
 /// The content of the HDF5 file in `bytes`.
 ///
@@ -41,8 +42,14 @@ pub fn read_hdf5(bytes: Vec<u8>) -> Result<Group> {
             .fix("check that this is the file you meant")
     })?;
     let root = file.root_group().map_err(|e| damaged(&e))?;
-    let packed_left = length.saturating_mul(MAX_RATIO).saturating_add(FREE);
-    let mut reader = Reader { file, length, seen: HashSet::new(), plain_left: length, packed_left };
+    let mut reader = Reader {
+        file,
+        length,
+        seen: HashSet::new(),
+        plain_left: length,
+        filled_left: length.saturating_mul(FILLED_RATIO).saturating_add(FILLED_FREE),
+        packed_left: length.saturating_mul(PACKED_RATIO),
+    };
     reader.group(&root, "", 0)
 }
 
@@ -62,7 +69,9 @@ struct Reader {
     seen: HashSet<u64>,
     /// Bytes that data stored as it is may still take: all of it lies in the file, without overlap.
     plain_left: u64,
-    /// Bytes that compressed data or fill values may still take.
+    /// Bytes that data which may be missing in the file, and then is a fill value, may still take.
+    filled_left: u64,
+    /// Bytes that compressed data may still take.
     packed_left: u64,
 }
 
@@ -203,10 +212,11 @@ impl Reader {
     fn pay_for(&mut self, d: &hdf5_reader::Dataset) -> Result<()> {
         let declared = d.raw_byte_len().map_err(|e| damaged(&e))? as u64;
         let header = self.file.get_or_parse_header(d.address()).map_err(|e| damaged(&e))?;
-        let mut stored_plainly = false;
+        let (mut stored_plainly, mut packed) = (false, false);
         for message in &header.messages {
             match message {
                 HdfMessage::ExternalFiles(_) => return Err(link_refused("data in another file")),
+                HdfMessage::FilterPipeline(p) => packed = !p.filters.is_empty(),
                 HdfMessage::DataLayout(l) => match &l.layout {
                     DataLayout::Compact { .. } => stored_plainly = true,
                     DataLayout::Contiguous { address, size } => {
@@ -217,7 +227,11 @@ impl Reader {
                 _ => {}
             }
         }
-        let left = if stored_plainly { &mut self.plain_left } else { &mut self.packed_left };
+        let left = match (stored_plainly, packed) {
+            (true, _) => &mut self.plain_left,
+            (false, true) => &mut self.packed_left,
+            (false, false) => &mut self.filled_left,
+        };
         match left.checked_sub(declared) {
             Some(rest) => *left = rest,
             None => {
