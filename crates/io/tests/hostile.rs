@@ -83,6 +83,15 @@ fn own_files(test: &str) -> Vec<(String, Vec<u8>)> {
     ]
 }
 
+/// Files made by h5py, NumPy and the safetensors package.
+fn reference_files() -> Vec<(String, Vec<u8>)> {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    ["earliest.h5", "latest.h5", "numpy.npz", "numpy_deflated.npz", "python.safetensors", "links/virtual.h5"]
+        .iter()
+        .map(|name| (name.to_string(), std::fs::read(data.join(name)).unwrap()))
+        .collect()
+}
+
 /// Files made by Keras, where the folder `shared/` lies beside the workspace.
 fn keras_files() -> Vec<(String, Vec<u8>)> {
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
@@ -105,7 +114,10 @@ fn peak_memory() -> Option<u64> {
 #[test]
 fn damaged_files_neither_panic_nor_hang_nor_fill_the_memory() {
     let mut files = own_files("damaged");
+    files.extend(reference_files());
     files.extend(keras_files());
+    // More for a longer hunt: RHYTON_SEEDS=100000.
+    let seeds = std::env::var("RHYTON_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(400);
     let before = peak_memory();
     for (name, bytes) in &files {
         for part in 0..37 {
@@ -114,7 +126,7 @@ fn damaged_files_neither_panic_nor_hang_nor_fill_the_memory() {
             let tail = bytes.len() - cut;
             read_in_time(&bytes[tail..], &format!("{name} from {tail}"));
         }
-        for seed in 0..400 {
+        for seed in 0..seeds {
             read_in_time(&mutate(bytes, seed), &format!("{name} with damage {seed}"));
         }
     }

@@ -93,16 +93,22 @@ except ImportError:
     print("Keras is not there: its loader was not tried")
     sys.exit(0)
 loaded = 0
+def load(path):
+    # Fresh random states are not in the older files.
+    keras.utils.set_random_seed(0)
+    return keras.models.load_model(path)
+
+
 for path in sorted(glob.glob(f"{folder}/*.keras") + glob.glob(f"{folder}/*.h5")):
     name = os.path.basename(path)
     if ".weights." in name or name == "own.h5":
         continue
     try:
-        old = keras.models.load_model(f"{originals}/{name}")
+        old = load(f"{originals}/{name}")
     except Exception as e:  # Models with custom classes cannot be loaded here at all.
         print(f"{name}: Keras cannot load the original either ({type(e).__name__})")
         continue
-    new = keras.models.load_model(path)
+    new = load(path)
     optimizer = lambda m: getattr(m, "optimizer", None)
     variables = lambda m: m.variables + (optimizer(m).variables if optimizer(m) else [])
     for a, b in zip(variables(old), variables(new), strict=True):
