@@ -143,8 +143,10 @@ impl Archive {
             Ok(n) if n as u64 == declared => Ok(bytes),
             Ok(n) => Err(Error::new(format!("{n} bytes came out where the archive says {declared}"))
                 .fix("the file is damaged: copy or make it again")),
-            Err(e) => Err(Error::new(format!("the archive member is damaged: {e}"))
-                .fix("copy or make the file again")),
+            Err(e) => {
+                Err(Error::new(format!("the archive member is damaged: {e}"))
+                    .fix("copy or make the file again"))
+            }
         }
     }
 }

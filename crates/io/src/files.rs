@@ -213,7 +213,10 @@ mod tests {
             })
             .unwrap_err()
             .to_string();
-            assert!(e.contains("No space left") && e.contains("free some space") && e.contains("w.h5"), "{e}");
+            assert!(
+                e.contains("No space left") && e.contains("free some space") && e.contains("w.h5"),
+                "{e}"
+            );
         }
         // A device must never be renamed over, even by an administrator.
         let e = write_atomically("/dev/full", |_| Ok(())).unwrap_err().to_string();

@@ -60,7 +60,11 @@ pub fn read_npy(bytes: &[u8]) -> Result<Tensor> {
     let wanted = header.shape.iter().try_fold(dtype.size_bytes(), |a, b| a.checked_mul(*b));
     if wanted != Some(data.len()) {
         return Err(Error::new(format!("the .npy array has {} bytes of elements", data.len()))
-            .expected(format!("{} for {dtype} {:?}", wanted.map_or("more".into(), |n| n.to_string()), header.shape))
+            .expected(format!(
+                "{} for {dtype} {:?}",
+                wanted.map_or("more".into(), |n| n.to_string()),
+                header.shape
+            ))
             .fix("the file is cut short or damaged: copy or save it again"));
     }
     let mut owned;
@@ -199,9 +203,11 @@ fn element_type(descr: &str) -> Result<(DType, bool)> {
         "f8" => DType::F64,
         "V2" => DType::BF16,
         "O" => {
-            return Err(Error::new("the array holds Python objects (a pickle), which could run code when opened")
-                .expected("numbers or booleans: nothing in a file can run code in Rhyton")
-                .fix("convert it in Python, for example with `array.astype('float32')`, and save it again"));
+            return Err(Error::new(
+                "the array holds Python objects (a pickle), which could run code when opened",
+            )
+            .expected("numbers or booleans: nothing in a file can run code in Rhyton")
+            .fix("convert it in Python, for example with `array.astype('float32')`, and save it again"));
         }
         _ => {
             return Err(Error::new(format!("elements of NumPy type {descr:?} are not supported"))
@@ -306,7 +312,9 @@ mod tests {
             let e = read_npy(&npy(&header, &[0; 12])).unwrap_err().to_string();
             assert!(e.contains("has 12 bytes of elements"), "{e}");
         }
-        for bad in ["", "{", "{'descr'", "{'shape': (1,)}", "{'descr': '<f4', 'fortran_order': 1}", "{'x': 1}"] {
+        for bad in
+            ["", "{", "{'descr'", "{'shape': (1,)}", "{'descr': '<f4', 'fortran_order': 1}", "{'x': 1}"]
+        {
             assert!(read_npy(&npy(bad, &[])).unwrap_err().to_string().contains("damaged"), "{bad}");
         }
         assert!(read_npy(b"\x80\x04]").unwrap_err().to_string().contains("pickle"));

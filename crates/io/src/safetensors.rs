@@ -130,9 +130,8 @@ fn parse_entry(name: String, value: &Value) -> Result<Entry> {
             .place(name)
             .expected(DType::ALL.map(type_name).join(", ")));
     };
-    let numbers = |key| -> Option<Vec<u64>> {
-        value.get(key)?.as_array()?.iter().map(Value::as_u64).collect()
-    };
+    let numbers =
+        |key| -> Option<Vec<u64>> { value.get(key)?.as_array()?.iter().map(Value::as_u64).collect() };
     let shape = numbers("shape").and_then(|s| s.into_iter().map(|n| usize::try_from(n).ok()).collect());
     match (shape, numbers("data_offsets").as_deref()) {
         (Some(shape), Some(&[begin, end])) => Ok(Entry { name, dtype, shape, begin, end }),
@@ -221,7 +220,10 @@ mod tests {
         let tensors: Vec<(String, Tensor)> = DType::ALL
             .into_iter()
             .map(|d| (d.name().to_owned(), Tensor::from_fn([2, 3], |i| i as f64).cast(d)))
-            .chain([("empty".into(), Tensor::zeros(DType::I64, [0, 4])), ("s".into(), Tensor::scalar(2.5f32))])
+            .chain([
+                ("empty".into(), Tensor::zeros(DType::I64, [0, 4])),
+                ("s".into(), Tensor::scalar(2.5f32)),
+            ])
             .collect();
         let refs: Vec<(&str, &Tensor)> = tensors.iter().map(|(n, t)| (n.as_str(), t)).collect();
         let metadata = BTreeMap::from([("made by".to_owned(), "Rhyton \"ü\"".to_owned())]);

@@ -64,7 +64,8 @@ fn every_keras_archive_is_read() {
     for path in ending(&files, ".keras") {
         let mut archive = Archive::open(path).unwrap();
         assert_eq!(archive.names()[..3], ["metadata.json", "config.json", "model.weights.h5"], "{path:?}");
-        let config: serde_json::Value = serde_json::from_slice(&archive.read("config.json").unwrap()).unwrap();
+        let config: serde_json::Value =
+            serde_json::from_slice(&archive.read("config.json").unwrap()).unwrap();
         assert!(config.get("class_name").is_some(), "{path:?}");
         let tree = read_hdf5(archive.read("model.weights.h5").unwrap()).unwrap();
         assert_eq!(read_hdf5(write_hdf5(&tree).unwrap()).unwrap(), tree, "{path:?}");

@@ -11,7 +11,7 @@ use hdf5_reader::messages::HdfMessage;
 use hdf5_reader::messages::attribute::AttributeMessage;
 use hdf5_reader::messages::layout::DataLayout;
 use hdf5_reader::messages::link::LinkTarget;
-use hdf5_reader::{ByteOrder, Datatype, Hdf5File, OpenOptions, StringSize, VarLenKind};
+use hdf5_reader::{ByteOrder, Datatype, Hdf5File, OpenOptions, StringPadding, StringSize, VarLenKind};
 use hdf5_reader::{btree_v1, btree_v2, fractal_heap, messages, symbol_table};
 use rhyton_tensor::{DType, Error, Result, Tensor};
 use std::collections::HashSet;
@@ -19,7 +19,7 @@ use std::collections::HashSet;
 /// The most that one stored byte can become: deflate packs at most about 1030 to 1, and Keras' loader draws the line
 /// at 1000.
 const PACKED_RATIO: u64 = 1000;
-/// The most that fill values may add to a byte of the file, and what is allowed in any file.
+/// The most that fill values and strings may add to a byte of the file, and what is allowed in any file.
 const FILLED_RATIO: u64 = 10;
 const FILLED_FREE: u64 = 4 << 20;
 
@@ -31,8 +31,12 @@ const FILLED_FREE: u64 = 4 << 20;
 pub fn read_hdf5(bytes: Vec<u8>) -> Result<Group> {
     let length = bytes.len() as u64;
     let kind = files::looks_like(&bytes);
+    let most = |ratio: u64| usize::try_from(length.saturating_mul(ratio)).unwrap_or(usize::MAX);
     // Every chunk is used once, so keeping decoded chunks would only cost memory.
-    let options = OpenOptions::default().with_chunk_cache_bytes(0);
+    let options = OpenOptions::default()
+        .with_chunk_cache_bytes(0)
+        .with_max_chunk_bytes(most(PACKED_RATIO))
+        .with_max_object_header_bytes(most(1));
     let file = Hdf5File::from_owner(bytes, options).map_err(|e| {
         if kind.starts_with("an HDF5") {
             return damaged(&e);
@@ -69,7 +73,7 @@ struct Reader {
     seen: HashSet<u64>,
     /// Bytes that data stored as it is may still take: all of it lies in the file, without overlap.
     plain_left: u64,
-    /// Bytes that data which may be missing in the file, and then is a fill value, may still take.
+    /// Bytes that fill values of data missing in the file and strings that may be referred to twice may still take.
     filled_left: u64,
     /// Bytes that compressed data may still take.
     packed_left: u64,
@@ -132,9 +136,16 @@ impl Reader {
     fn refuse_links_of_symbols(&self, tree: u64) -> Result<()> {
         const SOFT_LINK: u32 = 2;
         let (storage, offset_size, length_size) = self.parts();
-        let leaves =
-            btree_v1::collect_btree_v1_leaves_storage(storage, tree, offset_size, length_size, None, &[], None)
-                .map_err(|e| damaged(&e))?;
+        let leaves = btree_v1::collect_btree_v1_leaves_storage(
+            storage,
+            tree,
+            offset_size,
+            length_size,
+            None,
+            &[],
+            None,
+        )
+        .map_err(|e| damaged(&e))?;
         let mut seen = HashSet::new();
         for (_, at) in leaves {
             if !seen.insert(at) {
@@ -142,11 +153,15 @@ impl Reader {
             }
             let read = |n: usize| storage.read_range(at, n).map_err(|e| damaged(&e));
             let head = read(8)?;
-            let count = head.as_ref().get(6..).and_then(|b| b.first_chunk()).map_or(0, |b| u16::from_le_bytes(*b));
+            let count =
+                head.as_ref().get(6..).and_then(|b| b.first_chunk()).map_or(0, |b| u16::from_le_bytes(*b));
             let node = read(8 + usize::from(count) * (24 + 2 * usize::from(offset_size)))?;
-            let node =
-                symbol_table::SymbolTableNode::parse(&mut Cursor::new(node.as_ref()), offset_size, length_size)
-                    .map_err(|e| damaged(&e))?;
+            let node = symbol_table::SymbolTableNode::parse(
+                &mut Cursor::new(node.as_ref()),
+                offset_size,
+                length_size,
+            )
+            .map_err(|e| damaged(&e))?;
             if node.entries.iter().any(|e| e.cache_type == SOFT_LINK) {
                 return Err(link_refused("a soft link"));
             }
@@ -290,20 +305,20 @@ impl Reader {
         resolve: impl Fn(&[u8]) -> Result<Vec<u8>>,
     ) -> Result<Attribute> {
         let count = a.dataspace.num_elements().map_err(|e| damaged(&e.into()))?;
-        let held = if width == 0 { 0 } else { a.raw_data.len() / width };
+        let held = a.raw_data.len().checked_div(width).unwrap_or(0);
         let count = usize::try_from(count).ok().filter(|n| *n <= held);
         let count = count.ok_or_else(|| hostile("an attribute declares more strings than it holds"))?;
         let mut list = Vec::with_capacity(count);
         for item in a.raw_data.chunks_exact(width.max(1)).take(count) {
             let mut bytes = resolve(item)?;
-            // Strings lie in the file once; a file that refers to one many times would unfold without end.
-            let rest = self.plain_left.checked_sub(bytes.len() as u64);
-            self.plain_left = rest.ok_or_else(|| hostile("attributes unfold to more than the file holds"))?;
+            // Strings normally lie in the file once; a file that refers to one many times could unfold without end.
+            let rest = self.filled_left.checked_sub(bytes.len() as u64);
+            self.filled_left =
+                rest.ok_or_else(|| hostile("attributes unfold to more than the file holds"))?;
             bytes.truncate(bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len()));
-            let text = String::from_utf8(bytes).map_err(|_| {
-                Error::new("a string is not UTF-8").fix("store the attribute as UTF-8 text")
-            })?;
-            let is_padded = matches!(a.datatype, Datatype::String { padding: Padding::SpacePad, .. });
+            let text = String::from_utf8(bytes)
+                .map_err(|_| Error::new("a string is not UTF-8").fix("store the attribute as UTF-8 text"))?;
+            let is_padded = matches!(a.datatype, Datatype::String { padding: StringPadding::SpacePad, .. });
             list.push(if is_padded { text.trim_end_matches(' ').to_owned() } else { text });
         }
         match list.pop() {
@@ -312,8 +327,6 @@ impl Reader {
         }
     }
 }
-
-use hdf5_reader::StringPadding as Padding;
 
 fn refuse_link(name: &str, target: &LinkTarget) -> Result<()> {
     match target {

@@ -111,7 +111,8 @@ fn cycles_and_shared_objects_are_refused() {
     root.group_mut("a/b").unwrap();
     let bytes = write_hdf5(&root).unwrap();
     let root_header = u64::from_le_bytes(bytes[64..72].try_into().unwrap());
-    let nodes: Vec<usize> = bytes.windows(4).enumerate().filter(|(_, w)| w == b"SNOD").map(|(i, _)| i).collect();
+    let nodes: Vec<usize> =
+        bytes.windows(4).enumerate().filter(|(_, w)| w == b"SNOD").map(|(i, _)| i).collect();
     assert_eq!(nodes.len(), 2);
     for at in nodes {
         // The first entry of the node now points to the root group.

@@ -141,7 +141,9 @@ impl Writer {
         for (name, value) in attributes {
             let place = || format!("{path}@{name}");
             if name.is_empty() || name.contains('\0') || !seen.insert(name) {
-                return Err(Error::new("an attribute name is empty, holds a zero or is there twice").place(place()));
+                return Err(
+                    Error::new("an attribute name is empty, holds a zero or is there twice").place(place())
+                );
             }
             let message = self.attribute(name, value).map_err(|e| e.place(place()))?;
             messages.push((ATTRIBUTE, message));
@@ -187,8 +189,7 @@ impl Writer {
         if text.is_empty() {
             return Ok(reference);
         }
-        let length =
-            u32::try_from(text.len()).map_err(|_| Error::new("a string is longer than 4 GiB"))?;
+        let length = u32::try_from(text.len()).map_err(|_| Error::new("a string is longer than 4 GiB"))?;
         let needed = 16 + text.len().next_multiple_of(8);
         let fits = |c: &Collection| c.used + needed <= c.size && c.next < u16::MAX;
         let mut c = match self.collection.take().filter(fits) {
@@ -348,7 +349,11 @@ fn entry(header: u64, group: Option<GroupAt>) -> Vec<u8> {
 }
 
 fn numbers(tensor: &Tensor) -> Result<Vec<u8>> {
-    if tensor.rank() > 32 { Err(Error::new("HDF5 attributes have at most 32 axes")) } else { Ok(tensor.to_le_bytes()) }
+    if tensor.rank() > 32 {
+        Err(Error::new("HDF5 attributes have at most 32 axes"))
+    } else {
+        Ok(tensor.to_le_bytes())
+    }
 }
 
 fn check_names(group: &Group) -> Result<()> {
