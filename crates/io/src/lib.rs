@@ -1,1 +1,15 @@
-//! To be written.
+//! File formats over [`rhyton_tensor::Tensor`]: Keras archives, HDF5 weights, NumPy `.npy`/`.npz`, safetensors.
+//!
+//! Every reader takes hostile bytes: it returns an error instead of panicking, allocates in proportion to the bytes
+//! that are really there, and can run no code. Every writer replaces its file in one step or leaves the old one alone.
+
+pub mod archive;
+pub mod files;
+pub mod hdf5;
+pub mod npz;
+pub mod safetensors;
+
+pub use archive::{Archive, ArchiveWriter};
+pub use hdf5::{Attribute, Dataset, Group, read_hdf5, write_hdf5};
+pub use npz::{read_npy, read_npz, write_npy, write_npz};
+pub use safetensors::{SafeTensors, read_safetensors, write_safetensors};
