@@ -5,7 +5,7 @@ use crate::file;
 use kuva::plot::line::{LinePlot, LineStyle};
 use kuva::plot::scatter::ScatterPlot;
 use kuva::render::figure::Figure;
-use kuva::render::layout::{Layout, TickFormat};
+use kuva::render::layout::{AxisLabelOverlap, Layout, TickFormat};
 use kuva::render::plots::Plot;
 use rhyton_tensor::{Error, Result};
 use std::path::Path;
@@ -170,6 +170,11 @@ impl Chart {
             .with_x_tick_format(TickFormat::Custom(Arc::new(move |k| x.label(k))))
             .with_y_tick_format(TickFormat::Custom(Arc::new(move |k| y.label(k))))
             .with_legend_box(false)
+            .with_x_label_overlap(AxisLabelOverlap::Thin)
+            .with_title_wrap(44)
+            .with_x_label_wrap(60)
+            .with_y_label_wrap(36)
+            .with_legend_wrap(20)
     }
 }
 

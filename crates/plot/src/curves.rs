@@ -46,9 +46,11 @@ pub fn learning_curves(history: &[(String, Vec<f64>)], path: impl AsRef<Path>) -
         .map(|q| {
             let words = q.replace('_', " ");
             let mut chart = Chart::new(&words).x_label("epoch").y_label(&words).whole_x();
-            for (name, values) in drawable.iter().filter(|(name, _)| quantity(name) == *q) {
+            // Both are added even where one is absent, so that each keeps its colour.
+            for (label, wanted) in [("training", q.clone()), ("validation", format!("val_{q}"))] {
+                let found = drawable.iter().find(|(name, _)| *name == wanted);
+                let values = found.map_or(&[][..], |(_, values)| values.as_slice());
                 let epochs: Vec<f64> = (1..=values.len()).map(|e| e as f64).collect();
-                let label = if name == q { "training" } else { "validation" };
                 chart = chart.line(label, &epochs, values);
             }
             chart

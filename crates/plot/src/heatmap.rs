@@ -98,6 +98,7 @@ impl Heatmap {
             .with_width(side * columns as f64 + if numbered { 130.0 } else { 220.0 })
             .with_height(side * rows as f64 + 150.0)
             .with_title(file::plain(&self.title))
+            .with_title_wrap(44)
             .with_x_label(file::plain(&self.column_label))
             .with_y_label(file::plain(&self.row_label))
             .with_x_categories(column_names)

@@ -61,6 +61,17 @@ fn learning_curves_have_a_panel_a_quantity_whole_epochs_and_a_legend() {
 }
 
 #[test]
+fn validation_keeps_its_colour_without_training() {
+    let both = [("val_loss".to_string(), vec![1.0, 0.5]), ("loss".to_string(), vec![0.9, 0.4])];
+    let alone = svg("alone", |p| learning_curves(&both[..1], p));
+    let together = svg("together", |p| learning_curves(&both, p));
+    let (training, validation) = ("#0072b2", "#d55e00");
+    let (alone, together) = (alone.to_lowercase(), together.to_lowercase());
+    assert!(alone.contains(validation) && !alone.contains(training));
+    assert!(together.contains(validation) && together.contains(training));
+}
+
+#[test]
 fn gaps_split_a_line_and_a_lone_point_stays_visible() {
     let x: Vec<f64> = (0..7).map(f64::from).collect();
     let whole = svg("whole", |p| Chart::new("t").line("a", &x, &[1.0; 7]).save(p));
