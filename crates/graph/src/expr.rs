@@ -85,7 +85,7 @@ impl Drop for Pop {
 /// Runs `f` with `path` as the layer path of every expression it makes.
 pub fn in_path<R>(path: &str, f: impl FnOnce() -> R) -> R {
     PATH.with_borrow_mut(|p| p.push(path.into()));
-    let _pop = Pop(|| PATH.with_borrow_mut(|p| drop(p.pop())));
+    let _pop = Pop(|| PATH.with_borrow_mut(|p| p.truncate(p.len().saturating_sub(1))));
     f()
 }
 
@@ -93,7 +93,7 @@ pub fn in_path<R>(path: &str, f: impl FnOnce() -> R) -> R {
 /// where the user made the layer.
 pub fn at_source<R>(source: Source, f: impl FnOnce() -> R) -> R {
     SOURCE.with_borrow_mut(|p| p.push(source));
-    let _pop = Pop(|| SOURCE.with_borrow_mut(|p| drop(p.pop())));
+    let _pop = Pop(|| SOURCE.with_borrow_mut(|p| p.truncate(p.len().saturating_sub(1))));
     f()
 }
 

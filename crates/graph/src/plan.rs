@@ -22,7 +22,12 @@ pub struct Plan {
     pub launches: Vec<Launch>,
     /// The buffer of each parameter.
     pub inputs: Vec<BufferId>,
-    /// The buffer of each result. A result that updates a parameter in place shares that parameter's buffer.
+    /// Number of leading parameters that are state; the others are the batch.
+    pub state: usize,
+    /// (result, parameter): results that replace a state parameter when the program ends. Such a result shares
+    /// the parameter's buffer; every read of the old value is launched before the write.
+    pub updates: Vec<(usize, usize)>,
+    /// The buffer of each result.
     pub outputs: Vec<BufferId>,
 }
 
@@ -261,20 +266,14 @@ pub fn row_major(shape: &[Dim]) -> Vec<Dim> {
 
 /// A loaded program.
 pub trait Executable: Send {
-    /// Runs it. `params` are the values of the parameters in order; those that results update in place must be
-    /// [`Arg::Update`]. Returns the results that are not updates, in order.
+    /// Runs it once. The program's parameters are `state` followed by `batch`. Parameters that a result updates
+    /// (see [`Plan::updates`]) are written in place in `state`; the other results are written to `results`, in
+    /// order, reusing its tensors where shape and type already fit, so that a repeated run allocates nothing.
+    /// Symbols (batch, time) are bound from the shapes given.
     ///
     /// # Errors
-    /// When a shape or type does not fit its parameter.
-    fn run(&mut self, params: &mut [Arg<'_>], results: &mut Vec<Tensor>) -> Result<()>;
-}
-
-/// A value handed to a program.
-pub enum Arg<'a> {
-    /// Only read.
-    Read(&'a Tensor),
-    /// Read and updated in place.
-    Update(&'a mut Tensor),
+    /// When a shape or type does not fit its parameter; then nothing was written.
+    fn run(&mut self, state: &mut [Tensor], batch: &[Tensor], results: &mut Vec<Tensor>) -> Result<()>;
 }
 
 /// Something that runs plans.

@@ -206,6 +206,12 @@ impl From<&str> for Dim {
     }
 }
 
+impl From<i32> for Dim {
+    fn from(n: i32) -> Dim {
+        Dim::constant(n.into())
+    }
+}
+
 impl From<i64> for Dim {
     fn from(n: i64) -> Dim {
         Dim::constant(n)

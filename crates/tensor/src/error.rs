@@ -23,7 +23,7 @@ impl fmt::Display for Source {
 }
 
 /// One thing that is wrong: what, where, what was expected and how to fix it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Problem {
     /// What is wrong, one sentence without a full stop.
     pub what: String,
@@ -44,7 +44,7 @@ pub struct Problem {
 /// let e = Error::new("the data set is empty").place("train").fix("pass at least one sample");
 /// assert_eq!(e.to_string(), "the data set is empty\n  in:       train\n  fix:      pass at least one sample");
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Error {
     /// What went wrong, most important first; never empty.
     pub problems: Vec<Problem>,
