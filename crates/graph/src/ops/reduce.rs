@@ -69,7 +69,9 @@ impl Reduce {
         }
         let dtype = match self {
             Reduce::Fold { .. } if x.dtype == DType::Bool => {
-                return Err(Error::new("a reduction takes numbers, not booleans").fix("cast to float32 first"));
+                return Err(
+                    Error::new("a reduction takes numbers, not booleans").fix("cast to float32 first")
+                );
             }
             Reduce::Fold { .. } => x.dtype,
             Reduce::ArgMax { .. } => DType::I32,
