@@ -82,10 +82,9 @@ impl Recomputed {
         // only what is stored anyway goes with its reader, wherever that ends up.
         let same_kernel = one
             && !is_source
-            && cheap.is_none()
             && uses.iter().all(|u| self.views[u.consumer].is_none())
             && match g.kinds[uses[0].consumer] {
-                Kind::Pointwise => uses[0].path.is_empty(),
+                Kind::Pointwise => cheap.is_none() && uses[0].path.is_empty(),
                 kind => kind == Kind::Join && g.is_bijective(&uses[0].path),
             };
         let fits = views.len() <= MAX_READINGS && roots.iter().all(|r| self.taken[*r] < MAX_TAKEN);
