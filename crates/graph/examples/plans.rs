@@ -1,4 +1,6 @@
-//! Prints the plans of small training steps.
+//! Compiles training steps of the sizes people use and prints how long that took and what became of them;
+//! `cargo run -p rhyton-graph --example plans lstm` prints that plan in full.
+
 use rhyton_graph::function::{named_with_vjp, scan};
 use rhyton_graph::ops::*;
 use rhyton_graph::reference::ReferenceBackend;
@@ -9,7 +11,7 @@ fn relu(x: &Expr) -> Expr {
     named_with_vjp(
         "relu",
         serde_json::Value::Null,
-        &[x.clone()],
+        std::slice::from_ref(x),
         |_, _, y, g| {
             vec![g[0].as_ref().map(|g| y[0].greater(&Expr::scalar(0.0f32)).select(g, &g.zeros_like()))]
         },

@@ -11,7 +11,7 @@ fn relu(x: &Expr) -> Expr {
     let rule: rhyton_graph::function::VjpRule = |_, _, y, g| {
         vec![g[0].as_ref().map(|g| y[0].greater(&Expr::scalar(0.0f32)).select(g, &g.zeros_like()))]
     };
-    named_with_vjp("relu", serde_json::Value::Null, &[x.clone()], rule, |p| {
+    named_with_vjp("relu", serde_json::Value::Null, std::slice::from_ref(x), rule, |p| {
         p[0].maximum(&Expr::scalar(0.0f32))
     })
 }
