@@ -9,7 +9,7 @@ pub enum Isa {
     Portable,
     /// x86-64 with AVX2 and fused multiply-add.
     Avx2,
-    /// x86-64 with AVX-512F.
+    /// x86-64 with AVX-512 F, BW, VL and DQ.
     Avx512,
     /// 64-bit ARM.
     Neon,
@@ -50,7 +50,13 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => Isa::Avx2.runs_here() && is_x86_feature_detected!("avx512f"),
+            Isa::Avx512 => {
+                Isa::Avx2.runs_here()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512dq")
+            }
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => true,
             _ => false,

@@ -1,13 +1,20 @@
 //! The CPU backend: kernels, threads and the executor of plans. It sees a [`rhyton_graph::plan::Plan`] and
 //! nothing else.
 
+mod backend;
 pub mod conv;
+mod exec;
 pub mod gemm;
 pub mod index;
 pub mod isa;
+mod named;
 pub mod pool;
 pub mod random;
+mod reduce;
+mod tile;
 pub mod window;
+
+pub use backend::CpuBackend;
 
 /// A pointer that the tasks of one kernel share; each task uses its own part.
 pub(crate) struct Shared<T>(pub(crate) *mut T);
