@@ -10,8 +10,10 @@ use crate::exec::Setting;
 use crate::exec::axes::{Draft, merge};
 use crate::exec::resolve::Lane;
 use crate::exec::task::Context;
+use crate::tile::code::dtype;
 use crate::tile::run::Operand;
-use crate::tile::sweep::{Sweep, locate};
+use crate::tile::space::locate;
+use crate::tile::sweep::Sweep;
 use fold::{Acc, fold_cols, fold_rows};
 use rhyton_graph::ops::Fold;
 use rhyton_graph::plan::{Kernel, Launch, Plan, Reduction};
@@ -68,10 +70,7 @@ impl ReduceTask {
         if write.strides.len() != cut || reads.iter().any(|r| r.strides.len() != sizes.len()) {
             return Err(Error::new("a reduction's views do not fit its axes"));
         }
-        let folded_type = match result.checked_sub(program.inputs.len()) {
-            None => program.inputs[*result],
-            Some(i) => program.code.get(i).map_or(DType::F32, |c| c.dtype),
-        };
+        let folded_type = dtype(program, *result);
         let columns = keeps_columns(&sizes, cut, &reads) && *fold != Reduction::ArgMax;
         let (order, groups) = arrange(&sizes, cut, columns);
         let moved: Vec<Option<Lane>> = reads.iter().map(|r| Some(permute(r, &order))).collect();
@@ -164,7 +163,9 @@ impl ReduceTask {
             unsafe { self.fold_columns(cx, block, part, &mut accs) }
         } else {
             // SAFETY: passed on.
-            unsafe { self.fold_lines(cx, (block * each, ((block + 1) * each).min(self.kept)), part, &mut accs) }
+            unsafe {
+                self.fold_lines(cx, (block * each, ((block + 1) * each).min(self.kept)), part, &mut accs)
+            }
         };
         for (i, acc) in accs.iter().enumerate().take(first.1 - first.0) {
             // SAFETY: kept elements are inside the result and the scratch memory.
@@ -184,7 +185,13 @@ impl ReduceTask {
     }
 
     /// Kept columns: rows fold into one row.
-    unsafe fn fold_columns(&self, cx: Context, block: usize, part: usize, accs: &mut [Acc]) -> (usize, usize) {
+    unsafe fn fold_columns(
+        &self,
+        cx: Context,
+        block: usize,
+        part: usize,
+        accs: &mut [Acc],
+    ) -> (usize, usize) {
         let (_, rows, cols) = self.sweep.extent();
         let across = cols.div_ceil(COLUMNS);
         let (batch, c0) = (block / across, block % across * COLUMNS);

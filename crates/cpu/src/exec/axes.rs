@@ -1,7 +1,9 @@
 //! Iteration spaces with as few and as long axes as possible.
 
-use crate::tile::sweep::{Place, Port, Space, Sweep};
 use super::resolve::{Lane, Setting};
+use crate::tile::code::dtype;
+use crate::tile::space::{Place, Port, Space};
+use crate::tile::sweep::Sweep;
 use rhyton_graph::ops::Scalar;
 use rhyton_graph::plan::{Program, Register, Step};
 use rhyton_tensor::{DType, Error, Result};
@@ -137,16 +139,22 @@ impl Draft<'_> {
             register,
             dtype,
             place,
-            strides: Space { batch: parts[0][k].clone(), rows: parts[1][k].clone(), cols: parts[2][k].clone() },
+            strides: Space {
+                batch: parts[0][k].clone(),
+                rows: parts[1][k].clone(),
+                cols: parts[2][k].clone(),
+            },
+            overwritten: false,
         };
         let inputs: Vec<Port> = what.iter().enumerate().map(|(k, (r, d, p))| port(k, *r, *d, *p)).collect();
-        let n = self.program.inputs.len();
-        let dtype = |r: usize| {
-            if r < n { self.program.inputs[r] } else { self.program.code[r - n].dtype }
-        };
         let outputs = self.writes.iter().enumerate().map(|(j, w)| {
             let r = self.program.outputs[j];
-            port(what.len() + j, r, dtype(r), Place::Buffer { buffer: w.buffer, offset: w.offset })
+            port(
+                what.len() + j,
+                r,
+                dtype(self.program, r),
+                Place::Buffer { buffer: w.buffer, offset: w.offset },
+            )
         });
         Sweep::new(self.setting.isa, self.program, space, inputs, outputs.collect(), &self.constants()?)
     }

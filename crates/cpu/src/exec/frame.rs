@@ -5,7 +5,7 @@ use super::task::{Context, Task};
 use super::{address, element_bytes};
 use crate::isa::Isa;
 use crate::pool::Pool;
-use crate::tile::sweep::Table;
+use crate::tile::space::Table;
 use rhyton_graph::memory;
 use rhyton_graph::ops::Literal;
 use rhyton_graph::plan::{Place, Plan, View};

@@ -2,6 +2,8 @@
 //! walks a flat list of tasks over a table of addresses.
 
 pub(crate) mod axes;
+#[cfg(test)]
+mod draft_tests;
 mod frame;
 mod product;
 pub(crate) mod resolve;
@@ -48,8 +50,7 @@ impl Program {
         if !sound {
             return Err(Error::new(format!("the plan '{}' does not fit its own buffers", plan.name)));
         }
-        let returned =
-            (0..plan.outputs.len()).filter(|r| plan.updates.iter().all(|(u, _)| u != r)).collect();
+        let returned = (0..plan.outputs.len()).filter(|r| plan.updates.iter().all(|(u, _)| u != r)).collect();
         let written = (0..plan.state).map(|p| plan.updates.iter().any(|(_, u)| *u == p)).collect();
         Ok(Program { plan, threads, isa, frames: vec![], arena: Arena::default(), returned, written })
     }
@@ -71,7 +72,8 @@ impl Program {
         // Ranks are fixed by the parameters once a frame exists, so the flat list of sizes identifies the shapes.
         let sizes = || state.iter().chain(batch).flat_map(|t| t.shape().iter().copied());
         let ranks = params.iter().zip(state.iter().chain(batch)).all(|(p, t)| p.rank() == t.rank());
-        if let (true, Some(i)) = (ranks, self.frames.iter().position(|(s, _)| sizes().eq(s.iter().copied()))) {
+        if let (true, Some(i)) = (ranks, self.frames.iter().position(|(s, _)| sizes().eq(s.iter().copied())))
+        {
             let last = self.frames.len() - 1;
             self.frames[i..=last].rotate_left(1);
             return Ok(());

@@ -5,7 +5,8 @@ use super::resolve::{Lane, Setting, three};
 use super::task::Context;
 use crate::conv::{ConvShape, conv, conv_scratch_len};
 use crate::gemm::{Epilogue, GemmArgs, MatView, gemm, scratch_len};
-use crate::tile::sweep::{Sweep, Table};
+use crate::tile::space::Table;
+use crate::tile::sweep::Sweep;
 use rhyton_graph::ops::ConvKind;
 use rhyton_graph::plan::{Kernel, Launch, Plan, Program};
 use rhyton_tensor::{DType, Error, Result};
@@ -33,7 +34,16 @@ struct Finish<'a> {
 }
 
 impl Epilogue for Finish<'_> {
-    fn block(&self, batch: usize, row: usize, rows: usize, col: usize, cols: usize, tile: *mut f32, ld: usize) {
+    fn block(
+        &self,
+        batch: usize,
+        row: usize,
+        rows: usize,
+        col: usize,
+        cols: usize,
+        tile: *mut f32,
+        ld: usize,
+    ) {
         let block = Some((tile, ld));
         // SAFETY: the kernel gives every block once, so no two of them touch the same results; the table holds
         // valid addresses while the task runs.
@@ -173,7 +183,7 @@ impl DotTask {
             let (a, b) = (self.a.start(cx), self.b.start(cx));
             let work = cx.scratch.cast::<f32>().add(self.packed);
             for o in 0..outer {
-                let at = |s: &[isize]| crate::tile::sweep::locate(outer_sizes, &s[..outer_sizes.len()], o);
+                let at = |s: &[isize]| crate::tile::space::locate(outer_sizes, &s[..outer_sizes.len()], o);
                 let view = |p: *const f32, s: &Side| MatView {
                     ptr: p.offset(at(&s.batch)),
                     rs: s.rs,
@@ -285,7 +295,8 @@ pub(crate) struct ConvTask {
 
 impl ConvTask {
     pub fn new(launch: &Launch, setting: &Setting) -> Result<ConvTask> {
-        let Kernel::Conv { kind, x, w, y, strides, dilation, pad_lo, groups, epilogue: program } = &launch.kernel
+        let Kernel::Conv { kind, x, w, y, strides, dilation, pad_lo, groups, epilogue: program } =
+            &launch.kernel
         else {
             return Err(Error::new("not a convolution"));
         };

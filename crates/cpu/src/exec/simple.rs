@@ -75,7 +75,12 @@ pub(crate) struct GatherTask {
 }
 
 /// Prepares a gather, or a scatter-add.
-pub(crate) fn gather(dims: [&Dim; 4], scatter: bool, launch: &Launch, setting: &Setting) -> Result<GatherTask> {
+pub(crate) fn gather(
+    dims: [&Dim; 4],
+    scatter: bool,
+    launch: &Launch,
+    setting: &Setting,
+) -> Result<GatherTask> {
     let [outer, size, inner, indices] = dims;
     let shape = IndexShape {
         outer: setting.size(outer)?,

@@ -1,15 +1,16 @@
 //! One prepared launch.
 
+use super::axes::Draft;
 use super::product::{ConvTask, DotTask};
 use super::resolve::Setting;
 use super::scan::ScanTask;
 use super::simple::{self, GatherTask, PoolTask, RandomTask};
-use super::axes::Draft;
 use crate::isa::Isa;
 use crate::named::NamedTask;
 use crate::pool::Pool;
 use crate::reduce::ReduceTask;
-use crate::tile::sweep::{Sweep, Table};
+use crate::tile::space::Table;
+use crate::tile::sweep::Sweep;
 use rhyton_graph::plan::{Kernel, Launch, Plan};
 use rhyton_tensor::Result;
 

@@ -99,7 +99,8 @@ unsafe fn go<S: Simd>(log: bool, x: *const f32, y: *mut f32, n: usize) {
     unsafe {
         let parts = || (0..n).step_by(S::LANES).map(|i| (i, S::LANES.min(n - i)));
         let get = |p: *const f32, k: usize| if k == S::LANES { S::load(p) } else { S::load_part(p, k) };
-        let put = |p: *mut f32, k: usize, v| if k == S::LANES { S::store(p, v) } else { S::store_part(p, k, v) };
+        let put =
+            |p: *mut f32, k: usize, v| if k == S::LANES { S::store(p, v) } else { S::store_part(p, k, v) };
         let mut largest = f32::NEG_INFINITY;
         let mut most = S::splat(f32::NEG_INFINITY);
         for (i, k) in parts() {

@@ -65,7 +65,11 @@ unsafe fn get(o: Operand, float: bool, r: usize, c: usize) -> f64 {
     // SAFETY: the caller promises that the operand covers the element.
     unsafe {
         let p = o.ptr.offset(r as isize * o.row).add(c * o.step * 4);
-        if float { f64::from(p.cast::<f32>().read_unaligned()) } else { f64::from(p.cast::<i32>().read_unaligned()) }
+        if float {
+            f64::from(p.cast::<f32>().read_unaligned())
+        } else {
+            f64::from(p.cast::<i32>().read_unaligned())
+        }
     }
 }
 
@@ -191,7 +195,14 @@ pub(crate) unsafe fn fold_rows(isa: Isa, how: How, row: Operand, cols: usize, at
 ///
 /// # Safety
 /// The operand must cover the tile, `accs` have an entry for each column; the machine must have `isa`.
-pub(crate) unsafe fn fold_cols(isa: Isa, how: How, tile: Operand, rows: usize, cols: usize, accs: &mut [Acc]) {
+pub(crate) unsafe fn fold_cols(
+    isa: Isa,
+    how: How,
+    tile: Operand,
+    rows: usize,
+    cols: usize,
+    accs: &mut [Acc],
+) {
     let fold = how.fold();
     // SAFETY: passed on.
     unsafe {

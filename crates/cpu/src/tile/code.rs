@@ -151,6 +151,24 @@ pub struct Output {
     pub aliases: Vec<Register>,
 }
 
+/// Type of a register.
+pub fn dtype(program: &Program, r: Register) -> DType {
+    let n = program.inputs.len();
+    if r < n { program.inputs[r] } else { program.code[r - n].dtype }
+}
+
+/// The register whose value `r` holds: itself, unless it only moves another one.
+pub fn origin(program: &Program, mut r: Register) -> Register {
+    while let Some(i) = r.checked_sub(program.inputs.len()).map(|i| &program.code[i]) {
+        match i.op {
+            Step::Apply(Elementwise::Unary(Unary::StopGradient)) => r = i.args[0],
+            Step::Apply(Elementwise::Cast(to)) if dtype(program, i.args[0]) == to => r = i.args[0],
+            _ => break,
+        }
+    }
+    r
+}
+
 struct Assembler<'a> {
     program: &'a Program,
     dtypes: Vec<DType>,
@@ -168,7 +186,11 @@ struct Assembler<'a> {
 ///
 /// # Errors
 /// When the program has too many registers.
-pub fn assemble(program: &Program, leaf: impl Fn(Register) -> Option<Leaf>, outputs: &[Output]) -> Result<Code> {
+pub fn assemble(
+    program: &Program,
+    leaf: impl Fn(Register) -> Option<Leaf>,
+    outputs: &[Output],
+) -> Result<Code> {
     let inputs = program.inputs.len();
     let n = inputs + program.code.len();
     if n + outputs.len() > OPERANDS {
@@ -176,7 +198,7 @@ pub fn assemble(program: &Program, leaf: impl Fn(Register) -> Option<Leaf>, outp
     }
     let mut a = Assembler {
         program,
-        dtypes: program.inputs.iter().copied().chain(program.code.iter().map(|i| i.dtype)).collect(),
+        dtypes: (0..n).map(|r| dtype(program, r)).collect(),
         same: (0..n).collect(),
         widths: vec![Width::Full; n],
         once: vec![false; n],
@@ -207,24 +229,13 @@ impl Assembler<'_> {
                     let args: Vec<usize> = i.args.iter().map(|x| self.same[*x]).collect();
                     self.widths[r] = args.iter().map(|x| self.widths[*x]).max().unwrap_or(Width::One);
                     self.once[r] = args.iter().all(|x| self.once[*x]);
-                    if self.is_move(r) {
-                        self.same[r] = args[0];
-                    }
+                    self.same[r] = origin(self.program, r);
                     args.iter().for_each(|x| self.last[*x] = r);
                 }
             }
         }
         for r in &self.program.outputs {
             self.last[self.same[*r]] = usize::MAX;
-        }
-    }
-
-    fn is_move(&self, r: usize) -> bool {
-        let i = &self.program.code[r - self.program.inputs.len()];
-        match i.op {
-            Step::Apply(Elementwise::Unary(Unary::StopGradient)) => true,
-            Step::Apply(Elementwise::Cast(to)) => self.dtypes[self.same[i.args[0]]] == to,
-            _ => false,
         }
     }
 
@@ -254,23 +265,23 @@ impl Assembler<'_> {
             let mut args = [0u16; 3];
             i.args.iter().zip(&mut args).for_each(|(x, a)| *a = self.operand[self.same[*x]] as u16);
             cost += if self.widths[r] == Width::Full { weight(op) } else { 0.0 };
-            instrs.push((
-                self.once[r],
-                Instr { op, dst: self.operand[r] as u16, args, width: self.widths[r] },
-            ));
+            instrs
+                .push((self.once[r], Instr { op, dst: self.operand[r] as u16, args, width: self.widths[r] }));
         }
         let once = instrs.iter().filter(|(o, _)| *o).count();
         instrs.sort_by_key(|(o, _)| !o);
         let mut instrs: Vec<Instr> = instrs.into_iter().map(|(_, i)| i).collect();
         let results: Vec<usize> = self.program.outputs.iter().map(|r| self.operand[self.same[*r]]).collect();
-        // Inputs are copied before anything overwrites them.
-        let mut order: Vec<usize> = (0..outputs.len()).collect();
-        order.sort_by_key(|j| leaves.get(results[*j]).is_none_or(Option::is_none));
-        for j in order {
-            if outputs[j].access == Some(Access::Unit) && !written[j] {
+        for (j, out) in outputs.iter().enumerate() {
+            if out.access == Some(Access::Unit) && !written[j] {
                 let truth = self.dtypes[self.program.outputs[j]] == DType::Bool;
                 let op = if truth { Op::CopyTruth } else { Op::CopyNumber };
-                instrs.push(Instr { op, dst: (n + j) as u16, args: [results[j] as u16, 0, 0], width: Width::Full });
+                instrs.push(Instr {
+                    op,
+                    dst: (n + j) as u16,
+                    args: [results[j] as u16, 0, 0],
+                    width: Width::Full,
+                });
                 written[j] = true;
             }
         }
@@ -365,7 +376,9 @@ impl Assembler<'_> {
 /// Rough cost against an addition.
 fn weight(op: Op) -> f32 {
     match op {
-        Op::Float(Unary::Neg | Unary::Abs | Unary::Floor | Unary::Round | Unary::Sign | Unary::IsFinite) => 1.0,
+        Op::Float(Unary::Neg | Unary::Abs | Unary::Floor | Unary::Round | Unary::Sign | Unary::IsFinite) => {
+            1.0
+        }
         Op::Float(Unary::Sqrt | Unary::Rsqrt) | Op::FloatPair(Binary::Div) => 4.0,
         Op::Float(_) => 12.0,
         Op::FloatPair(Binary::Pow) => 300.0,

@@ -25,7 +25,20 @@ fn sweep() -> Vec<f32> {
     x.extend((-40_000..40_000).map(|i| i as f32 * 1.25e-3));
     x.extend((-4000..4000).map(|i| i as f32 * 1e-6));
     let max = f32::MAX;
-    x.extend([0.0, -0.0, 1.0, -1.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, max, -max, 1e-45, 88.72, -103.9]);
+    x.extend([
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::NAN,
+        max,
+        -max,
+        1e-45,
+        88.72,
+        -103.9,
+    ]);
     if x.len() % 2 == 0 {
         x.push(0.5);
     }

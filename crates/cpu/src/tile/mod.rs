@@ -9,8 +9,10 @@ pub mod math;
 pub mod portable;
 pub mod run;
 pub mod simd;
+pub mod space;
 pub mod sweep;
 mod transfer;
+mod walk;
 
 #[cfg(test)]
 mod math_tests;

@@ -177,7 +177,9 @@ unsafe fn pass<S: Simd>(op: Op, p: Pass) {
             Op::IntPair(b) => int_pair::<S>(b, p),
             Op::Not => each!(p, Truth; a => x: Truth; S::mnot(x)),
             Op::TruthPair(b) => truth_pair::<S>(b, p),
-            Op::SelectNumber => each!(p, Float; a => m: Truth, b => x: Float, c => y: Float; S::select(m, x, y)),
+            Op::SelectNumber => {
+                each!(p, Float; a => m: Truth, b => x: Float, c => y: Float; S::select(m, x, y))
+            }
             Op::SelectTruth => each!(p, Truth; a => m: Truth, b => x: Truth, c => y: Truth;
                 S::mor(S::mand(m, x), S::mand(S::mnot(m), y))),
             Op::FloatToInt => each!(p, Int; a => x: Float; to_int::<S>(x)),
@@ -220,7 +222,8 @@ unsafe fn run_all<S: Simd>(instrs: &[Instr], operands: *const Operand, rows: usi
         // SAFETY: the assembler numbers operands within the table, and the caller filled it for this tile.
         unsafe {
             let at = |k: u16| *operands.add(usize::from(k));
-            let mut p = Pass { d: at(i.dst), a: at(i.args[0]), b: at(i.args[1]), c: at(i.args[2]), rows, cols };
+            let mut p =
+                Pass { d: at(i.dst), a: at(i.args[0]), b: at(i.args[1]), c: at(i.args[2]), rows, cols };
             match i.width {
                 Width::One => (p.rows, p.cols) = (1, SPLAT),
                 Width::Row => p.cols = SPLAT,
