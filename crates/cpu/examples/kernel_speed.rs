@@ -37,7 +37,8 @@ fn report(name: &str, work: f64, mut run: impl FnMut(&Pool)) {
 
 fn product(name: &str, [batch, m, n, k]: [usize; 4], transposed: &str) {
     let isa = Isa::detect();
-    let (a, b, mut c) = (vec![0.5f32; batch * m * k], vec![0.25f32; batch * k * n], vec![0f32; batch * m * n]);
+    let (a, b, mut c) =
+        (vec![0.5f32; batch * m * k], vec![0.25f32; batch * k * n], vec![0f32; batch * m * n]);
     let view = |p: &[f32], rows: usize, cols: usize, flip: bool| {
         let (rs, cs) = if flip { (1, rows) } else { (cols, 1) };
         MatView { ptr: p.as_ptr(), rs: rs as isize, cs: cs as isize, batch: (rows * cols) as isize }

@@ -65,6 +65,11 @@ pub fn scratch_len(batch: usize, m: usize, n: usize, k: usize, threads: usize) -
     16 + batch * k * n.next_multiple_of(16) + threads * (left + tile)
 }
 
+/// The first cache line of scratch memory, at most 16 numbers in.
+pub(crate) fn cache_line(scratch: &mut [f32]) -> *mut f32 {
+    scratch.as_mut_ptr().wrapping_add(scratch.as_ptr().align_offset(64).min(16))
+}
+
 /// Everything that the tasks of one product share.
 struct Product<'a> {
     args: GemmArgs<'a>,
@@ -104,8 +109,7 @@ pub unsafe fn gemm(mut args: GemmArgs) {
     let pack_b = args.b.cs != 1 || (m > 3 * kernel.rows(width) && k * n > 1 << 14);
     let far = args.a.rs.unsigned_abs().max(args.a.cs.unsigned_abs()) >= 128;
     let copy_a = far && m > 1 && k > 32 && n > 2 * kernel.columns(width);
-    let align = args.scratch.as_ptr().align_offset(64).min(16);
-    let base = args.scratch.as_mut_ptr().wrapping_add(align);
+    let base = cache_line(args.scratch);
     let packed_len = batch * k * n.next_multiple_of(16);
     let packed = pack_b.then_some(base);
     let p = Product { args, grid, kernel, width, copy_a, packed, workers: base.wrapping_add(packed_len) };
@@ -160,10 +164,10 @@ impl Product<'_> {
         let (n, k, panels) = (self.args.n, self.args.k, self.args.n.div_ceil(self.panel()));
         let (q, col) = (panel / panels, panel % panels * self.panel());
         if let Some(to) = self.packed {
-            let (dst, _) = self.packed_at(to, q, row, col);
+            let (dst, ld) = self.packed_at(to, q, row, col);
             let (rows, cols) = (DEPTH.min(k - row), self.panel().min(n - col));
             // SAFETY: the part lies inside the right side; parts of panels are disjoint in the scratch memory.
-            unsafe { pack_panel(self.kernel, self.right(q, row, col), rows, cols, dst) };
+            unsafe { pack_panel(self.kernel, self.right(q, row, col), rows, cols, ld, dst) };
         }
     }
 

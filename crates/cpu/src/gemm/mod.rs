@@ -11,6 +11,7 @@ pub(crate) mod tile;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86;
 
+pub(crate) use drive::{SPLIT, cache_line};
 pub use drive::{gemm, scratch_len};
 
 use crate::isa::Isa;

@@ -42,12 +42,18 @@ pub(crate) fn panel_ld(kernel: &Kernel, cols: usize) -> usize {
     cols.next_multiple_of(kernel.lanes)
 }
 
-/// Copies rows `0..rows` and columns `0..cols` of `from` to a panel with row distance [`panel_ld`].
+/// Copies rows `0..rows` and columns `0..cols` of `from` to a panel with row distance `ld`.
 ///
 /// # Safety
 /// `from` must be valid for these elements and `to` for the panel; the machine has the kernel's set.
-pub(crate) unsafe fn pack_panel(kernel: &Kernel, from: MatView, rows: usize, cols: usize, to: *mut f32) {
-    let ld = panel_ld(kernel, cols);
+pub(crate) unsafe fn pack_panel(
+    kernel: &Kernel,
+    from: MatView,
+    rows: usize,
+    cols: usize,
+    ld: usize,
+    to: *mut f32,
+) {
     // SAFETY: all positions are below `rows` and `cols`.
     unsafe {
         if from.cs == 1 {
