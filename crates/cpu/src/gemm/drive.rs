@@ -1,0 +1,220 @@
+//! How a product is cut in blocks and handed to threads. The cuts depend on the shape alone.
+
+use super::pack::{block_len, copy_block, pack_panel, panel_ld};
+use super::tile::{Kernel, Tile};
+use super::{GemmArgs, MatView};
+
+/// Most rows and columns of a block, and the length of sums between two visits of its elements: a copied block of
+/// the left side, a panel of the right side and the result then stay in a second-level cache of 1 MiB.
+const ROWS: usize = 168;
+const COLS: usize = 256;
+const DEPTH: usize = 384;
+/// Operations below which a split costs more than it saves.
+pub(crate) const SPLIT: f64 = 1e5;
+
+/// The blocks of a product.
+#[derive(Clone, Copy)]
+struct Grid {
+    rows: usize,
+    cols: usize,
+    /// Blocks start at multiples of so many columns, which every tile width divides.
+    quantum: usize,
+}
+
+impl Grid {
+    fn new(batch: usize, m: usize, n: usize, k: usize) -> Grid {
+        let quantum = if m <= 6 { 128 } else { 32 };
+        let mut g = Grid { rows: m.div_ceil(ROWS).max(1), cols: n.div_ceil(COLS).max(1), quantum };
+        let work = 2.0 * batch as f64 * m as f64 * n as f64 * k as f64;
+        loop {
+            let tasks = batch * g.rows * g.cols;
+            let each = work / tasks.max(1) as f64;
+            let few = (tasks < 2 && each > SPLIT) || (tasks < 8 && each > 3e5) || (tasks < 64 && each > 3e6);
+            let (high, wide) = (m / g.rows, n / g.cols);
+            if few && high >= 28 && (high >= wide || wide < 2 * quantum) {
+                g.rows *= 2;
+            } else if few && wide >= 2 * quantum {
+                g.cols *= 2;
+            } else {
+                return g;
+            }
+        }
+    }
+
+    fn row_range(&self, i: usize, m: usize) -> (usize, usize) {
+        (i * m / self.rows, (i + 1) * m / self.rows)
+    }
+
+    fn col_range(&self, j: usize, n: usize) -> (usize, usize) {
+        let quanta = n.div_ceil(self.quantum);
+        let at = |j: usize| (j * quanta / self.cols * self.quantum).min(n);
+        (at(j), at(j + 1))
+    }
+
+    /// Numbers of a worker's copy of a left block, and of its result block.
+    fn worker_len(&self, m: usize, n: usize, k: usize) -> (usize, usize) {
+        let rows = m.div_ceil(self.rows);
+        let cols = n.div_ceil(self.quantum).div_ceil(self.cols) * self.quantum;
+        (block_len(rows, k.min(DEPTH)), (rows * cols).next_multiple_of(16))
+    }
+}
+
+/// Numbers of scratch memory that [`gemm`] needs.
+pub fn scratch_len(batch: usize, m: usize, n: usize, k: usize, threads: usize) -> usize {
+    let (left, tile) = Grid::new(batch, m, n, k).worker_len(m, n, k);
+    16 + batch * k * n.next_multiple_of(16) + threads * (left + tile)
+}
+
+/// The first cache line of scratch memory, at most 16 numbers in.
+pub(crate) fn cache_line(scratch: &mut [f32]) -> *mut f32 {
+    scratch.as_mut_ptr().wrapping_add(scratch.as_ptr().align_offset(64).min(16))
+}
+
+/// Everything that the tasks of one product share.
+struct Product<'a> {
+    args: GemmArgs<'a>,
+    grid: Grid,
+    kernel: &'static Kernel,
+    width: usize,
+    copy_a: bool,
+    /// The packed right side; direct reads without it.
+    packed: Option<*mut f32>,
+    workers: *mut f32,
+}
+
+// SAFETY: tasks read the operands, which nobody writes, and write disjoint blocks of the result and of the
+// scratch memory.
+unsafe impl Sync for Product<'_> {}
+
+/// Computes the product.
+///
+/// # Safety
+/// All elements that the views name must be valid for reading, those of `c` for writing, and nothing else may
+/// use those of `c` meanwhile.
+pub unsafe fn gemm(mut args: GemmArgs) {
+    let (batch, m, n, k) = (args.batch, args.m, args.n, args.k);
+    if batch * m * n == 0 {
+        return;
+    }
+    assert!(
+        args.scratch.len() >= scratch_len(batch, m, n, k, args.pool.threads()),
+        "scratch memory is too small"
+    );
+    if n == 1 {
+        args.b.cs = 1;
+    }
+    let grid = Grid::new(batch, m, n, k);
+    let kernel = Kernel::of(args.isa);
+    let width = kernel.width(m.div_ceil(grid.rows), n);
+    let pack_b = args.b.cs != 1 || (m > 3 * kernel.rows(width) && k * n > 1 << 14);
+    let far = args.a.rs.unsigned_abs().max(args.a.cs.unsigned_abs()) >= 128;
+    let copy_a = far && m > 1 && k > 32 && n > 2 * kernel.columns(width);
+    let base = cache_line(args.scratch);
+    let packed_len = batch * k * n.next_multiple_of(16);
+    let packed = pack_b.then_some(base);
+    let p = Product { args, grid, kernel, width, copy_a, packed, workers: base.wrapping_add(packed_len) };
+    p.pack();
+    let tasks = batch * grid.rows * grid.cols;
+    // SAFETY: the caller vouches for the operands.
+    let task = |worker: usize, task: usize| unsafe { p.block(worker, task) };
+    if 2.0 * batch as f64 * m as f64 * n as f64 * k as f64 >= SPLIT {
+        p.args.pool.run_on(tasks, &task);
+    } else {
+        (0..tasks).for_each(|i| task(0, i));
+    }
+}
+
+impl Product<'_> {
+    /// Columns of a panel.
+    fn panel(&self) -> usize {
+        self.kernel.columns(self.width)
+    }
+
+    /// The part of the right side of product `q` from row `k`, column `col` on.
+    fn right(&self, q: usize, k: usize, col: usize) -> MatView {
+        let b = self.args.b;
+        let at = q as isize * b.batch + k as isize * b.rs + col as isize * b.cs;
+        MatView { ptr: b.ptr.wrapping_offset(at), ..b }
+    }
+
+    /// Where row `k` of the packed panel at column `col` of product `q` is, and its row distance.
+    fn packed_at(&self, to: *mut f32, q: usize, k: usize, col: usize) -> (*mut f32, usize) {
+        let n = self.args.n;
+        let ld = panel_ld(self.kernel, self.panel().min(n - col));
+        // A right side shared by all products is packed once.
+        let q = if self.args.b.batch == 0 { 0 } else { q };
+        let start = self.args.k * (q * n.next_multiple_of(16) + col);
+        (to.wrapping_add(start + k * ld), ld)
+    }
+
+    fn pack(&self) {
+        if self.packed.is_none() {
+            return;
+        }
+        let (n, k) = (self.args.n, self.args.k);
+        let batch = if self.args.b.batch == 0 { 1 } else { self.args.batch };
+        let chunks = k.div_ceil(DEPTH);
+        let tasks = batch * n.div_ceil(self.panel()) * chunks;
+        let task = |task: usize| self.pack_part(task % chunks * DEPTH, task / chunks);
+        if batch * n * k >= 1 << 15 { self.args.pool.run(tasks, &task) } else { (0..tasks).for_each(task) }
+    }
+
+    /// Packs the rows from `row` on of a panel; panels are numbered through all products.
+    fn pack_part(&self, row: usize, panel: usize) {
+        let (n, k, panels) = (self.args.n, self.args.k, self.args.n.div_ceil(self.panel()));
+        let (q, col) = (panel / panels, panel % panels * self.panel());
+        if let Some(to) = self.packed {
+            let (dst, ld) = self.packed_at(to, q, row, col);
+            let (rows, cols) = (DEPTH.min(k - row), self.panel().min(n - col));
+            // SAFETY: the part lies inside the right side; parts of panels are disjoint in the scratch memory.
+            unsafe { pack_panel(self.kernel, self.right(q, row, col), rows, cols, ld, dst) };
+        }
+    }
+
+    unsafe fn block(&self, worker: usize, task: usize) {
+        let GemmArgs { m, n, k, a, c, epilogue, .. } = self.args;
+        let (j, rest) = (task % self.grid.cols, task / self.grid.cols);
+        let (q, i) = (rest / self.grid.rows, rest % self.grid.rows);
+        let ((r0, r1), (c0, c1)) = (self.grid.row_range(i, m), self.grid.col_range(j, n));
+        let (left, tile) = self.grid.worker_len(m, n, k);
+        let own = self.workers.wrapping_add(worker * (left + tile));
+        let (to, ld) = match c {
+            Some((c, ld, step)) => (c.wrapping_add(q * step + r0 * ld + c0), ld),
+            None => (own.wrapping_add(left), c1 - c0),
+        };
+        for k0 in (0..k.max(1)).step_by(DEPTH) {
+            let depth = DEPTH.min(k - k0);
+            let at = q as isize * a.batch + r0 as isize * a.rs + k0 as isize * a.cs;
+            let mut from = MatView { ptr: a.ptr.wrapping_offset(at), ..a };
+            if self.copy_a {
+                // SAFETY: the block lies inside the left side; `own` is this worker's.
+                from = unsafe { copy_block(from, r1 - r0, depth, own) };
+            }
+            for col in (c0..c1).step_by(self.panel()) {
+                let (b, b_ks) = match self.packed {
+                    Some(packed) => self.packed_at(packed, q, k0, col),
+                    None => (self.right(q, k0, col).ptr.cast_mut(), 0),
+                };
+                let tile = Tile {
+                    seg: &[0, 0],
+                    segs: 1,
+                    len: depth,
+                    a: from.ptr,
+                    a_rs: from.rs,
+                    a_cs: from.cs,
+                    b,
+                    b_ks: if self.packed.is_some() { b_ks as isize } else { self.args.b.rs },
+                    c: to.wrapping_add(col - c0),
+                    c_ld: ld,
+                    cols: self.panel().min(c1 - col),
+                    accumulate: k0 > 0,
+                };
+                // SAFETY: the tile lies inside the block; blocks are disjoint.
+                unsafe { self.kernel.run(tile, r1 - r0, self.width) };
+            }
+        }
+        if let (Some(e), true) = (epilogue, r1 > r0 && c1 > c0) {
+            e.block(q, r0, r1 - r0, c0, c1 - c0, to, ld);
+        }
+    }
+}
