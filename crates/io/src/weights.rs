@@ -2,8 +2,8 @@
 
 use crate::hdf5::{Attribute, Dataset, Group};
 use crate::{files, keras, npz, safetensors};
+use rhyton_nn::Model;
 use rhyton_nn::layer::Variable;
-use rhyton_nn::{Model, object};
 use rhyton_tensor::{Error, Problem, Result, Tensor};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -58,7 +58,9 @@ fn from_named(variables: &[Variable], named: &[(String, Tensor)]) -> Result<Vec<
         let found = known
             .get(v.path.as_str())
             .copied()
-            .ok_or_else(|| object::unknown("weight in the file", &v.path, known.keys().copied()))
+            .ok_or_else(|| {
+                Error::new(format!("the file holds no weight '{}'", v.path)).expected(held(&known))
+            })
             .and_then(|t| fits(v, t).map(|()| t.clone()));
         match found {
             Ok(t) => values.push(Some(t)),
@@ -66,6 +68,11 @@ fn from_named(variables: &[Variable], named: &[(String, Tensor)]) -> Result<Vec<
         }
     }
     complete(values, problems)
+}
+
+fn held(known: &BTreeMap<&str, &Tensor>) -> String {
+    let names: Vec<&str> = known.keys().copied().take(12).collect();
+    format!("the paths of this model; the file holds {}", names.join(", "))
 }
 
 fn complete(values: Vec<Option<Tensor>>, problems: Vec<Problem>) -> Result<Vec<Tensor>> {
