@@ -3,6 +3,7 @@
 
 extern crate self as rhyton_nn;
 
+pub mod activations;
 pub mod backend;
 pub mod constraints;
 pub mod initializers;
