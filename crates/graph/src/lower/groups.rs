@@ -57,6 +57,7 @@ pub fn assign(g: &Graph, r: &Recomputed) -> Groups {
         }
     }
     all.merge_siblings();
+    all.merge_scalars();
     all
 }
 
@@ -142,6 +143,21 @@ impl Groups {
         group.nodes.extend(nodes);
         group.nodes[first..].sort_unstable();
         Some(keep)
+    }
+
+    /// Arithmetic on single numbers runs together where it can: launching costs more than computing.
+    fn merge_scalars(&mut self) {
+        let mut scalars: Vec<usize> = vec![];
+        for group in 0..self.groups.len() {
+            let Group { kind, space, nodes } = &self.groups[group];
+            if *kind == Kind::Pointwise && space.rank() == 0 && !nodes.is_empty() {
+                let found =
+                    scalars.iter().rev().take(8).copied().find(|s| self.try_merge(*s, group).is_some());
+                if found.is_none() {
+                    scalars.push(group);
+                }
+            }
+        }
     }
 
     /// Loops over the same space whose results are read by the same kernel run as one.
