@@ -2,6 +2,7 @@
 
 use super::axis::Axis;
 use super::{ConvShape, Job, volume};
+use crate::isa::Loops;
 use rhyton_graph::ops::ConvKind;
 
 /// Rows of a task: a row of the result image, or a tap of the kernel.
@@ -26,17 +27,33 @@ pub(super) unsafe fn run(job: &Job) {
         let own = job.scratch.wrapping_add(worker * len.next_multiple_of(16));
         let row = task * (len / cols);
         let to = job.rows_at(row, own);
-        // SAFETY: a task writes one row of the result; all positions read are inside their sides.
-        unsafe {
-            let line = std::slice::from_raw_parts_mut(to, len);
-            line.fill(0.0);
-            match job.kind {
-                ConvKind::KernelGrad => tap_gradient(job, &axes, task, line),
-                _ => line_of_pixels(job, &axes, task, line),
-            }
-        }
+        // SAFETY: a task writes one row of the result.
+        let line = unsafe { std::slice::from_raw_parts_mut(to, len) };
+        job.isa.run(Row { job, axes: &axes, task, line });
         job.finish(row, len / cols, to);
     });
+}
+
+/// One task: a row of the result image, or a tap of the kernel.
+struct Row<'a> {
+    job: &'a Job<'a>,
+    axes: &'a [Axis; 3],
+    task: usize,
+    line: &'a mut [f32],
+}
+
+impl Loops for Row<'_> {
+    #[inline(always)]
+    fn run(self) {
+        self.line.fill(0.0);
+        // SAFETY: the caller of `conv` vouches for the sides; all positions read are inside them.
+        unsafe {
+            match self.job.kind {
+                ConvKind::KernelGrad => tap_gradient(self.job, self.axes, self.task, self.line),
+                _ => line_of_pixels(self.job, self.axes, self.task, self.line),
+            }
+        }
+    }
 }
 
 /// The source position that result `at` reads through `tap`.
@@ -64,6 +81,7 @@ fn flat(at: [usize; 3], size: [usize; 3]) -> usize {
 }
 
 /// One row of y (forward) or of x (input gradient).
+#[inline(always)]
 unsafe fn line_of_pixels(job: &Job, axes: &[Axis; 3], row: usize, line: &mut [f32]) {
     let s = job.s;
     let forward = job.kind == ConvKind::Forward;
@@ -92,6 +110,7 @@ unsafe fn line_of_pixels(job: &Job, axes: &[Axis; 3], row: usize, line: &mut [f3
 }
 
 /// One tap of the kernel: the sum over all pixels, in order.
+#[inline(always)]
 unsafe fn tap_gradient(job: &Job, axes: &[Axis; 3], tap: usize, line: &mut [f32]) {
     let s = job.s;
     let tap = split(tap, s.k);
@@ -109,7 +128,7 @@ unsafe fn tap_gradient(job: &Job, axes: &[Axis; 3], tap: usize, line: &mut [f32]
 }
 
 /// `to[f] += x[f / multiplier] * w[f]`.
-#[inline]
+#[inline(always)]
 fn multiply_add(to: &mut [f32], x: &[f32], w: &[f32]) {
     if to.len() == x.len() {
         to.iter_mut().zip(x).zip(w).for_each(|((to, x), w)| *to += x * w);
@@ -122,7 +141,7 @@ fn multiply_add(to: &mut [f32], x: &[f32], w: &[f32]) {
 }
 
 /// `to[c] += sum of y[f] * w[f] over the outputs f of channel c`.
-#[inline]
+#[inline(always)]
 fn fold_add(to: &mut [f32], y: &[f32], w: &[f32]) {
     if to.len() == y.len() {
         return multiply_add(to, y, w);

@@ -1,8 +1,8 @@
 //! How a product is cut in blocks and handed to threads. The cuts depend on the shape alone.
 
 use super::pack::{block_len, copy_block, pack_panel, panel_ld};
-use super::tile::{Kernel, Tile};
-use super::{GemmArgs, MatView};
+use super::tile::{Dots, Kernel, Tile};
+use super::{Epilogue, GemmArgs, MatView};
 
 /// Most rows and columns of a block, and the length of sums between two visits of its elements: a copied block of
 /// the left side, a panel of the right side and the result then stay in a second-level cache of 1 MiB.
@@ -29,7 +29,8 @@ impl Grid {
         loop {
             let tasks = batch * g.rows * g.cols;
             let each = work / tasks.max(1) as f64;
-            let few = (tasks < 2 && each > SPLIT) || (tasks < 8 && each > 3e5) || (tasks < 64 && each > 3e6);
+            let few = (tasks < 2 && each > SPLIT) || (tasks < 8 && each > 3e5);
+            let few = few || (tasks < 16 && each > 3e6) || (tasks < 64 && each > 3e7);
             let (high, wide) = (m / g.rows, n / g.cols);
             if few && high >= 28 && (high >= wide || wide < 2 * quantum) {
                 g.rows *= 2;
@@ -61,8 +62,11 @@ impl Grid {
 
 /// Numbers of scratch memory that [`gemm`] needs.
 pub fn scratch_len(batch: usize, m: usize, n: usize, k: usize, threads: usize) -> usize {
-    let (left, tile) = Grid::new(batch, m, n, k).worker_len(m, n, k);
-    16 + batch * k * n.next_multiple_of(16) + threads * (left + tile)
+    let of = |m: usize, n: usize| {
+        let (left, tile) = Grid::new(batch, m, n, k).worker_len(m, n, k);
+        16 + batch * k * n.next_multiple_of(16) + threads * (left + tile)
+    };
+    if n == 1 { of(m, 1).max(of(1, m)) } else { of(m, n) }
 }
 
 /// The first cache line of scratch memory, at most 16 numbers in.
@@ -79,6 +83,10 @@ struct Product<'a> {
     copy_a: bool,
     /// The packed right side; direct reads without it.
     packed: Option<*mut f32>,
+    /// Tasks pack what they need themselves, for no two need the same.
+    own_pack: bool,
+    /// A vector times columns that lie side by side.
+    dots: bool,
     workers: *mut f32,
 }
 
@@ -86,39 +94,79 @@ struct Product<'a> {
 // scratch memory.
 unsafe impl Sync for Product<'_> {}
 
+/// Sees rows where the product has columns.
+struct Flipped<'a>(&'a dyn Epilogue);
+
+impl Epilogue for Flipped<'_> {
+    fn block(&self, batch: usize, _: usize, _: usize, col: usize, cols: usize, tile: *mut f32, _: usize) {
+        self.0.block(batch, col, cols, 0, 1, tile, 1);
+    }
+}
+
 /// Computes the product.
 ///
 /// # Safety
 /// All elements that the views name must be valid for reading, those of `c` for writing, and nothing else may
 /// use those of `c` meanwhile.
-pub unsafe fn gemm(mut args: GemmArgs) {
-    let (batch, m, n, k) = (args.batch, args.m, args.n, args.k);
+pub unsafe fn gemm(args: GemmArgs) {
+    let GemmArgs { isa, pool, batch, m, n, k, a, b, .. } = args;
     if batch * m * n == 0 {
         return;
     }
-    assert!(
-        args.scratch.len() >= scratch_len(batch, m, n, k, args.pool.threads()),
-        "scratch memory is too small"
-    );
+    assert!(args.scratch.len() >= scratch_len(batch, m, n, k, pool.threads()), "scratch memory is too small");
+    let flip = |v: MatView| MatView { rs: v.cs, cs: v.rs, ..v };
+    // SAFETY: passed on to the caller.
+    unsafe {
+        // A single column that is contiguous is a single row, along which vectors can run.
+        if n == 1 && m > 1 && args.c.is_none_or(|(_, ld, _)| ld == 1) {
+            let flipped = args.epilogue.map(Flipped);
+            let epilogue = flipped.as_ref().map(|e| e as &dyn Epilogue);
+            let c = args.c.map(|(c, _, step)| (c, m, step));
+            let scratch = args.scratch;
+            run(GemmArgs { isa, pool, batch, m: 1, n: m, k, a: flip(b), b: flip(a), c, epilogue, scratch });
+        } else {
+            run(args);
+        }
+    }
+}
+
+unsafe fn run(mut args: GemmArgs) {
+    let GemmArgs { isa, pool, batch, m, n, k, .. } = args;
     if n == 1 {
         args.b.cs = 1;
     }
+    if m == 1 && k == 1 {
+        args.a.cs = 1;
+    }
+    let (a, b) = (args.a, args.b);
     let grid = Grid::new(batch, m, n, k);
-    let kernel = Kernel::of(args.isa);
+    let kernel = Kernel::of(isa);
     let width = kernel.width(m.div_ceil(grid.rows), n);
-    let pack_b = args.b.cs != 1 || (m > 3 * kernel.rows(width) && k * n > 1 << 14);
-    let far = args.a.rs.unsigned_abs().max(args.a.cs.unsigned_abs()) >= 128;
+    let dots = m == 1 && a.cs == 1 && b.rs == 1 && b.cs != 1;
+    let pack_b = !dots && (b.cs != 1 || (m > 3 * kernel.rows(width) && k * n > 1 << 14));
+    let far = a.rs.unsigned_abs().max(a.cs.unsigned_abs()) >= 128;
     let copy_a = far && m > 1 && k > 32 && n > 2 * kernel.columns(width);
     let base = cache_line(args.scratch);
     let packed_len = batch * k * n.next_multiple_of(16);
-    let packed = pack_b.then_some(base);
-    let p = Product { args, grid, kernel, width, copy_a, packed, workers: base.wrapping_add(packed_len) };
-    p.pack();
+    let p = Product {
+        args,
+        grid,
+        kernel,
+        width,
+        copy_a,
+        packed: pack_b.then_some(base),
+        own_pack: pack_b && grid.rows == 1 && (batch == 1 || b.batch != 0),
+        dots,
+        workers: base.wrapping_add(packed_len),
+    };
+    if pack_b && !p.own_pack {
+        p.pack();
+    }
     let tasks = batch * grid.rows * grid.cols;
     // SAFETY: the caller vouches for the operands.
     let task = |worker: usize, task: usize| unsafe { p.block(worker, task) };
     if 2.0 * batch as f64 * m as f64 * n as f64 * k as f64 >= SPLIT {
-        p.args.pool.run_on(tasks, &task);
+        pool.run_on(tasks, &task);
     } else {
         (0..tasks).for_each(|i| task(0, i));
     }
@@ -148,15 +196,12 @@ impl Product<'_> {
     }
 
     fn pack(&self) {
-        if self.packed.is_none() {
-            return;
-        }
         let (n, k) = (self.args.n, self.args.k);
         let batch = if self.args.b.batch == 0 { 1 } else { self.args.batch };
         let chunks = k.div_ceil(DEPTH);
         let tasks = batch * n.div_ceil(self.panel()) * chunks;
         let task = |task: usize| self.pack_part(task % chunks * DEPTH, task / chunks);
-        if batch * n * k >= 1 << 15 { self.args.pool.run(tasks, &task) } else { (0..tasks).for_each(task) }
+        if batch * n * k >= 1 << 13 { self.args.pool.run(tasks, &task) } else { (0..tasks).for_each(task) }
     }
 
     /// Packs the rows from `row` on of a panel; panels are numbered through all products.
@@ -182,39 +227,65 @@ impl Product<'_> {
             Some((c, ld, step)) => (c.wrapping_add(q * step + r0 * ld + c0), ld),
             None => (own.wrapping_add(left), c1 - c0),
         };
-        for k0 in (0..k.max(1)).step_by(DEPTH) {
-            let depth = DEPTH.min(k - k0);
-            let at = q as isize * a.batch + r0 as isize * a.rs + k0 as isize * a.cs;
-            let mut from = MatView { ptr: a.ptr.wrapping_offset(at), ..a };
-            if self.copy_a {
-                // SAFETY: the block lies inside the left side; `own` is this worker's.
-                from = unsafe { copy_block(from, r1 - r0, depth, own) };
-            }
-            for col in (c0..c1).step_by(self.panel()) {
-                let (b, b_ks) = match self.packed {
-                    Some(packed) => self.packed_at(packed, q, k0, col),
-                    None => (self.right(q, k0, col).ptr.cast_mut(), 0),
-                };
-                let tile = Tile {
-                    seg: &[0, 0],
-                    segs: 1,
-                    len: depth,
-                    a: from.ptr,
-                    a_rs: from.rs,
-                    a_cs: from.cs,
-                    b,
-                    b_ks: if self.packed.is_some() { b_ks as isize } else { self.args.b.rs },
-                    c: to.wrapping_add(col - c0),
-                    c_ld: ld,
-                    cols: self.panel().min(c1 - col),
-                    accumulate: k0 > 0,
-                };
-                // SAFETY: the tile lies inside the block; blocks are disjoint.
-                unsafe { self.kernel.run(tile, r1 - r0, self.width) };
+        // SAFETY: the block lies inside the operands; blocks are disjoint.
+        unsafe {
+            if self.dots {
+                let (rows, v) = (self.right(q, 0, c0), a.ptr.wrapping_offset(q as isize * a.batch));
+                (self.kernel.dots)(&Dots { rows: c1 - c0, len: k, a: rows.ptr, a_rs: rows.cs, b: v, c: to });
+            } else {
+                (0..k.max(1))
+                    .step_by(DEPTH)
+                    .for_each(|k0| self.layer(q, k0, [r0, r1], [c0, c1], own, to, ld));
             }
         }
         if let (Some(e), true) = (epilogue, r1 > r0 && c1 > c0) {
             e.block(q, r0, r1 - r0, c0, c1 - c0, to, ld);
+        }
+    }
+
+    /// Adds the part of the sums from `k0` on, at most `DEPTH` long, to a block at `to`.
+    unsafe fn layer(
+        &self,
+        q: usize,
+        k0: usize,
+        [r0, r1]: [usize; 2],
+        [c0, c1]: [usize; 2],
+        own: *mut f32,
+        to: *mut f32,
+        ld: usize,
+    ) {
+        let GemmArgs { n, k, a, .. } = self.args;
+        let depth = DEPTH.min(k - k0);
+        let at = q as isize * a.batch + r0 as isize * a.rs + k0 as isize * a.cs;
+        let mut from = MatView { ptr: a.ptr.wrapping_offset(at), ..a };
+        if self.copy_a {
+            // SAFETY: the block lies inside the left side; `own` is this worker's.
+            from = unsafe { copy_block(from, r1 - r0, depth, own) };
+        }
+        for col in (c0..c1).step_by(self.panel()) {
+            if self.own_pack {
+                self.pack_part(k0, q * n.div_ceil(self.panel()) + col / self.panel());
+            }
+            let (b, b_ks) = match self.packed {
+                Some(packed) => self.packed_at(packed, q, k0, col),
+                None => (self.right(q, k0, col).ptr.cast_mut(), 0),
+            };
+            let tile = Tile {
+                seg: &[0, 0],
+                segs: 1,
+                len: depth,
+                a: from.ptr,
+                a_rs: from.rs,
+                a_cs: from.cs,
+                b,
+                b_ks: if self.packed.is_some() { b_ks as isize } else { self.args.b.rs },
+                c: to.wrapping_add(col - c0),
+                c_ld: ld,
+                cols: self.panel().min(c1 - col),
+                accumulate: k0 > 0,
+            };
+            // SAFETY: the tile lies inside the block.
+            unsafe { self.kernel.run(tile, r1 - r0, self.width) };
         }
     }
 }

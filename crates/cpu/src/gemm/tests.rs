@@ -97,7 +97,7 @@ fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()
 }
 
-const SHAPES: [(usize, usize, usize, usize); 20] = [
+const SHAPES: [(usize, usize, usize, usize); 23] = [
     (1, 1, 1, 1),
     (1, 1, 300, 200),
     (1, 2, 129, 65),
@@ -109,6 +109,9 @@ const SHAPES: [(usize, usize, usize, usize); 20] = [
     (1, 64, 10, 32),
     (1, 97, 1, 50),
     (1, 1, 1, 700),
+    (2, 300, 1, 130),
+    (3, 1, 77, 1),
+    (1, 8, 1, 15),
     (3, 17, 19, 23),
     (5, 31, 64, 16),
     (1, 200, 300, 800),

@@ -77,6 +77,61 @@ unsafe fn tile<S: Simd, const R: usize, const N: usize>(t: &Tile) {
     }
 }
 
+/// Products of rows with one vector, all side by side along the summed axis: `c[i] = sum of a[i * a_rs + p] * b[p]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Dots {
+    /// Number of rows.
+    pub rows: usize,
+    /// Summed size.
+    pub len: usize,
+    /// The rows.
+    pub a: *const f32,
+    /// Distance between them.
+    pub a_rs: isize,
+    /// The vector.
+    pub b: *const f32,
+    /// Result.
+    pub c: *mut f32,
+}
+
+/// `R` rows; their sums do not depend on `R`.
+#[inline(always)]
+unsafe fn some_dots<S: Simd, const R: usize>(d: &Dots, first: usize) {
+    // SAFETY: the caller vouches for all elements; the mask leaves the others alone.
+    unsafe {
+        let a = d.a.offset(first as isize * d.a_rs);
+        let mut acc = [S::splat(0.0); R];
+        let whole = d.len / S::LANES * S::LANES;
+        for p in (0..whole).step_by(S::LANES) {
+            let v = S::load(d.b.add(p));
+            for (i, sum) in acc.iter_mut().enumerate() {
+                *sum = S::multiply_add(S::load(a.offset(i as isize * d.a_rs).add(p)), v, *sum);
+            }
+        }
+        let mask = S::mask(d.len - whole);
+        let v = S::load_part(d.b.wrapping_add(whole), mask);
+        for (i, sum) in acc.into_iter().enumerate() {
+            let last = S::load_part(a.offset(i as isize * d.a_rs).wrapping_add(whole), mask);
+            let mut lanes = [0.0f32; 16];
+            S::store(lanes.as_mut_ptr(), S::multiply_add(last, v, sum));
+            for half in [8, 4, 2, 1] {
+                (0..half).for_each(|j| lanes[j] += lanes[j + half]);
+            }
+            *d.c.add(first + i) = lanes[0];
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn dots<S: Simd>(d: &Dots) {
+    let whole = d.rows / 8 * 8;
+    // SAFETY: passed on to the caller.
+    unsafe {
+        (0..whole).step_by(8).for_each(|i| some_dots::<S, 8>(d, i));
+        (whole..d.rows).for_each(|i| some_dots::<S, 1>(d, i));
+    }
+}
+
 type Run = unsafe fn(&Tile);
 
 /// The tiles of one instruction set: of `widths[w]` vectors, `tables[w][r - 1]` computes `r` rows.
@@ -85,6 +140,8 @@ pub(crate) struct Kernel {
     pub isa: Isa,
     /// Numbers in a vector.
     pub lanes: usize,
+    /// Computes products of rows with one vector.
+    pub dots: unsafe fn(&Dots),
     tables: [&'static [Run]; 4],
 }
 
@@ -160,9 +217,15 @@ macro_rules! kernels {
                 // SAFETY: passed on to the caller.
                 unsafe { tile::<$simd, R, N>(t) }
             }
+            $(#[$feature])?
+            unsafe fn run_dots(d: &Dots) {
+                // SAFETY: passed on to the caller.
+                unsafe { dots::<$simd>(d) }
+            }
             pub(super) static KERNEL: Kernel = Kernel {
                 isa: $isa,
                 lanes: <$simd as Simd>::LANES,
+                dots: run_dots,
                 tables: [&[$(run::<$one, 1>),*], &[$(run::<$two, 2>),*], &[$(run::<$four, 4>),*],
                          &[$(run::<$eight, 8>),*]],
             };
