@@ -52,19 +52,20 @@ impl Grid {
         (at(j), at(j + 1))
     }
 
-    /// Numbers of a worker's copy of a left block, and of its result block.
-    fn worker_len(&self, m: usize, n: usize, k: usize) -> (usize, usize) {
+    /// Numbers of a worker's copies of a left block and of a panel, and of its result block.
+    fn worker_len(&self, m: usize, n: usize, k: usize) -> [usize; 3] {
         let rows = m.div_ceil(self.rows);
         let cols = n.div_ceil(self.quantum).div_ceil(self.cols) * self.quantum;
-        (block_len(rows, k.min(DEPTH)), (rows * cols).next_multiple_of(16))
+        let panel = k.min(DEPTH) * n.min(self.quantum).next_multiple_of(16);
+        [block_len(rows, k.min(DEPTH)), panel, (rows * cols).next_multiple_of(16)]
     }
 }
 
 /// Numbers of scratch memory that [`gemm`] needs.
 pub fn scratch_len(batch: usize, m: usize, n: usize, k: usize, threads: usize) -> usize {
     let of = |m: usize, n: usize| {
-        let (left, tile) = Grid::new(batch, m, n, k).worker_len(m, n, k);
-        16 + batch * k * n.next_multiple_of(16) + threads * (left + tile)
+        let worker: usize = Grid::new(batch, m, n, k).worker_len(m, n, k).iter().sum();
+        16 + batch * k * n.next_multiple_of(16) + threads * worker
     };
     if n == 1 { of(m, 1).max(of(1, m)) } else { of(m, n) }
 }
@@ -74,6 +75,19 @@ pub(crate) fn cache_line(scratch: &mut [f32]) -> *mut f32 {
     scratch.as_mut_ptr().wrapping_add(scratch.as_ptr().align_offset(64).min(16))
 }
 
+/// How the tiles come by the right side.
+#[derive(Clone, Copy, PartialEq)]
+enum Right {
+    /// As it is in memory.
+    Direct,
+    /// Packed before all tasks, in the scratch memory.
+    Packed,
+    /// Packed by the tasks, of which no two need the same panel.
+    OwnPack,
+    /// There are no tiles: a vector is multiplied with columns that lie side by side.
+    Dots,
+}
+
 /// Everything that the tasks of one product share.
 struct Product<'a> {
     args: GemmArgs<'a>,
@@ -81,12 +95,8 @@ struct Product<'a> {
     kernel: &'static Kernel,
     width: usize,
     copy_a: bool,
-    /// The packed right side; direct reads without it.
-    packed: Option<*mut f32>,
-    /// Tasks pack what they need themselves, for no two need the same.
-    own_pack: bool,
-    /// A vector times columns that lie side by side.
-    dots: bool,
+    right: Right,
+    packed: *mut f32,
     workers: *mut f32,
 }
 
@@ -142,24 +152,21 @@ unsafe fn run(mut args: GemmArgs) {
     let grid = Grid::new(batch, m, n, k);
     let kernel = Kernel::of(isa);
     let width = kernel.width(m.div_ceil(grid.rows), n);
-    let dots = m == 1 && a.cs == 1 && b.rs == 1 && b.cs != 1;
-    let pack_b = !dots && (b.cs != 1 || (m > 3 * kernel.rows(width) && k * n > 1 << 14));
+    let right = if m == 1 && a.cs == 1 && b.rs == 1 && b.cs != 1 {
+        Right::Dots
+    } else if b.cs == 1 && (m <= 3 * kernel.rows(width) || k * n <= 1 << 14) {
+        Right::Direct
+    } else if grid.rows == 1 && (batch == 1 || b.batch != 0) {
+        Right::OwnPack
+    } else {
+        Right::Packed
+    };
     let far = a.rs.unsigned_abs().max(a.cs.unsigned_abs()) >= 128;
     let copy_a = far && m > 1 && k > 32 && n > 2 * kernel.columns(width);
-    let base = cache_line(args.scratch);
-    let packed_len = batch * k * n.next_multiple_of(16);
-    let p = Product {
-        args,
-        grid,
-        kernel,
-        width,
-        copy_a,
-        packed: pack_b.then_some(base),
-        own_pack: pack_b && grid.rows == 1 && (batch == 1 || b.batch != 0),
-        dots,
-        workers: base.wrapping_add(packed_len),
-    };
-    if pack_b && !p.own_pack {
+    let packed = cache_line(args.scratch);
+    let workers = packed.wrapping_add(batch * k * n.next_multiple_of(16));
+    let p = Product { args, grid, kernel, width, copy_a, right, packed, workers };
+    if right == Right::Packed {
         p.pack();
     }
     let tasks = batch * grid.rows * grid.cols;
@@ -179,41 +186,41 @@ impl Product<'_> {
     }
 
     /// The part of the right side of product `q` from row `k`, column `col` on.
-    fn right(&self, q: usize, k: usize, col: usize) -> MatView {
+    fn right_at(&self, q: usize, k: usize, col: usize) -> MatView {
         let b = self.args.b;
         let at = q as isize * b.batch + k as isize * b.rs + col as isize * b.cs;
         MatView { ptr: b.ptr.wrapping_offset(at), ..b }
     }
 
     /// Where row `k` of the packed panel at column `col` of product `q` is, and its row distance.
-    fn packed_at(&self, to: *mut f32, q: usize, k: usize, col: usize) -> (*mut f32, usize) {
+    fn packed_at(&self, q: usize, k: usize, col: usize) -> (*mut f32, usize) {
         let n = self.args.n;
         let ld = panel_ld(self.kernel, self.panel().min(n - col));
         // A right side shared by all products is packed once.
         let q = if self.args.b.batch == 0 { 0 } else { q };
         let start = self.args.k * (q * n.next_multiple_of(16) + col);
-        (to.wrapping_add(start + k * ld), ld)
+        (self.packed.wrapping_add(start + k * ld), ld)
     }
 
     fn pack(&self) {
         let (n, k) = (self.args.n, self.args.k);
         let batch = if self.args.b.batch == 0 { 1 } else { self.args.batch };
-        let chunks = k.div_ceil(DEPTH);
-        let tasks = batch * n.div_ceil(self.panel()) * chunks;
-        let task = |task: usize| self.pack_part(task % chunks * DEPTH, task / chunks);
+        let (chunks, panels) = (k.div_ceil(DEPTH), n.div_ceil(self.panel()));
+        let task = |task: usize| {
+            let (row, panel) = (task % chunks * DEPTH, task / chunks);
+            let (q, col) = (panel / panels, panel % panels * self.panel());
+            self.pack_part(q, row, col, self.packed_at(q, row, col).0);
+        };
+        let tasks = batch * panels * chunks;
         if batch * n * k >= 1 << 13 { self.args.pool.run(tasks, &task) } else { (0..tasks).for_each(task) }
     }
 
-    /// Packs the rows from `row` on of a panel; panels are numbered through all products.
-    fn pack_part(&self, row: usize, panel: usize) {
-        let (n, k, panels) = (self.args.n, self.args.k, self.args.n.div_ceil(self.panel()));
-        let (q, col) = (panel / panels, panel % panels * self.panel());
-        if let Some(to) = self.packed {
-            let (dst, ld) = self.packed_at(to, q, row, col);
-            let (rows, cols) = (DEPTH.min(k - row), self.panel().min(n - col));
-            // SAFETY: the part lies inside the right side; parts of panels are disjoint in the scratch memory.
-            unsafe { pack_panel(self.kernel, self.right(q, row, col), rows, cols, ld, dst) };
-        }
+    /// Packs at most `DEPTH` rows, from `row` on, of the panel at column `col`.
+    fn pack_part(&self, q: usize, row: usize, col: usize, to: *mut f32) {
+        let (rows, cols) = (DEPTH.min(self.args.k - row), self.panel().min(self.args.n - col));
+        let ld = panel_ld(self.kernel, cols);
+        // SAFETY: the part lies inside the right side; there is room for it at `to`, where no other task writes.
+        unsafe { pack_panel(self.kernel, self.right_at(q, row, col), rows, cols, ld, to) };
     }
 
     unsafe fn block(&self, worker: usize, task: usize) {
@@ -221,16 +228,16 @@ impl Product<'_> {
         let (j, rest) = (task % self.grid.cols, task / self.grid.cols);
         let (q, i) = (rest / self.grid.rows, rest % self.grid.rows);
         let ((r0, r1), (c0, c1)) = (self.grid.row_range(i, m), self.grid.col_range(j, n));
-        let (left, tile) = self.grid.worker_len(m, n, k);
-        let own = self.workers.wrapping_add(worker * (left + tile));
+        let lens = self.grid.worker_len(m, n, k);
+        let own = self.workers.wrapping_add(worker * lens.iter().sum::<usize>());
         let (to, ld) = match c {
             Some((c, ld, step)) => (c.wrapping_add(q * step + r0 * ld + c0), ld),
-            None => (own.wrapping_add(left), c1 - c0),
+            None => (own.wrapping_add(lens[0] + lens[1]), c1 - c0),
         };
         // SAFETY: the block lies inside the operands; blocks are disjoint.
         unsafe {
-            if self.dots {
-                let (rows, v) = (self.right(q, 0, c0), a.ptr.wrapping_offset(q as isize * a.batch));
+            if self.right == Right::Dots {
+                let (rows, v) = (self.right_at(q, 0, c0), a.ptr.wrapping_offset(q as isize * a.batch));
                 (self.kernel.dots)(&Dots { rows: c1 - c0, len: k, a: rows.ptr, a_rs: rows.cs, b: v, c: to });
             } else {
                 (0..k.max(1))
@@ -254,7 +261,8 @@ impl Product<'_> {
         to: *mut f32,
         ld: usize,
     ) {
-        let GemmArgs { n, k, a, .. } = self.args;
+        let GemmArgs { m, n, k, a, .. } = self.args;
+        let panel = own.wrapping_add(self.grid.worker_len(m, n, k)[0]);
         let depth = DEPTH.min(k - k0);
         let at = q as isize * a.batch + r0 as isize * a.rs + k0 as isize * a.cs;
         let mut from = MatView { ptr: a.ptr.wrapping_offset(at), ..a };
@@ -263,12 +271,13 @@ impl Product<'_> {
             from = unsafe { copy_block(from, r1 - r0, depth, own) };
         }
         for col in (c0..c1).step_by(self.panel()) {
-            if self.own_pack {
-                self.pack_part(k0, q * n.div_ceil(self.panel()) + col / self.panel());
-            }
-            let (b, b_ks) = match self.packed {
-                Some(packed) => self.packed_at(packed, q, k0, col),
-                None => (self.right(q, k0, col).ptr.cast_mut(), 0),
+            let (b, b_ks) = match self.right {
+                Right::Packed => self.packed_at(q, k0, col),
+                Right::OwnPack => {
+                    self.pack_part(q, k0, col, panel);
+                    (panel, panel_ld(self.kernel, self.panel().min(n - col)))
+                }
+                _ => (self.right_at(q, k0, col).ptr.cast_mut(), self.args.b.rs as usize),
             };
             let tile = Tile {
                 seg: &[0, 0],
@@ -278,7 +287,7 @@ impl Product<'_> {
                 a_rs: from.rs,
                 a_cs: from.cs,
                 b,
-                b_ks: if self.packed.is_some() { b_ks as isize } else { self.args.b.rs },
+                b_ks: b_ks as isize,
                 c: to.wrapping_add(col - c0),
                 c_ld: ld,
                 cols: self.panel().min(c1 - col),

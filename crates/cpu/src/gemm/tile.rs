@@ -136,10 +136,12 @@ type Run = unsafe fn(&Tile);
 
 /// The tiles of one instruction set: of `widths[w]` vectors, `tables[w][r - 1]` computes `r` rows.
 pub(crate) struct Kernel {
-    /// Which set.
-    pub isa: Isa,
     /// Numbers in a vector.
     pub lanes: usize,
+    /// Side of the squares that `transpose` copies, see [`Simd::transpose`].
+    pub square: usize,
+    /// Copies a transposed square.
+    pub transpose: unsafe fn(*const f32, isize, *mut f32, usize),
     /// Computes products of rows with one vector.
     pub dots: unsafe fn(&Dots),
     tables: [&'static [Run]; 4],
@@ -208,7 +210,7 @@ impl Kernel {
 }
 
 macro_rules! kernels {
-    ($name:ident, $simd:ty, $isa:expr, $(#[$feature:meta])?, [$($one:literal)*], [$($two:literal)*], [$($four:literal)*],
+    ($name:ident, $simd:ty, $(#[$feature:meta])?, [$($one:literal)*], [$($two:literal)*], [$($four:literal)*],
      [$($eight:literal)*]) => {
         mod $name {
             use super::*;
@@ -222,9 +224,15 @@ macro_rules! kernels {
                 // SAFETY: passed on to the caller.
                 unsafe { dots::<$simd>(d) }
             }
+            $(#[$feature])?
+            unsafe fn transpose(from: *const f32, from_ld: isize, to: *mut f32, to_ld: usize) {
+                // SAFETY: passed on to the caller.
+                unsafe { <$simd as Simd>::transpose(from, from_ld, to, to_ld) }
+            }
             pub(super) static KERNEL: Kernel = Kernel {
-                isa: $isa,
                 lanes: <$simd as Simd>::LANES,
+                square: <$simd as Simd>::SQUARE,
+                transpose,
                 dots: run_dots,
                 tables: [&[$(run::<$one, 1>),*], &[$(run::<$two, 2>),*], &[$(run::<$four, 4>),*],
                          &[$(run::<$eight, 8>),*]],
@@ -235,12 +243,12 @@ macro_rules! kernels {
 
 // Rows so that sums, one row of b and one broadcast fill the registers: 32 of them for AVX-512 and NEON, 16 else.
 #[cfg(target_arch = "x86_64")]
-kernels!(avx512, super::super::x86::Avx512, Isa::Avx512, #[target_feature(enable = "avx512f")],
+kernels!(avx512, super::super::x86::Avx512, #[target_feature(enable = "avx512f")],
     [1 2 3 4 5 6 7 8 9 10 11 12 13 14], [1 2 3 4 5 6 7 8 9 10 11 12 13 14], [1 2 3 4 5 6], [1 2 3]);
 #[cfg(target_arch = "x86_64")]
-kernels!(avx2, super::super::x86::Avx2, Isa::Avx2, #[target_feature(enable = "avx2,fma")],
+kernels!(avx2, super::super::x86::Avx2, #[target_feature(enable = "avx2,fma")],
     [1 2 3 4 5 6], [1 2 3 4 5 6], [1 2], [1]);
 #[cfg(target_arch = "aarch64")]
-kernels!(neon, super::super::neon::Neon, Isa::Neon, #[target_feature(enable = "neon")],
+kernels!(neon, super::super::neon::Neon, #[target_feature(enable = "neon")],
     [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3 4 5 6], [1 2 3]);
-kernels!(portable, Portable, Isa::Portable, , [1 2 3 4 5 6], [1 2 3 4 5 6], [1 2], [1]);
+kernels!(portable, Portable, , [1 2 3 4 5 6], [1 2 3 4 5 6], [1 2], [1]);
