@@ -251,4 +251,4 @@ kernels!(avx2, super::super::x86::Avx2, #[target_feature(enable = "avx2,fma")],
 #[cfg(target_arch = "aarch64")]
 kernels!(neon, super::super::neon::Neon, #[target_feature(enable = "neon")],
     [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3 4 5 6], [1 2 3]);
-kernels!(portable, Portable, , [1 2 3 4 5 6], [1 2 3 4 5 6], [1 2], [1]);
+kernels!(portable, Portable, , [1 2 3 4], [1 2 3 4], [1 2], [1]);
