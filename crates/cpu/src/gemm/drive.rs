@@ -238,7 +238,18 @@ impl Product<'_> {
         unsafe {
             if self.right == Right::Dots {
                 let (rows, v) = (self.right_at(q, 0, c0), a.ptr.wrapping_offset(q as isize * a.batch));
-                (self.kernel.dots)(&Dots { rows: c1 - c0, len: k, a: rows.ptr, a_rs: rows.cs, b: v, c: to });
+                let dots = Dots {
+                    seg: &[0, 0],
+                    segs: 1,
+                    len: k,
+                    rows: c1 - c0,
+                    a: rows.ptr,
+                    a_rs: rows.cs,
+                    b: v,
+                    c: to,
+                    c_ld: 1,
+                };
+                (self.kernel.dots)(&dots);
             } else {
                 (0..k.max(1))
                     .step_by(DEPTH)
