@@ -1,6 +1,6 @@
 //! Pooling over channels-last windows. Vectors run along the channels.
 
-use crate::isa::Isa;
+use crate::isa::{Isa, Loops};
 use crate::pool::Pool;
 use rhyton_graph::ops::PoolKind;
 use std::ops::Range;
@@ -46,13 +46,6 @@ pub unsafe fn pool(
     out: *mut f32,
 ) {
     let job = Job { kind, s, a, b, out };
-    let rows = match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => rows_avx512,
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => rows_avx2,
-        _ => rows_portable,
-    };
     let per_image = s.pooled[0] * s.pooled[1];
     let work = s.batch * per_image * s.pooled[2] * s.window.iter().product::<usize>() * s.channels;
     // Windows may overlap, so that an image that they add up in belongs to one task.
@@ -66,10 +59,8 @@ pub unsafe fn pool(
         let range = task * per_task..count.min((task + 1) * per_task);
         let range = if kind.result_full() { range.start * per_image..range.end * per_image } else { range };
         // SAFETY: passed on to the caller; tasks write disjoint rows or images.
-        unsafe {
-            job.clear(task);
-            rows(&job, range);
-        }
+        unsafe { job.clear(task) };
+        isa.run(Rows(&job, range));
     };
     let tasks = count.div_ceil(per_task);
     if work >= SPLIT { threads.run(tasks, &task) } else { (0..tasks).for_each(task) }
@@ -86,21 +77,15 @@ struct Job<'a> {
 // SAFETY: tasks read the operands, which nobody writes, and write disjoint parts of the result.
 unsafe impl Sync for Job<'_> {}
 
-/// Compiles the loop over rows once per instruction set.
-macro_rules! versions {
-    ($($(#[$attribute:meta])* $name:ident),*) => {
-        $($(#[$attribute])*
-        unsafe fn $name(job: &Job, rows: Range<usize>) {
-            // SAFETY: passed on to the caller.
-            rows.for_each(|row| unsafe { job.row(row) });
-        })*
-    };
-}
+/// Some rows of the pooled side.
+struct Rows<'a>(&'a Job<'a>, Range<usize>);
 
-versions! {
-    #[cfg(target_arch = "x86_64")] #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")] rows_avx512,
-    #[cfg(target_arch = "x86_64")] #[target_feature(enable = "avx2,fma")] rows_avx2,
-    rows_portable
+impl Loops for Rows<'_> {
+    #[inline(always)]
+    fn run(self) {
+        // SAFETY: the caller of `pool` vouches for the sides.
+        self.1.for_each(|row| unsafe { self.0.row(row) });
+    }
 }
 
 /// The numbers of some channels at one position.

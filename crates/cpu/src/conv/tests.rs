@@ -81,13 +81,19 @@ fn run(
 ) -> Vec<f32> {
     let (rows, cols) = s.result(kind);
     let pool = Pool::new(threads);
-    let mut scratch = vec![f32::NAN; conv_scratch_len(kind, s, threads)];
+    let len = conv_scratch_len(kind, s, threads);
+    // A fence behind the scratch memory.
+    let mut scratch = vec![f32::NAN; len];
+    scratch.resize(len + 64, 77.0);
     let mut out = vec![f32::NAN; rows * cols];
     let seen = Mutex::new(vec![(0.0, 0); rows * cols]);
     let epilogue = Collect { cols, out: &seen };
     let target = stored.then_some(out.as_mut_ptr());
     // SAFETY: the vectors have the sizes of the sides.
-    unsafe { conv(kind, isa, &pool, s, a.as_ptr(), b.as_ptr(), target, Some(&epilogue), &mut scratch) };
+    unsafe {
+        conv(kind, isa, &pool, s, a.as_ptr(), b.as_ptr(), target, Some(&epilogue), &mut scratch[..len])
+    };
+    assert!(scratch[len..].iter().all(|x| *x == 77.0), "wrote past the scratch memory");
     let seen = seen.into_inner().unwrap();
     assert!(seen.iter().all(|(_, visits)| *visits == 1), "each element belongs to one block");
     let seen: Vec<f32> = seen.into_iter().map(|(x, _)| x).collect();
@@ -146,6 +152,8 @@ fn common_networks() {
     });
     check(&ConvShape { y: [1, 8, 8], stride: [1, 2, 2], ..shape2(2, [16, 16], [1, 1], [8, 20]) });
     check(&shape2(2, [5, 7], [1, 1], [8, 10]));
+    check(&ConvShape { y: [1, 11, 11], pad_lo: [0, 1, 1], ..shape2(2, [11, 11], [3, 3], [19, 3]) });
+    check(&ConvShape { y: [1, 5, 5], stride: [1, 2, 2], ..shape2(2, [11, 11], [3, 3], [2, 33]) });
     check(&ConvShape {
         x: [1, 1, 600],
         y: [1, 1, 300],

@@ -2,7 +2,6 @@
 
 use super::MatView;
 use super::tile::Kernel;
-use crate::isa::Isa;
 
 /// A copy of rows `0..rows` and columns `0..cols` of `from`, free of the strides at which cache lines collide.
 ///
@@ -62,16 +61,13 @@ pub(crate) unsafe fn pack_panel(
             }
             return;
         }
-        let blocked = from.rs == 1 && matches!(kernel.isa, Isa::Avx2 | Isa::Avx512);
-        let (mut rows_done, cols_done) = (0, if blocked { cols / 8 * 8 } else { 0 });
-        #[cfg(target_arch = "x86_64")]
-        while blocked && rows_done + 8 <= rows {
-            for j in (0..cols_done).step_by(8) {
-                let src = from.ptr.add(rows_done).offset(j as isize * from.cs);
-                super::x86::transpose8(src, from.cs, to.add(rows_done * ld + j), ld);
-            }
-            rows_done += 8;
+        let side = kernel.square;
+        let squares = if from.rs == 1 { [rows / side, cols / side] } else { [0; 2] };
+        for (k, j) in (0..squares[0]).flat_map(|k| (0..squares[1]).map(move |j| (k * side, j * side))) {
+            let src = from.ptr.add(k).offset(j as isize * from.cs);
+            (kernel.transpose)(src, from.cs, to.add(k * ld + j), ld);
         }
+        let [rows_done, cols_done] = squares.map(|n| n * side);
         let one = |k: usize, j: usize| {
             *to.add(k * ld + j) = *from.ptr.offset(k as isize * from.rs + j as isize * from.cs);
         };

@@ -27,6 +27,22 @@ pub(crate) trait Simd {
     unsafe fn store_part(p: *mut f32, v: Self::V, mask: Self::Mask);
     /// `a * b + c`.
     unsafe fn multiply_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+
+    /// Side of the squares of [`Simd::transpose`].
+    const SQUARE: usize = 4;
+    /// `to[k * to_ld + j] = from[j * from_ld + k]` for a square of numbers.
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, from_ld: isize, to: *mut f32, to_ld: usize) {
+        // SAFETY: see the trait.
+        unsafe {
+            let lines: [[f32; 4]; 4] = std::array::from_fn(|j| {
+                from.offset(j as isize * from_ld).cast::<[f32; 4]>().read_unaligned()
+            });
+            for k in 0..4 {
+                to.add(k * to_ld).cast::<[f32; 4]>().write_unaligned(lines.map(|line| line[k]));
+            }
+        }
+    }
 }
 
 /// Arrays of four, which compilers turn into the vectors that every 64-bit machine has.

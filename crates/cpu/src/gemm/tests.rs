@@ -66,7 +66,10 @@ fn run(
     stored: bool,
 ) -> Vec<f32> {
     let pool = Pool::new(threads);
-    let mut scratch = vec![f32::NAN; scratch_len(batch, m, n, k, threads)];
+    let len = scratch_len(batch, m, n, k, threads);
+    // A fence behind the scratch memory.
+    let mut scratch = vec![f32::NAN; len];
+    scratch.resize(len + 64, 77.0);
     let mut c = vec![f32::NAN; batch * m * n];
     let seen = Mutex::new(vec![(0.0, 0); batch * m * n]);
     let epilogue = Collect { m, n, out: &seen };
@@ -82,10 +85,11 @@ fn run(
         b,
         c: target,
         epilogue: Some(&epilogue),
-        scratch: &mut scratch,
+        scratch: &mut scratch[..len],
     };
     // SAFETY: the vectors have the sizes of the views.
     unsafe { gemm(args) };
+    assert!(scratch[len..].iter().all(|x| *x == 77.0), "wrote past the scratch memory");
     let seen = seen.into_inner().unwrap();
     assert!(seen.iter().all(|(_, visits)| *visits == 1), "each element belongs to one block");
     let seen: Vec<f32> = seen.into_iter().map(|(x, _)| x).collect();
@@ -97,7 +101,7 @@ fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()
 }
 
-const SHAPES: [(usize, usize, usize, usize); 20] = [
+const SHAPES: [(usize, usize, usize, usize); 25] = [
     (1, 1, 1, 1),
     (1, 1, 300, 200),
     (1, 2, 129, 65),
@@ -109,6 +113,11 @@ const SHAPES: [(usize, usize, usize, usize); 20] = [
     (1, 64, 10, 32),
     (1, 97, 1, 50),
     (1, 1, 1, 700),
+    (2, 300, 1, 130),
+    (1, 33, 17, 2053),
+    (1, 64, 30, 2048),
+    (3, 1, 77, 1),
+    (1, 8, 1, 15),
     (3, 17, 19, 23),
     (5, 31, 64, 16),
     (1, 200, 300, 800),

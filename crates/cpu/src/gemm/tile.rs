@@ -77,14 +77,89 @@ unsafe fn tile<S: Simd, const R: usize, const N: usize>(t: &Tile) {
     }
 }
 
+/// Products of rows with one vector, all side by side along the summed axis; segments as in [`Tile`]:
+/// `c[i * c_ld] = sum over s and p < len of a[seg[s].0 + i * a_rs + p] * b[seg[s].1 + p]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Dots {
+    /// Where each run starts in a and b.
+    pub seg: *const [u32; 2],
+    /// Number of runs.
+    pub segs: usize,
+    /// Length of a run.
+    pub len: usize,
+    /// Number of rows.
+    pub rows: usize,
+    /// The rows.
+    pub a: *const f32,
+    /// Distance between them.
+    pub a_rs: isize,
+    /// The vector.
+    pub b: *const f32,
+    /// Result.
+    pub c: *mut f32,
+    /// Distance between its elements.
+    pub c_ld: usize,
+}
+
+/// `R` rows; their sums do not depend on `R`.
+#[inline(always)]
+unsafe fn some_dots<S: Simd, const R: usize>(d: &Dots, first: usize) {
+    // SAFETY: the caller vouches for all elements; the mask leaves the others alone.
+    unsafe {
+        let mut acc = [S::splat(0.0); R];
+        let whole = d.len / S::LANES * S::LANES;
+        let mask = S::mask(d.len - whole);
+        for s in 0..d.segs {
+            let [a_at, b_at] = *d.seg.add(s);
+            let a = d.a.offset(first as isize * d.a_rs).wrapping_add(a_at as usize);
+            let b = d.b.wrapping_add(b_at as usize);
+            for p in (0..whole).step_by(S::LANES) {
+                let v = S::load(b.add(p));
+                for (i, sum) in acc.iter_mut().enumerate() {
+                    *sum = S::multiply_add(S::load(a.offset(i as isize * d.a_rs).add(p)), v, *sum);
+                }
+            }
+            if whole < d.len {
+                let v = S::load_part(b.add(whole), mask);
+                for (i, sum) in acc.iter_mut().enumerate() {
+                    let last = S::load_part(a.offset(i as isize * d.a_rs).add(whole), mask);
+                    *sum = S::multiply_add(last, v, *sum);
+                }
+            }
+        }
+        for (i, sum) in acc.into_iter().enumerate() {
+            let mut lanes = [0.0f32; 16];
+            S::store(lanes.as_mut_ptr(), sum);
+            for half in [8, 4, 2, 1] {
+                (0..half).for_each(|j| lanes[j] += lanes[j + half]);
+            }
+            *d.c.add((first + i) * d.c_ld) = lanes[0];
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn dots<S: Simd>(d: &Dots) {
+    let whole = d.rows / 8 * 8;
+    // SAFETY: passed on to the caller.
+    unsafe {
+        (0..whole).step_by(8).for_each(|i| some_dots::<S, 8>(d, i));
+        (whole..d.rows).for_each(|i| some_dots::<S, 1>(d, i));
+    }
+}
+
 type Run = unsafe fn(&Tile);
 
 /// The tiles of one instruction set: of `widths[w]` vectors, `tables[w][r - 1]` computes `r` rows.
 pub(crate) struct Kernel {
-    /// Which set.
-    pub isa: Isa,
     /// Numbers in a vector.
     pub lanes: usize,
+    /// Side of the squares that `transpose` copies, see [`Simd::transpose`].
+    pub square: usize,
+    /// Copies a transposed square.
+    pub transpose: unsafe fn(*const f32, isize, *mut f32, usize),
+    /// Computes products of rows with one vector.
+    pub dots: unsafe fn(&Dots),
     tables: [&'static [Run]; 4],
 }
 
@@ -151,7 +226,7 @@ impl Kernel {
 }
 
 macro_rules! kernels {
-    ($name:ident, $simd:ty, $isa:expr, $(#[$feature:meta])?, [$($one:literal)*], [$($two:literal)*], [$($four:literal)*],
+    ($name:ident, $simd:ty, $(#[$feature:meta])?, [$($one:literal)*], [$($two:literal)*], [$($four:literal)*],
      [$($eight:literal)*]) => {
         mod $name {
             use super::*;
@@ -160,9 +235,21 @@ macro_rules! kernels {
                 // SAFETY: passed on to the caller.
                 unsafe { tile::<$simd, R, N>(t) }
             }
+            $(#[$feature])?
+            unsafe fn run_dots(d: &Dots) {
+                // SAFETY: passed on to the caller.
+                unsafe { dots::<$simd>(d) }
+            }
+            $(#[$feature])?
+            unsafe fn transpose(from: *const f32, from_ld: isize, to: *mut f32, to_ld: usize) {
+                // SAFETY: passed on to the caller.
+                unsafe { <$simd as Simd>::transpose(from, from_ld, to, to_ld) }
+            }
             pub(super) static KERNEL: Kernel = Kernel {
-                isa: $isa,
                 lanes: <$simd as Simd>::LANES,
+                square: <$simd as Simd>::SQUARE,
+                transpose,
+                dots: run_dots,
                 tables: [&[$(run::<$one, 1>),*], &[$(run::<$two, 2>),*], &[$(run::<$four, 4>),*],
                          &[$(run::<$eight, 8>),*]],
             };
@@ -172,12 +259,12 @@ macro_rules! kernels {
 
 // Rows so that sums, one row of b and one broadcast fill the registers: 32 of them for AVX-512 and NEON, 16 else.
 #[cfg(target_arch = "x86_64")]
-kernels!(avx512, super::super::x86::Avx512, Isa::Avx512, #[target_feature(enable = "avx512f")],
+kernels!(avx512, super::super::x86::Avx512, #[target_feature(enable = "avx512f")],
     [1 2 3 4 5 6 7 8 9 10 11 12 13 14], [1 2 3 4 5 6 7 8 9 10 11 12 13 14], [1 2 3 4 5 6], [1 2 3]);
 #[cfg(target_arch = "x86_64")]
-kernels!(avx2, super::super::x86::Avx2, Isa::Avx2, #[target_feature(enable = "avx2,fma")],
+kernels!(avx2, super::super::x86::Avx2, #[target_feature(enable = "avx2,fma")],
     [1 2 3 4 5 6], [1 2 3 4 5 6], [1 2], [1]);
 #[cfg(target_arch = "aarch64")]
-kernels!(neon, super::super::neon::Neon, Isa::Neon, #[target_feature(enable = "neon")],
+kernels!(neon, super::super::neon::Neon, #[target_feature(enable = "neon")],
     [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3 4 5 6], [1 2 3]);
-kernels!(portable, Portable, Isa::Portable, , [1 2 3 4 5 6], [1 2 3 4 5 6], [1 2], [1]);
+kernels!(portable, Portable, , [1 2 3 4], [1 2 3 4], [1 2], [1]);

@@ -45,6 +45,13 @@ impl Simd for Avx512 {
         // SAFETY: see the trait.
         unsafe { _mm512_fmadd_ps(a, b, c) }
     }
+
+    const SQUARE: usize = 8;
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, from_ld: isize, to: *mut f32, to_ld: usize) {
+        // SAFETY: see the trait; both sets have AVX.
+        unsafe { transpose8(from, from_ld, to, to_ld) }
+    }
 }
 
 /// AVX2 with fused multiply-add.
@@ -92,14 +99,22 @@ impl Simd for Avx2 {
         // SAFETY: see the trait.
         unsafe { _mm256_fmadd_ps(a, b, c) }
     }
+
+    const SQUARE: usize = 8;
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, from_ld: isize, to: *mut f32, to_ld: usize) {
+        // SAFETY: see the trait; both sets have AVX.
+        unsafe { transpose8(from, from_ld, to, to_ld) }
+    }
 }
 
 /// `to[k * to_ld + j] = from[j * from_ld + k]` for 8 by 8 numbers.
 ///
 /// # Safety
 /// The machine has AVX; the pointers are valid for these elements.
+#[inline]
 #[target_feature(enable = "avx")]
-pub(crate) unsafe fn transpose8(from: *const f32, from_ld: isize, to: *mut f32, to_ld: usize) {
+unsafe fn transpose8(from: *const f32, from_ld: isize, to: *mut f32, to_ld: usize) {
     // SAFETY: see above.
     let r: [__m256; 8] =
         std::array::from_fn(|j| unsafe { _mm256_loadu_ps(from.offset(j as isize * from_ld)) });
