@@ -4,6 +4,8 @@
 //! vectors, tiles add up in double precision, and long folds are cut into parts that are combined in order.
 
 mod fold;
+#[cfg(test)]
+mod tests;
 
 use crate::Shared;
 use crate::exec::Setting;

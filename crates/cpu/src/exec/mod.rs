@@ -6,10 +6,14 @@ pub(crate) mod axes;
 mod draft_tests;
 mod frame;
 mod product;
+#[cfg(test)]
+mod product_tests;
 pub(crate) mod resolve;
 mod scan;
 mod simple;
 pub(crate) mod task;
+#[cfg(test)]
+pub(crate) mod test_support;
 
 use crate::backend::Threads;
 use crate::isa::Isa;
