@@ -2,8 +2,8 @@
 
 use crate::expr::Expr;
 use crate::ops::{
-    Binary, Contract, ConvKind, Distribution, Elementwise, Fold, Index, Movement, Op, PoolKind, Random, Reduce,
-    Scalar, Unary, Window,
+    Binary, Contract, ConvKind, Distribution, Elementwise, Fold, Index, Movement, Op, PoolKind, Random,
+    Reduce, Scalar, Unary, Window,
 };
 use rhyton_tensor::{DType, Dim, Error, Shape};
 
@@ -122,8 +122,11 @@ impl Expr {
             dtype = DType::I32;
         }
         let Some(shape) = broadcast_shapes(a.shape(), b.shape()) else {
-            let what = format!("{op:?} of shapes {} and {} is not defined", a.shape(), b.shape()).to_lowercase();
-            return Expr::poison(Error::new(what).expected("equal sizes, or size 1, counted from the last axis"));
+            let what =
+                format!("{op:?} of shapes {} and {} is not defined", a.shape(), b.shape()).to_lowercase();
+            return Expr::poison(
+                Error::new(what).expected("equal sizes, or size 1, counted from the last axis"),
+            );
         };
         let fit = |e: &Expr| e.cast(dtype).broadcast_to(shape.clone());
         Expr::apply(Elementwise::Binary(op), vec![fit(a), fit(b)])
@@ -335,7 +338,14 @@ impl Expr {
 
     /// Adds entries holding `value` along `axis`: `lo` before, `hi` after, `between` between neighbours.
     #[track_caller]
-    pub fn pad(&self, axis: usize, lo: impl Into<Dim>, hi: impl Into<Dim>, between: usize, value: f64) -> Expr {
+    pub fn pad(
+        &self,
+        axis: usize,
+        lo: impl Into<Dim>,
+        hi: impl Into<Dim>,
+        between: usize,
+        value: f64,
+    ) -> Expr {
         let (lo, hi) = (lo.into(), hi.into());
         if self.is_poisoned() || (lo.is(0) && hi.is(0) && between == 0) {
             return self.clone();
@@ -463,7 +473,14 @@ impl Expr {
 
     /// Channels-last pooling of the largest (`PoolKind::Max`) or the sum (`PoolKind::Sum`) of windows.
     #[track_caller]
-    pub fn pool(&self, kind: PoolKind, sizes: &[Dim], window: &[usize], strides: &[usize], pad_lo: &[Dim]) -> Expr {
+    pub fn pool(
+        &self,
+        kind: PoolKind,
+        sizes: &[Dim],
+        window: &[usize],
+        strides: &[usize],
+        pad_lo: &[Dim],
+    ) -> Expr {
         if self.is_poisoned() {
             return self.clone();
         }

@@ -84,7 +84,9 @@ impl Function {
         }
         for (i, (p, t)) in self.params.iter().zip(inputs).enumerate() {
             if p.ty() != *t {
-                return Err(Error::new(format!("input {i} of {} is {t}", self.name)).expected(p.ty().to_string()));
+                return Err(
+                    Error::new(format!("input {i} of {} is {t}", self.name)).expected(p.ty().to_string())
+                );
             }
         }
         match self.results.iter().find_map(Expr::error) {
@@ -119,7 +121,12 @@ impl Function {
 /// assert_eq!(y.shape().to_string(), "[3]");
 /// ```
 #[track_caller]
-pub fn named(name: &str, attrs: serde_json::Value, inputs: &[Expr], body: impl FnOnce(&[Expr]) -> Expr) -> Expr {
+pub fn named(
+    name: &str,
+    attrs: serde_json::Value,
+    inputs: &[Expr],
+    body: impl FnOnce(&[Expr]) -> Expr,
+) -> Expr {
     if let Some(bad) = inputs.iter().find(|e| e.is_poisoned()) {
         return bad.clone();
     }
@@ -205,4 +212,3 @@ impl std::fmt::Debug for Function {
         write!(f, "fn {}({} params) -> {}", self.name, self.params.len(), self.results.len())
     }
 }
-

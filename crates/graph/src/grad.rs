@@ -180,7 +180,8 @@ pub(crate) fn scan_vjp(op: &Control, out: &Expr, cotangents: &[Option<Expr>]) ->
     let states: Vec<usize> = (0..carries).filter(|i| d_state[*i].is_some()).collect();
     let sequences: Vec<usize> = (carries..carries + xs).filter(|i| back[*i].is_some()).collect();
     let constants: Vec<usize> = (carries + xs..inputs.len()).filter(|i| back[*i].is_some()).collect();
-    let mut needed: Vec<Expr> = states.iter().chain(&sequences).chain(&constants).map(|i| zero_or(*i)).collect();
+    let mut needed: Vec<Expr> =
+        states.iter().chain(&sequences).chain(&constants).map(|i| zero_or(*i)).collect();
     let hoists: Vec<Option<Hoisted>> = constants.iter().map(|i| hoist(&zero_or(*i))).collect();
     needed.retain(|e| !e.is_poisoned());
 
@@ -205,10 +206,8 @@ pub(crate) fn scan_vjp(op: &Control, out: &Expr, cotangents: &[Option<Expr>]) ->
 
     // The backward loop: states are cotangents of states and accumulators of constants that could not be hoisted.
     let summed: Vec<usize> = (0..constants.len()).filter(|i| hoists[*i].is_none()).collect();
-    let mut init: Vec<Expr> = states
-        .iter()
-        .map(|i| cotangents[*i].clone().unwrap_or_else(|| inputs[*i].zeros_like()))
-        .collect();
+    let mut init: Vec<Expr> =
+        states.iter().map(|i| cotangents[*i].clone().unwrap_or_else(|| inputs[*i].zeros_like())).collect();
     init.extend(summed.iter().map(|i| inputs[constants[*i]].zeros_like()));
     let mut sequence_params: Vec<Expr> = d_y.iter().flatten().cloned().collect();
     let mut sequence_args: Vec<Expr> = cotangents[carries..].iter().flatten().cloned().collect();
@@ -323,10 +322,10 @@ fn hoist(e: &Expr) -> Option<Hoisted> {
 impl Hoisted {
     /// The sum over all steps, from the collected sequences in the order of `leaves`.
     fn outside<'a>(&self, leaves: &mut impl Iterator<Item = &'a Expr>) -> Expr {
-        let with_time = |axes: &[usize]| -> Vec<usize> {
-            std::iter::once(0).chain(axes.iter().map(|a| a + 1)).collect()
-        };
-        let mut next = || leaves.next().cloned().unwrap_or_else(|| Expr::poison(Error::new("a loop lost a value")));
+        let with_time =
+            |axes: &[usize]| -> Vec<usize> { std::iter::once(0).chain(axes.iter().map(|a| a + 1)).collect() };
+        let mut next =
+            || leaves.next().cloned().unwrap_or_else(|| Expr::poison(Error::new("a loop lost a value")));
         match &self.rule {
             Rule::Add(a, b) => {
                 let first = a.outside(leaves);

@@ -105,9 +105,8 @@ pub fn bind(params: &[Expr], shapes: &[&[usize]]) -> Result<Bindings> {
         _ => String::new(),
     };
     for (p, sizes) in params.iter().zip(shapes) {
-        let misfit = || {
-            Error::new(format!("'{}' has the shape {sizes:?}", named(p))).expected(p.shape().to_string())
-        };
+        let misfit =
+            || Error::new(format!("'{}' has the shape {sizes:?}", named(p))).expected(p.shape().to_string());
         if p.rank() != sizes.len() {
             return Err(misfit());
         }
@@ -123,8 +122,9 @@ pub fn bind(params: &[Expr], shapes: &[&[usize]]) -> Result<Bindings> {
     }
     for (p, sizes) in params.iter().zip(shapes) {
         if p.shape().eval(&bindings).as_deref() != Some(*sizes) {
-            return Err(Error::new(format!("'{}' has the shape {sizes:?}", named(p)))
-                .expected(p.shape().to_string()));
+            return Err(
+                Error::new(format!("'{}' has the shape {sizes:?}", named(p))).expected(p.shape().to_string())
+            );
         }
     }
     Ok(bindings)
@@ -146,9 +146,7 @@ pub fn interpret(f: &Function, args: &[Tensor]) -> Result<Vec<Tensor>> {
 /// # Errors
 /// Every diagnostic of the expression built.
 pub fn eval(f: impl FnOnce(&[Expr]) -> Vec<Expr>, args: &[Tensor]) -> Result<Vec<Tensor>> {
-    let types: Vec<Type> = args
-        .iter()
-        .map(|t| Type::new(crate::ops::control::graph_dtype(t.dtype()), t.shape()))
-        .collect();
+    let types: Vec<Type> =
+        args.iter().map(|t| Type::new(crate::ops::control::graph_dtype(t.dtype()), t.shape())).collect();
     interpret(&Function::trace("eval", &types, f), args)
 }

@@ -1,1 +1,26 @@
-//! To be written.
+//! Layers, losses, metrics, optimizers, models and training. Everything here is a function over
+//! [`rhyton_graph::Expr`]; no backend and no file format is named.
+
+extern crate self as rhyton_nn;
+
+pub mod backend;
+pub mod constraints;
+pub mod initializers;
+pub mod layer;
+pub mod layers;
+pub mod losses;
+pub mod metrics;
+pub mod model;
+pub mod object;
+pub mod optimizers;
+pub mod regularizers;
+
+pub use layer::{Args, Base, Based, Cx, Layer, LayerExt, LayerRef, Outputs, Value, Weight};
+pub use model::{Applicable, Input, Model, Sequential, Symbolic};
+pub use object::{Handle, Kind, Object, Row, Setting};
+
+#[doc(hidden)]
+pub mod __private {
+    pub use serde::{self, Deserialize, Serialize};
+    pub use serde_json::{Map, Value};
+}

@@ -150,7 +150,10 @@ impl Contract {
                         ConvKind::KernelGrad => &e.shape()[..e.rank() - 2],
                         _ => &e.shape()[1..e.rank() - 1],
                     };
-                    Some(Expr::apply(self.sibling(kind, spatial.to_vec()), vec![first.clone(), second.clone()]))
+                    Some(Expr::apply(
+                        self.sibling(kind, spatial.to_vec()),
+                        vec![first.clone(), second.clone()],
+                    ))
                 };
                 match kind {
                     // y(x, w): dx = x-side of (g, w); dw = w-side of (x, g).
@@ -254,7 +257,8 @@ impl Contract {
         let Contract::Conv { kind, strides, dilation, pad_lo, groups, .. } = self else { return Ok(()) };
         let pads: Option<Vec<usize>> = pad_lo.iter().map(|p| p.eval(bindings)).collect();
         let pads = pads.ok_or_else(|| Error::new("the padding of a convolution is not known"))?;
-        let shape_of = |k: ConvKind, i: usize| if *kind == k { out.shape.clone() } else { inputs[i].shape.clone() };
+        let shape_of =
+            |k: ConvKind, i: usize| if *kind == k { out.shape.clone() } else { inputs[i].shape.clone() };
         let x_shape = shape_of(ConvKind::InputGrad, 0);
         let w_shape = shape_of(ConvKind::KernelGrad, 1);
         let y_shape = shape_of(ConvKind::Forward, if *kind == ConvKind::InputGrad { 0 } else { 1 });

@@ -252,10 +252,13 @@ impl Control {
             Control::Literal(l) => Ok(vec![Value::from_tensor(&l.0)]),
             Control::Size(d) => {
                 let mut v = Value::zeros(&outs[0], bindings)?;
-                v.data[0] = d.eval(bindings).ok_or_else(|| Error::new(format!("the size {d} is not known")))? as f64;
+                v.data[0] =
+                    d.eval(bindings).ok_or_else(|| Error::new(format!("the size {d} is not known")))? as f64;
                 Ok(vec![v])
             }
-            Control::Call(f) => run_function(f, &inputs.iter().map(|v| (*v).clone()).collect::<Vec<_>>(), bindings),
+            Control::Call(f) => {
+                run_function(f, &inputs.iter().map(|v| (*v).clone()).collect::<Vec<_>>(), bindings)
+            }
             Control::Scan { body, carries, xs, length, reverse } => {
                 interp_scan(body, (*carries, *xs), length, *reverse, inputs, outs, bindings)
             }
@@ -271,7 +274,13 @@ impl Control {
     }
 }
 
-fn infer_scan(body: &Function, carries: usize, xs: usize, length: &Dim, inputs: &[&Type]) -> Result<Vec<Type>> {
+fn infer_scan(
+    body: &Function,
+    carries: usize,
+    xs: usize,
+    length: &Dim,
+    inputs: &[&Type],
+) -> Result<Vec<Type>> {
     if inputs.len() < carries + xs || body.results.len() < carries {
         return Err(Error::new("a scan has too few inputs or results"));
     }
@@ -309,7 +318,8 @@ fn interp_scan(
 ) -> Result<Vec<Value>> {
     let steps = length.eval(bindings).ok_or_else(|| Error::new(format!("the size {length} is not known")))?;
     let mut state: Vec<Value> = inputs[..carries].iter().map(|v| (*v).clone()).collect();
-    let mut ys: Vec<Value> = outs[carries..].iter().map(|t| Value::zeros(t, bindings)).collect::<Result<_>>()?;
+    let mut ys: Vec<Value> =
+        outs[carries..].iter().map(|t| Value::zeros(t, bindings)).collect::<Result<_>>()?;
     for step in 0..steps {
         let t = if reverse { steps - 1 - step } else { step };
         let mut args = state.clone();

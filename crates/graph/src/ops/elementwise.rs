@@ -201,7 +201,10 @@ impl Elementwise {
             Elementwise::Unary(u) => u.result(last.dtype).ok_or_else(|| bad(word(u)))?,
             Elementwise::Binary(b) => {
                 if inputs[0].dtype != last.dtype {
-                    return Err(Error::new(format!("types {} and {} do not match", inputs[0].dtype, last.dtype)));
+                    return Err(Error::new(format!(
+                        "types {} and {} do not match",
+                        inputs[0].dtype, last.dtype
+                    )));
                 }
                 b.result(last.dtype).ok_or_else(|| bad(word(b)))?
             }
@@ -273,7 +276,12 @@ impl Unary {
             Unary::Sigmoid => g * (y * (1.0 - y)),
             // 2 / sqrt(pi) * exp(-x^2)
             Unary::Erf => g * std::f32::consts::FRAC_2_SQRT_PI * (-(x * x)).exp(),
-            Unary::Sign | Unary::Floor | Unary::Round | Unary::Not | Unary::IsFinite | Unary::StopGradient => {
+            Unary::Sign
+            | Unary::Floor
+            | Unary::Round
+            | Unary::Not
+            | Unary::IsFinite
+            | Unary::StopGradient => {
                 return None;
             }
         })
@@ -306,8 +314,5 @@ impl Binary {
 
 fn share(a: &Expr, b: &Expr, g: &Expr, a_wins: Expr) -> [Option<Expr>; 2] {
     let (zero, tie, half) = (g.zeros_like(), a.equal(b), g * 0.5);
-    [
-        Some(tie.select(&half, &a_wins.select(g, &zero))),
-        Some(tie.select(&half, &a_wins.select(&zero, g))),
-    ]
+    [Some(tie.select(&half, &a_wins.select(g, &zero))), Some(tie.select(&half, &a_wins.select(&zero, g)))]
 }

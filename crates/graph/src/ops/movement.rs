@@ -98,7 +98,9 @@ impl Movement {
         let shape = match self {
             Movement::Reshape { shape } => {
                 if shape.elements() != s.elements() {
-                    return Err(Error::new(format!("cannot reshape {s} to {shape}: different numbers of elements")));
+                    return Err(Error::new(format!(
+                        "cannot reshape {s} to {shape}: different numbers of elements"
+                    )));
                 }
                 shape.clone()
             }
@@ -111,7 +113,8 @@ impl Movement {
                 axes.iter().map(|a| &s[*a]).collect()
             }
             Movement::Broadcast { shape } => {
-                let fits = s.rank() == shape.rank() && s.iter().zip(shape.iter()).all(|(a, b)| a == b || a.is(1));
+                let fits =
+                    s.rank() == shape.rank() && s.iter().zip(shape.iter()).all(|(a, b)| a == b || a.is(1));
                 if !fits {
                     return Err(Error::new(format!("cannot broadcast {s} to {shape}")));
                 }
@@ -119,7 +122,8 @@ impl Movement {
             }
             Movement::Slice { axis, start, len, step } => {
                 let end = start.clone() + (len.clone() - 1) * *step + 1;
-                let over = |a: &Dim, b: &Dim| matches!((a.as_fixed(), b.as_fixed()), (Some(a), Some(b)) if a > b);
+                let over =
+                    |a: &Dim, b: &Dim| matches!((a.as_fixed(), b.as_fixed()), (Some(a), Some(b)) if a > b);
                 if *step == 0 || over(&end, &s[*axis]) {
                     return Err(Error::new(format!("a slice up to {end} does not fit axis {axis} of {s}")));
                 }
@@ -200,7 +204,10 @@ impl Movement {
                     start += part.shape[*axis];
                 }
             }
-            Movement::Transpose { .. } | Movement::Broadcast { .. } | Movement::Slice { .. } | Movement::Flip { .. } => {
+            Movement::Transpose { .. }
+            | Movement::Broadcast { .. }
+            | Movement::Slice { .. }
+            | Movement::Flip { .. } => {
                 let start = if let Movement::Slice { start, .. } = self { size(start)? } else { 0 };
                 for (o, at) in coordinates(&out.shape.clone()).enumerate() {
                     let from = self.source_of(&at, &x.shape, start);

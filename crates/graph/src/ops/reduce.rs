@@ -44,7 +44,8 @@ impl Fold {
         }
     }
 
-    fn step(self, a: f64, b: f64) -> f64 {
+    /// Two elements combined.
+    pub fn step(self, a: f64, b: f64) -> f64 {
         match self {
             Fold::Sum => a + b,
             Fold::Max => super::Binary::Max.eval(a, b),
@@ -69,7 +70,9 @@ impl Reduce {
         }
         let dtype = match self {
             Reduce::Fold { .. } if x.dtype == DType::Bool => {
-                return Err(Error::new("a reduction takes numbers, not booleans").fix("cast to float32 first"));
+                return Err(
+                    Error::new("a reduction takes numbers, not booleans").fix("cast to float32 first")
+                );
             }
             Reduce::Fold { .. } => x.dtype,
             Reduce::ArgMax { .. } => DType::I32,

@@ -1,0 +1,68 @@
+//! The backend that programs run on. The facade registers the default one; nothing here names any.
+
+use rhyton_graph::compile::compile;
+use rhyton_graph::plan::{Backend, Executable};
+use rhyton_graph::{Expr, Function};
+use rhyton_tensor::{Error, Result, Tensor};
+use std::sync::{Arc, RwLock};
+
+/// A default backend, submitted with `inventory::submit!`.
+pub struct DefaultBackend(pub fn() -> Arc<dyn Backend>);
+inventory::collect!(DefaultBackend);
+
+static CHOSEN: RwLock<Option<Arc<dyn Backend>>> = RwLock::new(None);
+
+/// The backend in force.
+///
+/// # Errors
+/// When no crate that was linked registered one.
+pub fn backend() -> Result<Arc<dyn Backend>> {
+    if let Some(b) = CHOSEN.read().ok().and_then(|b| b.clone()) {
+        return Ok(b);
+    }
+    let Some(default) = inventory::iter::<DefaultBackend>.into_iter().next() else {
+        return Err(Error::new("no backend is registered")
+            .fix("depend on the crate `rhyton`, or call set_backend with one"));
+    };
+    set_backend((default.0)());
+    backend()
+}
+
+/// Runs programs compiled from now on with `backend`.
+pub fn set_backend(backend: Arc<dyn Backend>) {
+    if let Ok(mut chosen) = CHOSEN.write() {
+        *chosen = Some(backend);
+    }
+}
+
+/// A compiled program: state first, then the batch (see [`Executable::run`]).
+pub struct Program {
+    executable: Box<dyn Executable>,
+}
+
+impl Program {
+    /// Compiles `results` of `params`, the first `state` of which are state. `updates` are (result, parameter)
+    /// pairs written in place.
+    ///
+    /// # Errors
+    /// Every diagnostic of the graph.
+    pub fn compile(
+        name: &str,
+        params: Vec<Expr>,
+        state: usize,
+        results: Vec<Expr>,
+        updates: &[(usize, usize)],
+    ) -> Result<Program> {
+        let backend = backend()?;
+        let plan = compile(&Function::new(name, params, results), state, updates, &*backend)?;
+        Ok(Program { executable: backend.load(Arc::new(plan))? })
+    }
+
+    /// Runs once; `results` is reused from call to call.
+    ///
+    /// # Errors
+    /// When a shape or type does not fit.
+    pub fn run(&mut self, state: &mut [Tensor], batch: &[Tensor], results: &mut Vec<Tensor>) -> Result<()> {
+        self.executable.run(state, batch, results)
+    }
+}

@@ -1,0 +1,591 @@
+//! [`Layer`]: immutable configuration with one method, `call`. What a call needs besides its inputs - weights,
+//! state, random numbers - it asks of [`Cx`] by name, so calling a layer twice shares its weights.
+
+use crate::constraints::Constraint;
+use crate::initializers::Initializer;
+use crate::object::{Handle, Kind, Object, Row, from_fields, snake_case};
+use crate::regularizers::Regularizer;
+use rhyton_graph::ops::Distribution;
+use rhyton_graph::{Expr, Type, at_source, in_path};
+use rhyton_tensor::{DType, Error, Result, Shape, Source};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value as Json, json};
+use std::collections::HashMap;
+use std::panic::Location;
+use std::sync::Arc;
+
+/// What every layer has besides its own fields.
+#[derive(Clone, Debug)]
+pub struct Base {
+    /// The name; models number unnamed layers: `dense`, `dense_1`.
+    pub name: Option<String>,
+    /// False freezes all weights of the layer.
+    pub trainable: bool,
+    /// Adds a penalty of the layer's outputs, divided by the batch size, to the loss.
+    pub activity_regularizer: Option<Regularizer>,
+    /// The user's line that made the layer.
+    pub source: Source,
+}
+
+impl Base {
+    /// Defaults, made at the caller's line.
+    #[track_caller]
+    pub fn here() -> Base {
+        Base { name: None, trainable: true, activity_regularizer: None, source: Source(Location::caller()) }
+    }
+}
+
+/// Access to the [`Base`] of a layer; implemented by [`layer!`](crate::layer!).
+pub trait Based {
+    /// The common part.
+    fn base(&self) -> &Base;
+    /// The common part.
+    fn base_mut(&mut self) -> &mut Base;
+}
+
+/// A layer. A custom layer is one `call`:
+///
+/// ```
+/// use rhyton_nn::{Args, Cx, Layer, Outputs};
+/// rhyton_nn::layer! {
+///     /// Multiplies by a learned factor.
+///     pub struct Scale {}
+/// }
+/// impl Layer for Scale {
+///     fn call(&self, cx: &mut Cx<'_>, args: &Args) -> Outputs {
+///         (args.x() * cx.weight("factor", [1], &"ones".into())).into()
+///     }
+/// }
+/// ```
+pub trait Layer: Object + Based {
+    /// The outputs for these inputs.
+    fn call(&self, cx: &mut Cx<'_>, args: &Args) -> Outputs;
+
+    /// Whether the mask of the first input is passed on to outputs that have none of their own.
+    fn supports_masking(&self) -> bool {
+        false
+    }
+
+    /// The values that weights start with when this layer brings trained ones along (nested models), by the path
+    /// inside the layer.
+    fn initial(&self, _path: &str) -> Option<rhyton_tensor::Tensor> {
+        None
+    }
+
+    /// The nested definition, for models used as layers.
+    fn definition(&self) -> Option<&crate::model::Definition> {
+        None
+    }
+}
+
+/// A shared layer: the same handle called twice shares its weights.
+pub type LayerRef = Handle<dyn Layer>;
+
+impl<L: Layer> From<L> for LayerRef {
+    fn from(layer: L) -> LayerRef {
+        LayerRef::new(Arc::new(layer))
+    }
+}
+
+impl Kind for dyn Layer {
+    const WHAT: &'static str = "layer";
+    const MODULE: &'static str = "keras.layers";
+    fn rows() -> &'static [Row<dyn Layer>] {
+        crate::layers::ROWS
+    }
+}
+
+/// The `build` of a layer's row.
+///
+/// # Errors
+/// When a value of the configuration has the wrong type.
+pub fn from_config<L: Layer + DeserializeOwned>(config: Json) -> Result<Arc<dyn Layer>> {
+    let (name, trainable) = (config["name"].as_str().map(String::from), config["trainable"].as_bool());
+    let place = name.clone().unwrap_or_default();
+    let activity = match &config["activity_regularizer"] {
+        Json::Null => None,
+        record => Some(Regularizer::from_json(record)?),
+    };
+    let mut layer: L = from_fields(config).map_err(|e| e.place(place))?;
+    let base = layer.base_mut();
+    (base.name, base.trainable, base.activity_regularizer) = (name, trainable.unwrap_or(true), activity);
+    Ok(Arc::new(layer))
+}
+
+/// A layer's configuration with the keys that every layer has; `name` is the one a model gave it.
+pub fn full_config(layer: &dyn Layer, name: &str) -> Map<String, Json> {
+    let mut config = Map::new();
+    config.insert("name".into(), name.into());
+    config.insert("trainable".into(), layer.base().trainable.into());
+    config.insert("dtype".into(), float32_policy());
+    config.extend(layer.config());
+    if let Some(r) = &layer.base().activity_regularizer {
+        config.insert("activity_regularizer".into(), r.to_json());
+    }
+    config
+}
+
+/// Keras's record of the float32 policy.
+pub fn float32_policy() -> Json {
+    json!({ "module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}, "registered_name": null })
+}
+
+/// A value between layers: an expression and, for padded sequences, a boolean mask `[batch, time]`.
+#[derive(Clone, Debug)]
+pub struct Value {
+    /// The value.
+    pub expr: Expr,
+    /// True where a time step is real.
+    pub mask: Option<Expr>,
+}
+
+impl From<Expr> for Value {
+    fn from(expr: Expr) -> Value {
+        Value { expr, mask: None }
+    }
+}
+
+/// What a layer is called with.
+#[derive(Clone, Debug, Default)]
+pub struct Args {
+    /// Positional inputs.
+    pub inputs: Vec<Value>,
+    /// Named tensors, like `initial_state`.
+    pub named: Vec<(String, Vec<Value>)>,
+    /// Named settings, like `use_causal_mask`.
+    pub settings: Map<String, Json>,
+}
+
+impl Args {
+    /// Positional inputs only.
+    pub fn new(inputs: Vec<Value>) -> Args {
+        Args { inputs, ..Args::default() }
+    }
+
+    /// The first input; poisoned when there is none.
+    pub fn x(&self) -> Expr {
+        self.get(0)
+    }
+
+    /// Input `i`; poisoned when there is none.
+    pub fn get(&self, i: usize) -> Expr {
+        match self.inputs.get(i) {
+            Some(v) => v.expr.clone(),
+            None => Expr::poison(Error::new(format!("the layer has no input {i}"))),
+        }
+    }
+
+    /// The mask of input `i`.
+    pub fn mask(&self, i: usize) -> Option<Expr> {
+        self.inputs.get(i).and_then(|v| v.mask.clone())
+    }
+
+    /// Named tensors.
+    pub fn tensors(&self, name: &str) -> &[Value] {
+        self.named.iter().find(|(n, _)| n == name).map_or(&[], |(_, v)| v)
+    }
+
+    /// A named switch.
+    pub fn flag(&self, name: &str) -> bool {
+        self.settings.get(name).and_then(Json::as_bool).unwrap_or(false)
+    }
+}
+
+/// What a layer returns: one value or several.
+#[derive(Clone, Debug)]
+pub struct Outputs(pub Vec<Value>);
+
+impl From<Expr> for Outputs {
+    fn from(e: Expr) -> Outputs {
+        Outputs(vec![e.into()])
+    }
+}
+impl From<Value> for Outputs {
+    fn from(v: Value) -> Outputs {
+        Outputs(vec![v])
+    }
+}
+impl From<Vec<Value>> for Outputs {
+    fn from(v: Vec<Value>) -> Outputs {
+        Outputs(v)
+    }
+}
+impl From<Vec<Expr>> for Outputs {
+    fn from(v: Vec<Expr>) -> Outputs {
+        Outputs(v.into_iter().map(Value::from).collect())
+    }
+}
+impl From<Error> for Outputs {
+    #[track_caller]
+    fn from(e: Error) -> Outputs {
+        Expr::poison(e).into()
+    }
+}
+
+/// A weight (trainable) or a state (not trained by gradients) that a call asks for.
+#[derive(Clone, Debug)]
+pub struct Weight {
+    /// Name within its object: `kernel`.
+    pub name: String,
+    /// Sizes; all must be known.
+    pub shape: Shape,
+    /// float32 or int32.
+    pub dtype: DType,
+    /// How it starts.
+    pub initializer: Initializer,
+    /// Penalty added to the loss while it is trained.
+    pub regularizer: Option<Regularizer>,
+    /// Projection after every update.
+    pub constraint: Option<Constraint>,
+    /// False for state such as moving averages.
+    pub trainable: bool,
+}
+
+impl Weight {
+    /// A float32 weight.
+    pub fn new(name: &str, shape: impl Into<Shape>, initializer: &Initializer) -> Weight {
+        Weight {
+            name: name.into(),
+            shape: shape.into(),
+            dtype: DType::F32,
+            initializer: initializer.clone(),
+            regularizer: None,
+            constraint: None,
+            trainable: true,
+        }
+    }
+
+    /// With a penalty.
+    pub fn regularizer(mut self, r: &Option<Regularizer>) -> Weight {
+        self.regularizer.clone_from(r);
+        self
+    }
+
+    /// With a projection.
+    pub fn constraint(mut self, c: &Option<Constraint>) -> Weight {
+        self.constraint.clone_from(c);
+        self
+    }
+
+    /// As state: changed by [`Cx::update`], not by gradients.
+    pub fn state(mut self) -> Weight {
+        self.trainable = false;
+        self
+    }
+}
+
+/// A weight as a model knows it.
+#[derive(Clone, Debug)]
+pub struct Variable {
+    /// What the layer asked for.
+    pub weight: Weight,
+    /// Keras's path: `sequential/dense/kernel`.
+    pub path: String,
+    /// Where weight files keep its object: `layers/dense`, `layers/lstm/cell`.
+    pub location: String,
+    /// False when the weight is state or its layer is frozen.
+    pub trainable: bool,
+    /// The user's line that made the layer.
+    pub source: Source,
+    /// A value that a nested model brought along.
+    pub initial: Option<rhyton_tensor::Tensor>,
+}
+
+impl Variable {
+    /// The type of the weight's expressions.
+    pub fn ty(&self) -> Type {
+        Type::new(self.weight.dtype, self.weight.shape.clone())
+    }
+}
+
+/// An object of the model: a place that weight files name even when it holds no weight.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Place {
+    /// `layers/lstm/cell`; empty for the model itself.
+    pub location: String,
+    /// `lstm_cell`.
+    pub name: String,
+}
+
+#[derive(Clone, Debug)]
+struct Scope {
+    path: String,
+    location: String,
+    trainable: bool,
+    source: Source,
+    /// The innermost nested model that brings values along, and the length of its path.
+    owner: Option<(Arc<dyn Layer>, usize)>,
+}
+
+/// Everything one trace of a model collects: its weights as parameters, updates of state, penalties.
+pub struct Trace {
+    /// Whether layers behave as in training (dropout, batch statistics).
+    pub training: bool,
+    /// Weights in the order they were asked for, with their parameters.
+    pub variables: Vec<(Variable, Expr)>,
+    /// New values of state: index into `variables` and value.
+    pub updates: Vec<(usize, Expr)>,
+    /// Penalties of activities; added to the loss.
+    pub losses: Vec<Expr>,
+    /// Every object visited, in order.
+    pub places: Vec<Place>,
+    /// Key of random numbers, int32\[2\]; `None` outside training.
+    pub key: Option<Expr>,
+    by_path: HashMap<String, usize>,
+    scopes: HashMap<*const (), Scope>,
+    streams: u32,
+}
+
+impl Trace {
+    /// An empty trace.
+    pub fn new(training: bool) -> Trace {
+        let key = training.then(|| Expr::param("key", Type::new(DType::I32, [2])));
+        Trace {
+            training,
+            variables: vec![],
+            updates: vec![],
+            losses: vec![],
+            places: vec![],
+            key,
+            by_path: HashMap::new(),
+            scopes: HashMap::new(),
+            streams: 0,
+        }
+    }
+
+    /// A trace over known weights: their parameters are made at once, in this order.
+    pub fn over(variables: &[Variable], training: bool) -> Trace {
+        let mut trace = Trace::new(training);
+        for v in variables {
+            trace.declare(v.clone());
+        }
+        trace
+    }
+
+    fn declare(&mut self, v: Variable) -> Expr {
+        let param = Expr::param(&v.path, v.ty());
+        self.by_path.insert(v.path.clone(), self.variables.len());
+        self.variables.push((v, param.clone()));
+        param
+    }
+
+    /// Parameters of all weights, in order.
+    pub fn params(&self) -> Vec<Expr> {
+        self.variables.iter().map(|(_, p)| p.clone()).collect()
+    }
+}
+
+/// What a layer's call may ask for.
+pub struct Cx<'a> {
+    trace: &'a mut Trace,
+    scope: Scope,
+}
+
+impl<'a> Cx<'a> {
+    /// The outermost context of a trace; `path` is empty or the model's name.
+    pub fn root(trace: &'a mut Trace, path: &str, source: Source) -> Cx<'a> {
+        let scope =
+            Scope { path: path.into(), location: String::new(), trainable: true, source, owner: None };
+        Cx { trace, scope }
+    }
+
+    /// Whether layers behave as in training.
+    pub fn training(&self) -> bool {
+        self.trace.training
+    }
+
+    /// Whether the layer being called is trainable (neither it nor a model around it is frozen).
+    pub fn trainable(&self) -> bool {
+        self.scope.trainable
+    }
+
+    /// The path of the layer being called, like `sequential/dense_1`.
+    pub fn path(&self) -> &str {
+        &self.scope.path
+    }
+
+    /// A float32 weight; the same one for the same name.
+    #[track_caller]
+    pub fn weight(&mut self, name: &str, shape: impl Into<Shape>, initializer: &Initializer) -> Expr {
+        self.add(Weight::new(name, shape, initializer))
+    }
+
+    /// A float32 state that [`Cx::update`] changes.
+    #[track_caller]
+    pub fn state(&mut self, name: &str, shape: impl Into<Shape>, initializer: &Initializer) -> Expr {
+        self.add(Weight::new(name, shape, initializer).state())
+    }
+
+    /// A weight with all its settings; the same one for the same name.
+    #[track_caller]
+    pub fn add(&mut self, weight: Weight) -> Expr {
+        let path = join(&self.scope.path, &weight.name);
+        if let Some(i) = self.trace.by_path.get(&path) {
+            let (known, param) = &self.trace.variables[*i];
+            if known.weight.shape != weight.shape {
+                return Expr::poison(
+                    Error::new(format!(
+                        "the weight '{}' has the shape {} but this call needs {}",
+                        weight.name, known.weight.shape, weight.shape
+                    ))
+                    .fix("a shared layer must get inputs of one shape"),
+                );
+            }
+            return param.clone();
+        }
+        if weight.shape.as_fixed().is_none() {
+            let what = format!("the weight '{}' would have the unknown shape {}", weight.name, weight.shape);
+            return Expr::poison(Error::new(what).fix("give the input a fixed size along this axis"));
+        }
+        let checks = [
+            weight.initializer.get().err(),
+            weight.regularizer.as_ref().and_then(|r| r.get().err()),
+            weight.constraint.as_ref().and_then(|c| c.get().err()),
+        ];
+        if let Some(e) = checks.into_iter().flatten().next() {
+            return Expr::poison(e);
+        }
+        let initial = self
+            .scope
+            .owner
+            .as_ref()
+            .and_then(|(model, at)| model.initial(path.get(*at..).unwrap_or_default()));
+        self.trace.declare(Variable {
+            path,
+            location: self.scope.location.clone(),
+            trainable: weight.trainable && self.scope.trainable,
+            source: self.scope.source,
+            initial,
+            weight,
+        })
+    }
+
+    /// Gives the state `name` of this layer a new value after the step.
+    pub fn update(&mut self, name: &str, value: Expr) {
+        if let Some(i) = self.trace.by_path.get(&join(&self.scope.path, name)) {
+            self.trace.updates.push((*i, value));
+        }
+    }
+
+    /// Adds a scalar to the loss.
+    pub fn add_loss(&mut self, loss: Expr) {
+        self.trace.losses.push(loss);
+    }
+
+    /// Random numbers that differ from call to call and from step to step; zeros outside training. `seed`
+    /// separates layers that a user seeded.
+    #[track_caller]
+    pub fn random(&mut self, distribution: Distribution, shape: impl Into<Shape>, seed: Option<u64>) -> Expr {
+        let Some(key) = self.trace.key.clone() else { return Expr::full(shape, 0.0) };
+        self.trace.streams += 1;
+        let stream = self.trace.streams ^ (seed.unwrap_or(0) as u32).wrapping_mul(0x9E37_79B9);
+        Expr::random(&key, distribution, stream, shape)
+    }
+
+    /// Runs `f` for a part of this layer that owns weights: `attribute` is its place in weight files, `name` its
+    /// place in paths.
+    pub fn part<R>(&mut self, attribute: &str, name: &str, f: impl FnOnce(&mut Cx<'_>) -> R) -> R {
+        let scope = Scope {
+            path: join(&self.scope.path, name),
+            location: join(&self.scope.location, attribute),
+            ..self.scope.clone()
+        };
+        self.enter(scope, name, f)
+    }
+
+    /// Calls another layer, which keeps its weights at `attribute` of this one. A layer already called in this
+    /// trace keeps the place of its first call.
+    pub fn call(&mut self, layer: &LayerRef, attribute: &str, name: &str, args: &Args) -> Outputs {
+        let layer = match layer.get() {
+            Ok(l) => l.clone(),
+            Err(e) => return Expr::poison(e.clone()).into(),
+        };
+        let identity = Arc::as_ptr(&layer).cast::<()>();
+        let known = self.trace.scopes.get(&identity).cloned();
+        let scope = known.unwrap_or_else(|| {
+            let path = join(&self.scope.path, name);
+            let owner = match layer.definition() {
+                Some(_) => Some((layer.clone(), path.len() + 1)),
+                None => self.scope.owner.clone(),
+            };
+            Scope {
+                location: join(&self.scope.location, attribute),
+                trainable: self.scope.trainable && layer.base().trainable,
+                source: layer.base().source,
+                path,
+                owner,
+            }
+        });
+        self.trace.scopes.insert(identity, scope.clone());
+        self.enter(scope, name, |cx| call_layer(&*layer, cx, args))
+    }
+
+    fn enter<R>(&mut self, scope: Scope, name: &str, f: impl FnOnce(&mut Cx<'_>) -> R) -> R {
+        let place = Place { location: scope.location.clone(), name: name.into() };
+        if !self.trace.places.iter().any(|p| p.location == place.location) {
+            self.trace.places.push(place);
+        }
+        let (path, source) = (scope.path.clone(), scope.source);
+        let mut cx = Cx { trace: &mut *self.trace, scope };
+        in_path(&path, || at_source(source, || f(&mut cx)))
+    }
+}
+
+fn join(a: &str, b: &str) -> String {
+    if a.is_empty() { b.into() } else { format!("{a}/{b}") }
+}
+
+/// Calls a layer with what every call does: poison goes through, masks are passed on, activities are penalised.
+fn call_layer(layer: &dyn Layer, cx: &mut Cx<'_>, args: &Args) -> Outputs {
+    if let Some(bad) = args.inputs.iter().find(|v| v.expr.is_poisoned()) {
+        return bad.clone().into();
+    }
+    let mut outputs = layer.call(cx, args);
+    if layer.supports_masking() {
+        let mask = args.mask(0);
+        outputs.0.iter_mut().for_each(|v| v.mask = v.mask.take().or_else(|| mask.clone()));
+    }
+    if let Some(regularizer) = &layer.base().activity_regularizer {
+        for v in &outputs.0 {
+            let penalty = match regularizer.get() {
+                Ok(r) => r.penalty(&v.expr),
+                Err(e) => Expr::poison(e),
+            };
+            let batch = v.expr.shape().first().cloned().unwrap_or_else(|| 1usize.into());
+            cx.add_loss(penalty / Expr::size(&batch));
+        }
+    }
+    outputs
+}
+
+/// The name a layer gets when nothing numbers it: Keras's snake case of its class.
+pub fn default_name(layer: &dyn Layer) -> String {
+    layer.base().name.clone().unwrap_or_else(|| snake_case(layer.class_name()))
+}
+
+/// `name`, `trainable` and `activity_regularizer` of any layer.
+pub trait LayerExt: Layer + Sized {
+    /// Names the layer.
+    fn name(mut self, name: impl Into<String>) -> Self {
+        self.base_mut().name = Some(name.into());
+        self
+    }
+
+    /// `false` freezes the layer's weights.
+    fn trainable(mut self, yes: bool) -> Self {
+        self.base_mut().trainable = yes;
+        self
+    }
+
+    /// Penalises the layer's outputs.
+    fn activity_regularizer(mut self, r: impl Into<Regularizer>) -> Self {
+        self.base_mut().activity_regularizer = Some(r.into());
+        self
+    }
+
+    /// A handle that can be applied several times with shared weights.
+    fn shared(self) -> LayerRef {
+        self.into()
+    }
+}
+impl<L: Layer + Sized> LayerExt for L {}

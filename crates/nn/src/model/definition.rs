@@ -1,0 +1,370 @@
+//! [`Definition`]: what a model is made of, without weights. A definition is a layer too: models nest.
+
+use crate::layer::{Args, Base, Based, Cx, Layer, LayerRef, Outputs, Value};
+use crate::model::symbolic::{Symbolic, SymbolicCall};
+use crate::object::{Object, snake_case};
+use rhyton_graph::{Expr, Type};
+use rhyton_tensor::{Error, Result, Tensor};
+use serde_json::{Map, Value as Json};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// How a model was written, which decides its paths and its configuration.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Form {
+    /// A list of layers.
+    Sequential,
+    /// A graph of layers.
+    Functional,
+}
+
+/// A layer of a model.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Unique in the model.
+    pub name: String,
+    /// The layer.
+    pub layer: LayerRef,
+    /// Its place in weight files: `layers/dense_1`; counted per class, whatever the names.
+    pub location: String,
+}
+
+/// One call of a layer.
+#[derive(Clone, Debug, Default)]
+pub struct Call {
+    /// Index of the layer's entry.
+    pub layer: usize,
+    /// Positional inputs: (call, output).
+    pub inputs: Vec<(usize, usize)>,
+    /// Named tensors.
+    pub named: Vec<(String, Vec<(usize, usize)>)>,
+    /// Settings of the call.
+    pub settings: Map<String, Json>,
+}
+
+/// Layers and how they are connected; no weights.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    pub(crate) base: Base,
+    /// How it was written.
+    pub form: Form,
+    /// Layers, in Keras's order.
+    pub entries: Vec<Entry>,
+    /// Calls, each after what it reads. Inputs are calls too.
+    pub calls: Vec<Call>,
+    /// The calls that are inputs, in the order data is given.
+    pub inputs: Vec<usize>,
+    /// (call, output) of each output.
+    pub outputs: Vec<(usize, usize)>,
+    /// Trained values that come along when the model is used as a layer, by path inside the model.
+    pub(crate) values: HashMap<String, Tensor>,
+}
+
+impl Definition {
+    /// The graph between `inputs` and `outputs`, its layers in Keras's order: by depth, then as first reached
+    /// from the outputs.
+    pub(crate) fn of(
+        base: Base,
+        form: Form,
+        inputs: &[Symbolic],
+        outputs: &[Symbolic],
+    ) -> Result<Definition> {
+        if inputs.is_empty() || outputs.is_empty() {
+            return Err(Error::new("a model needs at least one input and one output"));
+        }
+        let order = calls_in_order(inputs, outputs)?;
+        let position: HashMap<*const SymbolicCall, usize> =
+            order.iter().enumerate().map(|(i, c)| (Arc::as_ptr(c), i)).collect();
+        let at = |s: &Symbolic| (position[&Arc::as_ptr(&s.call)], s.output);
+        let (layers, layer_of) = layers_by_depth(&order, outputs, &position);
+        let calls = order
+            .iter()
+            .zip(&layer_of)
+            .map(|(c, layer)| {
+                let open = !inputs.iter().any(|i| Arc::ptr_eq(&i.call, c));
+                let at_all = |v: &[Symbolic]| v.iter().map(at).collect::<Vec<_>>();
+                Call {
+                    layer: *layer,
+                    inputs: if open { at_all(&c.inputs.positional) } else { vec![] },
+                    named: c.inputs.named.iter().map(|(n, v)| (n.clone(), at_all(v))).collect(),
+                    settings: c.inputs.settings.clone(),
+                }
+            })
+            .collect();
+        Ok(Definition {
+            base,
+            form,
+            entries: entries(layers, form)?,
+            calls,
+            inputs: inputs.iter().map(|i| at(i).0).collect(),
+            outputs: outputs.iter().map(at).collect(),
+            values: HashMap::new(),
+        })
+    }
+
+    /// The model's name.
+    pub fn name(&self) -> String {
+        self.base.name.clone().unwrap_or_else(|| snake_case(self.class_name()))
+    }
+
+    /// The prefix of the paths of its weights when it is not nested.
+    pub fn root_path(&self) -> String {
+        if self.form == Form::Sequential { self.name() } else { String::new() }
+    }
+
+    /// The types of the inputs.
+    ///
+    /// # Errors
+    /// When an input's configuration does not fit.
+    pub fn input_types(&self) -> Result<Vec<Type>> {
+        let of = |call: &usize| {
+            let entry = &self.entries[self.calls[*call].layer];
+            let mut trace = crate::layer::Trace::new(false);
+            let mut cx = Cx::root(&mut trace, "", self.base.source);
+            let Outputs(v) = cx.call(&entry.layer, "", &entry.name, &Args::default());
+            match v[0].expr.error() {
+                Some(e) => Err(e.clone()),
+                None => Ok(v[0].expr.ty().clone()),
+            }
+        };
+        self.inputs.iter().map(of).collect()
+    }
+
+    /// Names of the inputs, in order.
+    pub fn input_names(&self) -> Vec<String> {
+        self.inputs.iter().map(|c| self.entries[self.calls[*c].layer].name.clone()).collect()
+    }
+
+    /// Names of the outputs, in order: the names of the layers that make them.
+    pub fn output_names(&self) -> Vec<String> {
+        self.outputs.iter().map(|(c, _)| self.entries[self.calls[*c].layer].name.clone()).collect()
+    }
+
+    /// Every value of the model for these inputs, by call.
+    pub fn trace(&self, cx: &mut Cx<'_>, inputs: &[Value]) -> Vec<Vec<Value>> {
+        let mut values: Vec<Vec<Value>> = Vec::with_capacity(self.calls.len());
+        for (i, call) in self.calls.iter().enumerate() {
+            if let Some(k) = self.inputs.iter().position(|c| *c == i) {
+                let missing =
+                    || Expr::poison(Error::new(format!("the model takes {} inputs", self.inputs.len())));
+                values.push(vec![inputs.get(k).cloned().unwrap_or_else(|| missing().into())]);
+                continue;
+            }
+            let get = |at: &[(usize, usize)]| -> Vec<Value> {
+                at.iter()
+                    .map(|(c, o)| {
+                        let made = &values[*c];
+                        made.get(*o).unwrap_or(&made[0]).clone()
+                    })
+                    .collect()
+            };
+            let args = Args {
+                inputs: get(&call.inputs),
+                named: call.named.iter().map(|(n, at)| (n.clone(), get(at))).collect(),
+                settings: call.settings.clone(),
+            };
+            let entry = &self.entries[call.layer];
+            let Outputs(out) = cx.call(&entry.layer, &entry.location, &entry.name, &args);
+            values.push(out);
+        }
+        values
+    }
+
+    /// Position of a weight's location in Keras's order of weights.
+    pub(crate) fn rank(&self, location: &str) -> Vec<usize> {
+        let owns = |e: &Entry| location == e.location || location.starts_with(&format!("{}/", e.location));
+        let Some(i) = self.entries.iter().position(owns) else { return vec![] };
+        let mut rank = vec![i];
+        let nested = self.entries[i].layer.get().ok().and_then(|l| l.definition().cloned());
+        let inside = location.get(self.entries[i].location.len() + 1..);
+        if let (Some(d), Some(inside)) = (nested, inside) {
+            rank.extend(d.rank(inside));
+        }
+        rank
+    }
+}
+
+/// Calls between inputs and outputs, each after what it reads.
+fn calls_in_order(inputs: &[Symbolic], outputs: &[Symbolic]) -> Result<Vec<Arc<SymbolicCall>>> {
+    let mut order: Vec<Arc<SymbolicCall>> = vec![];
+    let mut seen: HashSet<*const SymbolicCall> = HashSet::new();
+    let is_input = |c: &Arc<SymbolicCall>| inputs.iter().any(|i| Arc::ptr_eq(&i.call, c));
+    for root in outputs.iter().chain(inputs) {
+        let mut stack = vec![(root.call.clone(), 0usize)];
+        if !seen.insert(Arc::as_ptr(&root.call)) {
+            continue;
+        }
+        while let Some((call, next)) = stack.last_mut() {
+            let reads = if is_input(call) { None } else { call.inputs.all().nth(*next).cloned() };
+            match reads {
+                Some(s) => {
+                    *next += 1;
+                    if seen.insert(Arc::as_ptr(&s.call)) {
+                        stack.push((s.call.clone(), 0));
+                    }
+                }
+                None => order.extend(stack.pop().map(|(c, _)| c)),
+            }
+        }
+    }
+    let loose =
+        |c: &&Arc<SymbolicCall>| !is_input(c) && c.layer.get().is_ok_and(|l| l.class_name() == "InputLayer");
+    match order.iter().find(loose) {
+        Some(c) => Err(Error::new("an output depends on an input that the model does not list")
+            .source(c.source)
+            .fix("pass this input to Model::new as well")),
+        None => Ok(order),
+    }
+}
+
+/// Layers sorted as Keras sorts them, and the index of each call's layer among them.
+fn layers_by_depth(
+    order: &[Arc<SymbolicCall>],
+    outputs: &[Symbolic],
+    position: &HashMap<*const SymbolicCall, usize>,
+) -> (Vec<LayerRef>, Vec<usize>) {
+    let identity = |c: &Arc<SymbolicCall>| match c.layer.get() {
+        Ok(l) => Arc::as_ptr(l).cast::<()>(),
+        Err(_) => Arc::as_ptr(c).cast::<()>(),
+    };
+    // Depth of a layer: the longest way from it to an output.
+    let mut call_depth = vec![0usize; order.len()];
+    let mut depth: HashMap<*const (), usize> = HashMap::new();
+    for (i, c) in order.iter().enumerate().rev() {
+        let d = call_depth[i].max(depth.get(&identity(c)).copied().unwrap_or(0));
+        depth.insert(identity(c), d);
+        for s in c.inputs.all() {
+            if let Some(p) = position.get(&Arc::as_ptr(&s.call)) {
+                call_depth[*p] = call_depth[*p].max(d + 1);
+            }
+        }
+    }
+    // First reached from the outputs, depth first.
+    let mut reached: Vec<*const ()> = vec![];
+    let mut seen = HashSet::new();
+    let mut stack: Vec<&Arc<SymbolicCall>> = outputs.iter().rev().map(|o| &o.call).collect();
+    while let Some(c) = stack.pop() {
+        if !position.contains_key(&Arc::as_ptr(c)) || !seen.insert(Arc::as_ptr(c)) {
+            continue;
+        }
+        if !reached.contains(&identity(c)) {
+            reached.push(identity(c));
+        }
+        let reads: Vec<&Symbolic> = c.inputs.all().collect();
+        stack.extend(reads.into_iter().rev().map(|s| &s.call));
+    }
+    reached.extend(order.iter().map(identity).filter(|i| !reached.contains(i)).collect::<Vec<_>>());
+    let mut unique = vec![];
+    reached.into_iter().for_each(|i| {
+        if !unique.contains(&i) {
+            unique.push(i);
+        }
+    });
+    unique.sort_by_key(|i| std::cmp::Reverse(depth.get(i).copied().unwrap_or(0)));
+    let layer_of: Vec<usize> =
+        order.iter().map(|c| unique.iter().position(|i| *i == identity(c)).unwrap_or(0)).collect();
+    let mut layers: Vec<Option<LayerRef>> = vec![None; unique.len()];
+    order.iter().zip(&layer_of).for_each(|(c, i)| layers[*i] = Some(c.layer.clone()));
+    (layers.into_iter().flatten().collect(), layer_of)
+}
+
+/// Names and places of layers. Unnamed ones are numbered by class; names must be unique.
+pub(crate) fn entries(layers: Vec<LayerRef>, form: Form) -> Result<Vec<Entry>> {
+    let named = |l: &LayerRef| l.get().ok().and_then(|l| l.base().name.clone());
+    let taken: HashSet<String> = layers.iter().filter_map(named).collect();
+    let (mut numbers, mut places) = (HashMap::<String, usize>::new(), HashMap::<String, usize>::new());
+    let mut used = HashSet::new();
+    let mut entries = vec![];
+    for layer in layers {
+        let object = layer.get()?;
+        let class = snake_case(object.class_name());
+        let mut auto = || loop {
+            let n = numbers.entry(class.clone()).or_default();
+            *n += 1;
+            let name = if *n == 1 { class.clone() } else { format!("{class}_{}", *n - 1) };
+            if !taken.contains(&name) {
+                return name;
+            }
+        };
+        let name = named(&layer).unwrap_or_else(&mut auto);
+        if !used.insert(name.clone()) {
+            return Err(Error::new(format!("two layers of the model are called '{name}'"))
+                .source(object.base().source)
+                .fix("give one of them another name"));
+        }
+        // A Sequential keeps its input apart from its layers.
+        let location = if form == Form::Sequential && class == "input_layer" {
+            String::from("input")
+        } else {
+            let n = places.entry(class.clone()).or_default();
+            *n += 1;
+            if *n == 1 { format!("layers/{class}") } else { format!("layers/{class}_{}", *n - 1) }
+        };
+        entries.push(Entry { name, layer: layer.clone(), location });
+    }
+    Ok(entries)
+}
+
+impl Object for Definition {
+    fn class_name(&self) -> &'static str {
+        if self.form == Form::Sequential { "Sequential" } else { "Functional" }
+    }
+
+    fn config(&self) -> Map<String, Json> {
+        crate::model::json::config(self)
+    }
+
+    fn module(&self) -> Option<&'static str> {
+        Some(if self.form == Form::Sequential { "keras" } else { "keras.src.models.functional" })
+    }
+}
+
+impl Based for Definition {
+    fn base(&self) -> &Base {
+        &self.base
+    }
+    fn base_mut(&mut self) -> &mut Base {
+        &mut self.base
+    }
+}
+
+impl Layer for Definition {
+    fn call(&self, cx: &mut Cx<'_>, args: &Args) -> Outputs {
+        if args.inputs.len() != self.inputs.len() {
+            let what = format!(
+                "the model '{}' takes {} inputs, got {}",
+                self.name(),
+                self.inputs.len(),
+                args.inputs.len()
+            );
+            return Error::new(what).expected(self.input_names().join(", ")).into();
+        }
+        match self.input_types() {
+            Ok(types) => {
+                for ((v, t), name) in args.inputs.iter().zip(&types).zip(self.input_names()) {
+                    if v.expr.rank() != t.shape.rank() {
+                        let what =
+                            format!("the input '{name}' of the model has the shape {}", v.expr.shape());
+                        return Error::new(what).expected(t.shape.to_string()).into();
+                    }
+                }
+            }
+            Err(e) => return e.into(),
+        }
+        let values = self.trace(cx, &args.inputs);
+        let of = |(c, o): &(usize, usize)| values[*c].get(*o).unwrap_or(&values[*c][0]).clone();
+        self.outputs.iter().map(of).collect::<Vec<Value>>().into()
+    }
+
+    fn supports_masking(&self) -> bool {
+        false
+    }
+
+    fn initial(&self, path: &str) -> Option<Tensor> {
+        self.values.get(path).cloned()
+    }
+
+    fn definition(&self) -> Option<&Definition> {
+        Some(self)
+    }
+}

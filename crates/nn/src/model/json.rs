@@ -1,0 +1,352 @@
+//! A model's configuration as Keras writes it, and back.
+
+use crate::layer::{Base, Layer, LayerRef, full_config};
+use crate::model::definition::{Call, Definition, Entry, Form, entries};
+use crate::model::symbolic::{Inputs, Symbolic, apply};
+use crate::object::{Object, record};
+use rhyton_graph::Type;
+use rhyton_tensor::{Error, Result};
+use serde_json::{Map, Value as Json, json};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The `config` of a model's record.
+pub fn config(definition: &Definition) -> Map<String, Json> {
+    let config = match definition.form {
+        Form::Sequential => sequential_config(definition),
+        Form::Functional => functional_config(definition),
+    };
+    config.as_object().cloned().unwrap_or_default()
+}
+
+/// Keras's record of a layer under the name a model gave it.
+pub fn layer_record(layer: &LayerRef, name: &str) -> Json {
+    let Ok(layer) = layer.get() else { return Json::Null };
+    let module = layer.module().unwrap_or("keras.layers");
+    let config = match layer.definition() {
+        Some(_) => {
+            let mut config = layer.config();
+            config.insert("name".into(), name.into());
+            config
+        }
+        None if layer.class_name() == "InputLayer" => {
+            let mut config = layer.config();
+            config.insert("name".into(), name.into());
+            config
+        }
+        None => full_config(&**layer, name),
+    };
+    let mut r = record(module, layer.class_name(), config);
+    if layer.class_name() == "Functional" {
+        r["registered_name"] = "Functional".into();
+    }
+    r
+}
+
+fn sequential_config(d: &Definition) -> Json {
+    let layers: Vec<Json> = d.entries.iter().map(|e| layer_record(&e.layer, &e.name)).collect();
+    let input = &d.entries[d.calls[d.inputs[0]].layer];
+    let shape = input.layer.to_json()["config"]["batch_shape"].clone();
+    json!({
+        "name": d.name(), "trainable": d.base.trainable, "dtype": crate::layer::float32_policy(),
+        "layers": layers, "build_input_shape": shape,
+    })
+}
+
+fn functional_config(d: &Definition) -> Json {
+    // Number of a call among the calls of its layer.
+    let number = |call: usize| d.calls[..call].iter().filter(|c| c.layer == d.calls[call].layer).count();
+    let types = value_types(d);
+    let triple = |(c, o): (usize, usize)| json!([d.entries[d.calls[c].layer].name, number(c), o]);
+    let tensor = |at: &(usize, usize)| {
+        let (shape, dtype) = types.get(at).map_or((Json::Null, "float32"), |t| {
+            let sizes: Vec<Option<usize>> = t.shape.iter().map(rhyton_tensor::Dim::as_fixed).collect();
+            (json!(sizes), t.dtype.name())
+        });
+        let config = json!({ "shape": shape, "dtype": dtype, "keras_history": triple(*at) });
+        json!({ "class_name": "__keras_tensor__", "config": config })
+    };
+    let node = |call: &Call, layer: &LayerRef| {
+        let mut args: Vec<Json> = call.inputs.iter().map(&tensor).collect();
+        if args.len() > 1 && layer.get().is_ok_and(|l| takes_list(&**l)) {
+            args = vec![Json::Array(args)];
+        }
+        let mut kwargs = call.settings.clone();
+        for (name, at) in &call.named {
+            let tensors: Vec<Json> = at.iter().map(&tensor).collect();
+            let single = tensors.len() == 1 && !name.ends_with("state");
+            kwargs.insert(name.clone(), if single { tensors[0].clone() } else { Json::Array(tensors) });
+        }
+        json!({ "args": args, "kwargs": kwargs })
+    };
+    let layers: Vec<Json> = d
+        .entries
+        .iter()
+        .enumerate()
+        .map(|(i, e)| {
+            let mut r = layer_record(&e.layer, &e.name);
+            let calls =
+                d.calls.iter().enumerate().filter(|(c, call)| call.layer == i && !d.inputs.contains(c));
+            r["name"] = e.name.clone().into();
+            r["inbound_nodes"] = calls.map(|(_, c)| node(c, &e.layer)).collect::<Vec<_>>().into();
+            r
+        })
+        .collect();
+    let all = |at: Vec<(usize, usize)>| match at.as_slice() {
+        [one] => triple(*one),
+        many => many.iter().map(|a| triple(*a)).collect::<Vec<_>>().into(),
+    };
+    json!({
+        "name": d.name(), "trainable": d.base.trainable, "layers": layers,
+        "input_layers": all(d.inputs.iter().map(|c| (*c, 0)).collect()),
+        "output_layers": all(d.outputs.clone()),
+    })
+}
+
+/// Layers whose Keras call takes one list of tensors.
+fn takes_list(layer: &dyn Layer) -> bool {
+    layer.definition().is_some()
+        || matches!(
+            layer.class_name(),
+            "Add" | "Concatenate" | "Average" | "Maximum" | "Minimum" | "Multiply" | "Subtract" | "Dot"
+        )
+}
+
+/// The type of every value of a model.
+pub(crate) fn value_types(d: &Definition) -> HashMap<(usize, usize), Type> {
+    let mut types = HashMap::new();
+    let Ok(inputs) = d.input_types() else { return types };
+    let mut trace = crate::layer::Trace::new(false);
+    let given: Vec<_> = inputs.into_iter().map(|t| rhyton_graph::Expr::param("x", t).into()).collect();
+    let values = d.trace(&mut crate::Cx::root(&mut trace, "", d.base.source), &given);
+    for (c, outs) in values.iter().enumerate() {
+        types.extend(outs.iter().enumerate().map(|(o, v)| ((c, o), v.expr.ty().clone())));
+    }
+    types
+}
+
+/// The `build` of the rows Sequential and Functional.
+///
+/// # Errors
+/// When a layer is unknown or the connections do not fit.
+pub fn build_definition(config: Json) -> Result<Arc<dyn Layer>> {
+    Ok(Arc::new(from_config(&config)?))
+}
+
+/// A model's definition from the record of a `config.json`.
+///
+/// # Errors
+/// When a layer is unknown or the connections do not fit.
+pub fn from_record(record: &Json) -> Result<Definition> {
+    match record["class_name"].as_str() {
+        Some("Sequential" | "Functional" | "Model") => from_config(&record["config"]),
+        Some(other) => Err(Error::new(format!("the file holds a '{other}', not a model"))
+            .expected("Sequential or Functional")
+            .fix("build the network with Sequential or Model and save it again")),
+        None => Err(Error::new("the configuration names no class")),
+    }
+}
+
+fn from_config(config: &Json) -> Result<Definition> {
+    let mut base = Base::here();
+    base.name = config["name"].as_str().map(String::from);
+    base.trainable = config["trainable"].as_bool().unwrap_or(true);
+    let records =
+        config["layers"].as_array().ok_or_else(|| Error::new("a model's configuration has no layers"))?;
+    if records.len() > 1 << 16 {
+        return Err(Error::new("a model's configuration has too many layers"));
+    }
+    if config.get("input_layers").is_some() {
+        functional_from(base, config, records)
+    } else {
+        sequential_from(base, config, records)
+    }
+}
+
+fn layer_of(record: &Json) -> Result<LayerRef> {
+    let place = record["config"]["name"].as_str().unwrap_or_default().to_string();
+    LayerRef::from_json(record).map_err(|e| e.place(place))
+}
+
+fn sequential_from(base: Base, config: &Json, records: &[Json]) -> Result<Definition> {
+    let mut layers = records.iter().map(layer_of).collect::<Result<Vec<_>>>()?;
+    let starts_with_input = records.first().is_some_and(|r| r["class_name"] == "InputLayer");
+    if !starts_with_input {
+        let shape = config["build_input_shape"].clone();
+        if !shape.is_array() {
+            return Err(Error::new("the model was saved before it knew its input's shape")
+                .fix("call or build it once in Keras, then save it"));
+        }
+        layers.insert(0, crate::model::Input::default().batch_shape(shape).into());
+    }
+    let source = base.source;
+    let mut values = vec![apply(layers[0].clone(), Inputs::default(), source).swap_remove(0)];
+    for layer in &layers[1..] {
+        let next = apply(layer.clone(), Inputs::from(&values[values.len() - 1]), source).swap_remove(0);
+        values.push(next);
+    }
+    Definition::of(base, Form::Sequential, &values[..1], &values[values.len() - 1..])
+}
+
+fn functional_from(base: Base, config: &Json, records: &[Json]) -> Result<Definition> {
+    let layers = records.iter().map(layer_of).collect::<Result<Vec<_>>>()?;
+    let names: Vec<String> = records
+        .iter()
+        .map(|r| r["name"].as_str().or(r["config"]["name"].as_str()).unwrap_or_default().to_string())
+        .collect();
+    let index: HashMap<&str, usize> = names.iter().enumerate().map(|(i, n)| (n.as_str(), i)).collect();
+    let source = base.source;
+    // made[layer][node] are the outputs of a call, filled as soon as its inputs are there.
+    let mut made: Vec<Vec<Option<Vec<Symbolic>>>> =
+        records.iter().map(|r| vec![None; r["inbound_nodes"].as_array().map_or(0, Vec::len)]).collect();
+    for (i, r) in records.iter().enumerate() {
+        if r["class_name"] == "InputLayer" {
+            made[i] = vec![Some(apply(layers[i].clone(), Inputs::default(), source))];
+        }
+    }
+    let mut order = vec![];
+    loop {
+        let mut progress = false;
+        for (i, r) in records.iter().enumerate() {
+            for n in 0..made[i].len() {
+                if made[i][n].is_some() {
+                    continue;
+                }
+                let node = &r["inbound_nodes"][n];
+                let mut look = |t: &Json| lookup(t, &index, &made);
+                if let Some(inputs) = inputs_of(node, &mut look).map_err(|e| e.place(&names[i]))? {
+                    let out = apply(layers[i].clone(), inputs, source);
+                    order.push((i, n));
+                    made[i][n] = Some(out);
+                    progress = true;
+                }
+            }
+        }
+        if !progress {
+            break;
+        }
+    }
+    let ends = |key: &str| -> Result<Vec<Symbolic>> {
+        let triples = flatten_triples(&config[key]);
+        let bad = || Error::new(format!("{key} names a layer that is not connected"));
+        triples.iter().map(|t| lookup_triple(t, &index, &made).ok_or_else(bad)).collect()
+    };
+    let (inputs, outputs) = (ends("input_layers")?, ends("output_layers")?);
+    let mut d = Definition::of(base, Form::Functional, &inputs, &outputs)?;
+    reorder(&mut d, &layers)?;
+    Ok(d)
+}
+
+/// Puts the layers into the order of the file.
+fn reorder(d: &mut Definition, layers: &[LayerRef]) -> Result<()> {
+    let same = |a: &LayerRef, b: &LayerRef| match (a.get(), b.get()) {
+        (Ok(a), Ok(b)) => std::ptr::addr_eq(Arc::as_ptr(a), Arc::as_ptr(b)),
+        _ => false,
+    };
+    let position = |e: &Entry| layers.iter().position(|l| same(l, &e.layer)).unwrap_or(usize::MAX);
+    let mut order: Vec<usize> = (0..d.entries.len()).collect();
+    order.sort_by_key(|i| position(&d.entries[*i]));
+    let mut new_index = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(new, old)| new_index[*old] = new);
+    d.calls.iter_mut().for_each(|c| c.layer = new_index[c.layer]);
+    d.entries = entries(order.iter().map(|i| d.entries[*i].layer.clone()).collect(), d.form)?;
+    Ok(())
+}
+
+/// The arguments of a node, once all its tensors are there.
+fn inputs_of(
+    node: &Json,
+    look: &mut impl FnMut(&Json) -> Result<Option<Symbolic>>,
+) -> Result<Option<Inputs>> {
+    let mut inputs = Inputs::default();
+    let legacy = node.as_array().cloned();
+    let args = match &legacy {
+        Some(list) => list
+            .iter()
+            .map(|t| json!({"class_name": "__keras_tensor__", "config": {"keras_history": t}}))
+            .collect(),
+        None => node["args"].as_array().cloned().unwrap_or_default(),
+    };
+    for (position, arg) in args.iter().enumerate() {
+        let mut tensors = vec![];
+        tensors_in(arg, &mut tensors);
+        if tensors.is_empty() && !arg.is_null() {
+            inputs.settings.insert(format!("arg{position}"), arg.clone());
+        }
+        for t in tensors {
+            match look(t)? {
+                Some(s) => inputs.positional.push(s),
+                None => return Ok(None),
+            }
+        }
+    }
+    for (name, value) in node["kwargs"].as_object().into_iter().flatten() {
+        let mut tensors = vec![];
+        tensors_in(value, &mut tensors);
+        if tensors.is_empty() {
+            if !value.is_null() {
+                inputs.settings.insert(name.clone(), value.clone());
+            }
+            continue;
+        }
+        let mut found = vec![];
+        for t in tensors {
+            match look(t)? {
+                Some(s) => found.push(s),
+                None => return Ok(None),
+            }
+        }
+        inputs.named.push((name.clone(), found));
+    }
+    Ok(Some(inputs))
+}
+
+/// Every tensor record in an argument, lists flattened.
+fn tensors_in<'a>(value: &'a Json, into: &mut Vec<&'a Json>) {
+    match value {
+        Json::Object(o) if o.get("class_name").is_some_and(|c| c == "__keras_tensor__") => {
+            into.push(&value["config"]["keras_history"]);
+        }
+        Json::Array(items) => items.iter().for_each(|i| tensors_in(i, into)),
+        _ => {}
+    }
+}
+
+type Made = [Vec<Option<Vec<Symbolic>>>];
+
+fn lookup(triple: &Json, index: &HashMap<&str, usize>, made: &Made) -> Result<Option<Symbolic>> {
+    let name = triple[0].as_str().unwrap_or_default();
+    if !index.contains_key(name) {
+        return Err(Error::new(format!("an input comes from the layer '{name}', which does not exist")));
+    }
+    Ok(lookup_triple(triple, index, made))
+}
+
+fn lookup_triple(triple: &Json, index: &HashMap<&str, usize>, made: &Made) -> Option<Symbolic> {
+    let layer = *index.get(triple[0].as_str()?)?;
+    let (node, tensor) = (triple[1].as_u64()? as usize, triple[2].as_u64()? as usize);
+    made[layer].get(node)?.as_ref()?.get(tensor).cloned()
+}
+
+/// `["a",0,0]`, `[["a",0,0], ..]` or `{"k": ["a",0,0]}`.
+fn flatten_triples(value: &Json) -> Vec<Json> {
+    match value {
+        Json::Array(items) if items.first().is_some_and(Json::is_string) => vec![value.clone()],
+        Json::Array(items) => items.iter().flat_map(flatten_triples).collect(),
+        Json::Object(map) => map.values().flat_map(flatten_triples).collect(),
+        _ => vec![],
+    }
+}
+
+/// The record of a whole model: what `config.json` holds.
+pub fn model_record(definition: &Definition, compile_config: Json) -> Json {
+    let module = definition.module().unwrap_or("keras");
+    let mut r = record(module, definition.class_name(), config(definition));
+    if definition.form == Form::Functional {
+        r["registered_name"] = "Functional".into();
+    }
+    let shape = r["config"]["build_input_shape"].clone();
+    r["build_config"] = json!({ "input_shape": shape });
+    r["compile_config"] = compile_config;
+    r
+}

@@ -1,0 +1,12 @@
+//! Models: layers connected in sequence or as a graph, their weights, prediction.
+
+mod definition;
+pub mod json;
+mod sequential;
+mod symbolic;
+mod weights;
+
+pub use definition::{Call, Definition, Entry, Form};
+pub use sequential::Sequential;
+pub use symbolic::{Applicable, Input, Inputs, Symbolic};
+pub use weights::{Model, Tensors, Traced};

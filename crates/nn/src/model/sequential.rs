@@ -1,0 +1,86 @@
+//! [`Sequential`]: layers one after the other.
+
+use crate::layer::{Base, LayerRef};
+use crate::model::symbolic::{Inputs, apply};
+use crate::model::{Definition, Form, Input, Model};
+use rhyton_tensor::{Error, Result, Shape, Source};
+use std::panic::Location;
+
+/// A model of layers one after the other.
+///
+/// ```no_run
+/// use rhyton_nn::layers::Dense;
+/// use rhyton_nn::Sequential;
+/// let model = Sequential::new([100]).add(Dense::new(64)).add(Dense::new(10)).build()?;
+/// # Ok::<(), rhyton_tensor::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Sequential {
+    base: Base,
+    input: Input,
+    layers: Vec<LayerRef>,
+    seed: u64,
+}
+
+impl Sequential {
+    /// An empty model for samples of `shape`, without the batch axis.
+    #[track_caller]
+    pub fn new(shape: impl Into<Shape>) -> Sequential {
+        Sequential::of(Input::new(shape))
+    }
+
+    /// An empty model that starts with this input, for inputs with a name or of integers.
+    #[track_caller]
+    pub fn of(input: Input) -> Sequential {
+        Sequential { base: Base::here(), input, layers: vec![], seed: 0 }
+    }
+
+    /// Appends a layer.
+    #[track_caller]
+    #[allow(clippy::should_implement_trait)] // Keras's word
+    pub fn add(mut self, layer: impl Into<LayerRef>) -> Sequential {
+        self.layers.push(layer.into());
+        self
+    }
+
+    /// Names the model.
+    pub fn name(mut self, name: impl Into<String>) -> Sequential {
+        self.base.name = Some(name.into());
+        self
+    }
+
+    /// The seed of the initial weights.
+    pub fn seed(mut self, seed: u64) -> Sequential {
+        self.seed = seed;
+        self
+    }
+
+    /// The layers connected, without weights.
+    ///
+    /// # Errors
+    /// When two layers have one name, or there are none.
+    pub fn definition(self) -> Result<Definition> {
+        if self.layers.is_empty() {
+            return Err(Error::new("a Sequential without layers computes nothing")
+                .source(self.base.source)
+                .fix("add at least one layer"));
+        }
+        let input = self.input.symbolic();
+        let mut x = input.clone();
+        for layer in self.layers {
+            let source = layer.get().map_or(self.base.source, |l| l.base().source);
+            x = apply(layer, Inputs::from(&x), source).swap_remove(0);
+        }
+        Definition::of(self.base, Form::Sequential, &[input], &[x])
+    }
+
+    /// The model with initial weights.
+    ///
+    /// # Errors
+    /// Every layer whose input does not fit, with its name, the shapes and the line that made it.
+    #[track_caller]
+    pub fn build(self) -> Result<Model> {
+        let (seed, here) = (self.seed, Source(Location::caller()));
+        Model::from_definition(self.definition()?, seed).map_err(|e| e.source(here))
+    }
+}
