@@ -9,7 +9,7 @@ pub enum Isa {
     Portable,
     /// x86-64 with AVX2 and fused multiply-add.
     Avx2,
-    /// x86-64 with AVX-512 F, BW, VL and DQ.
+    /// x86-64 with AVX-512 F, VL, BW and DQ, as every server since 2017 has them.
     Avx512,
     /// 64-bit ARM.
     Neon,
@@ -53,13 +53,46 @@ impl Isa {
             Isa::Avx512 => {
                 Isa::Avx2.runs_here()
                     && is_x86_feature_detected!("avx512f")
-                    && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512dq")
             }
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => true,
             _ => false,
+        }
+    }
+}
+
+/// Plain loops to be compiled for every instruction set. `run` must be `#[inline(always)]`, as must what it calls.
+pub(crate) trait Loops {
+    /// Does the work.
+    fn run(self);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+fn run_avx512(loops: impl Loops) {
+    loops.run();
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn run_avx2(loops: impl Loops) {
+    loops.run();
+}
+
+impl Isa {
+    /// Runs the version of the loops for this set.
+    pub(crate) fn run(self, loops: impl Loops) {
+        match self {
+            // SAFETY: an `Isa` other than `Portable` is made by those who have detected it.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => unsafe { run_avx512(loops) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => unsafe { run_avx2(loops) },
+            _ => loops.run(),
         }
     }
 }

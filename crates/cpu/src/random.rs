@@ -1,5 +1,6 @@
 //! Random numbers: any element is a function of the key, the stream and its position.
 
+use crate::isa::{Isa, Loops};
 use crate::pool::Pool;
 use rhyton_graph::ops::Distribution;
 use rhyton_tensor::rng;
@@ -26,12 +27,37 @@ pub unsafe fn random(
         let count = CHUNK.min(elements - first);
         // SAFETY: the caller vouches for `elements` numbers; tasks have disjoint ranges.
         let part = unsafe { std::slice::from_raw_parts_mut(out.get().add(first), count) };
-        for (i, four) in part.chunks_mut(4).enumerate() {
-            let block = (first / 4 + i) as u64;
-            let numbers = distribution.four(rng::block(key[0], key[1], stream, block));
-            four.copy_from_slice(&numbers[..four.len()]);
-        }
+        // All instruction sets give the same bits: there is nothing to fuse.
+        Isa::detect().run(Fill { distribution, key, stream, block: first / 4, part });
     });
+}
+
+struct Fill<'a> {
+    distribution: Distribution,
+    key: [u32; 2],
+    stream: u32,
+    block: usize,
+    part: &'a mut [f32],
+}
+
+impl Loops for Fill<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let words = |i: usize| rng::block(self.key[0], self.key[1], self.stream, (self.block + i) as u64);
+        let (whole, rest) = self.part.as_chunks_mut::<4>();
+        let count = whole.len();
+        match self.distribution {
+            // A loop of its own, which compilers turn into vectors.
+            Distribution::Uniform => {
+                whole.iter_mut().enumerate().for_each(|(i, to)| *to = words(i).map(rng::unit_f32));
+            }
+            Distribution::Normal => {
+                whole.iter_mut().enumerate().for_each(|(i, to)| *to = self.distribution.four(words(i)));
+            }
+        }
+        let last = self.distribution.four(words(count));
+        rest.copy_from_slice(&last[..rest.len()]);
+    }
 }
 
 #[cfg(test)]

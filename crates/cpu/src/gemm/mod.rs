@@ -1,5 +1,19 @@
 //! Matrix products of strided operands.
 
+mod drive;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+pub(crate) mod pack;
+pub(crate) mod simd;
+#[cfg(test)]
+mod tests;
+pub(crate) mod tile;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod x86;
+
+pub(crate) use drive::{SPLIT, cache_line};
+pub use drive::{gemm, scratch_len};
+
 use crate::isa::Isa;
 use crate::pool::Pool;
 
@@ -58,41 +72,4 @@ pub struct GemmArgs<'a> {
     pub epilogue: Option<&'a dyn Epilogue>,
     /// At least [`scratch_len`] numbers, of any value.
     pub scratch: &'a mut [f32],
-}
-
-/// Numbers of scratch memory that [`gemm`] needs.
-pub fn scratch_len(_batch: usize, m: usize, n: usize, _k: usize, _threads: usize) -> usize {
-    m * n
-}
-
-/// Computes the product.
-///
-/// # Safety
-/// All elements that the views name must be valid for reading, those of `c` for writing, and nothing else may
-/// use those of `c` meanwhile.
-pub unsafe fn gemm(args: GemmArgs) {
-    let GemmArgs { batch, m, n, k, a, b, c, epilogue, scratch, .. } = args;
-    for q in 0..batch {
-        let (tile, ld) = match c {
-            // SAFETY: the caller vouches for `c`.
-            Some((c, ld, step)) => (unsafe { c.add(q * step) }, ld),
-            None => (scratch.as_mut_ptr(), n),
-        };
-        for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
-            let mut sum = 0.0;
-            for p in 0..k {
-                let (q, i, j, p) = (q as isize, i as isize, j as isize, p as isize);
-                // SAFETY: the caller vouches for the views.
-                sum += unsafe {
-                    *a.ptr.offset(q * a.batch + i * a.rs + p * a.cs)
-                        * *b.ptr.offset(q * b.batch + p * b.rs + j * b.cs)
-                };
-            }
-            // SAFETY: `tile` has `m` rows of distance `ld`.
-            unsafe { *tile.add(i * ld + j) = sum };
-        }
-        if let (Some(e), true) = (epilogue, m * n > 0) {
-            e.block(q, 0, m, 0, n, tile, ld);
-        }
-    }
 }
