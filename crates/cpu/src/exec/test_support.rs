@@ -122,14 +122,16 @@ pub(crate) fn launch(
         outputs: vec![],
     };
     let bindings = Bindings::new();
-    let mut task = Task::new(&plan, &launch, &Setting { isa, threads, bindings: &bindings }).unwrap();
+    let mut task = Task::new(&plan, &launch, None, &Setting { isa, threads, bindings: &bindings }).unwrap();
     let mut bytes: Vec<Vec<u8>> = memory.iter().map(Memory::bytes).collect();
     let table: Vec<*mut u8> = bytes.iter_mut().map(|b| b.as_mut_ptr()).collect();
     let mut scratch = vec![u64::MAX; task.scratch() / 8 + 16];
     let scratch = scratch.as_mut_ptr().cast::<u8>();
     let scratch = scratch.wrapping_add(scratch.align_offset(64));
     // SAFETY: views lie inside their buffers, scratch memory is as large as asked for.
-    unsafe { task.run(Context { isa, pool: &Pool::new(threads), table: Table(table.as_ptr()), scratch }) };
+    let pool = Pool::new(threads);
+    let cx = Context { isa, pool: &pool, table: Table(table.as_ptr()), arena: scratch, scratch };
+    unsafe { task.run(cx) };
     bytes
 }
 
