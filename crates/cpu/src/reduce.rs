@@ -4,6 +4,8 @@
 //! vectors, tiles add up in double precision, and long folds are cut into parts that are combined in order.
 
 mod fold;
+#[cfg(test)]
+mod tests;
 
 use crate::Shared;
 use crate::exec::Setting;
@@ -250,7 +252,7 @@ impl ReduceTask {
         unsafe {
             let p = cx.table.get(self.write.buffer);
             match (self.how.reduction, self.result) {
-                (Reduction::ArgMax, _) => p.cast::<i32>().offset(at).write(acc.index),
+                (Reduction::ArgMax, _) => p.cast::<i32>().offset(at).write(acc.index.max(0)),
                 (_, DType::I32) => p.cast::<i32>().offset(at).write(acc.value as i32),
                 _ => p.cast::<f32>().offset(at).write(acc.value as f32),
             }

@@ -3,6 +3,7 @@
 use super::axes::Draft;
 use super::product::row_major;
 use super::resolve::{Lane, Setting};
+use crate::exec::test_support::{Memory, Random, offset, view};
 use crate::isa::Isa;
 use crate::pool::Pool;
 use crate::tile::space::Table;
@@ -10,70 +11,6 @@ use rhyton_graph::ops::{Binary, Elementwise, Scalar, Unary};
 use rhyton_graph::plan::{Instruction, Program, Step};
 use rhyton_tensor::rng::Stream;
 use rhyton_tensor::{Bindings, DType};
-
-struct Random(Stream);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0.below(n as u32) as usize
-    }
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len())]
-    }
-    fn dtype(&mut self) -> DType {
-        self.pick(&[DType::F32, DType::F32, DType::I32, DType::Bool])
-    }
-}
-
-/// Memory of one buffer: values as doubles, stored in its type.
-#[derive(Clone)]
-struct Memory {
-    dtype: DType,
-    values: Vec<f64>,
-}
-
-impl Memory {
-    fn bytes(&self) -> Vec<u8> {
-        let one = |x: &f64| match self.dtype {
-            DType::Bool => vec![u8::from(*x != 0.0)],
-            DType::I32 => (*x as i32).to_le_bytes().to_vec(),
-            _ => (*x as f32).to_le_bytes().to_vec(),
-        };
-        self.values.iter().flat_map(one).collect()
-    }
-    fn from_bytes(dtype: DType, bytes: &[u8]) -> Memory {
-        let word = |c: &[u8]| [c[0], c[1], c[2], c[3]];
-        let values = match dtype {
-            DType::Bool => bytes.iter().map(|b| f64::from(*b)).collect(),
-            DType::I32 => bytes.chunks(4).map(|c| f64::from(i32::from_le_bytes(word(c)))).collect(),
-            _ => bytes.chunks(4).map(|c| f64::from(f32::from_le_bytes(word(c)))).collect(),
-        };
-        Memory { dtype, values }
-    }
-}
-
-/// A view of a buffer of its own over `sizes`: axes permuted, repeated (inputs only), reversed or with gaps.
-fn view(r: &mut Random, buffer: usize, sizes: &[usize], input: bool) -> (Lane, usize) {
-    let mut order: Vec<usize> = (0..sizes.len()).collect();
-    if r.below(3) == 0 {
-        r.0.shuffle(&mut order);
-    }
-    let (mut strides, mut offset, mut unit) = (vec![0isize; sizes.len()], 0isize, 1usize);
-    let plain = r.below(2) == 0;
-    for a in order.into_iter().rev() {
-        if input && !plain && r.below(3) == 0 {
-            continue;
-        }
-        let gap = if plain || r.below(4) > 0 { 1 } else { 2 };
-        strides[a] = (unit * gap) as isize;
-        if !plain && r.below(5) == 0 && sizes[a] > 0 {
-            offset += strides[a] * (sizes[a] as isize - 1);
-            strides[a] = -strides[a];
-        }
-        unit *= gap * sizes[a].max(1);
-    }
-    (Lane { buffer, offset, strides }, unit + 1)
-}
 
 fn instruction(r: &mut Random, dtypes: &[DType], rank: usize) -> Instruction {
     use Binary::*;
@@ -125,11 +62,6 @@ fn program(r: &mut Random, rank: usize) -> Program {
     }
     let outputs = (0..1 + r.below(3)).map(|_| r.below(dtypes.len())).collect();
     Program { inputs, code, outputs }
-}
-
-fn offset(lane: &Lane, at: &[usize]) -> usize {
-    let o = lane.strides.iter().zip(at).fold(lane.offset, |o, (s, i)| o + s * *i as isize);
-    usize::try_from(o).unwrap()
 }
 
 /// Every step in double precision, then rounded to its type.

@@ -6,7 +6,7 @@ use super::{address, element_bytes};
 use crate::isa::Isa;
 use crate::pool::Pool;
 use crate::tile::space::Table;
-use rhyton_graph::memory;
+use rhyton_graph::memory::Layout;
 use rhyton_graph::ops::Literal;
 use rhyton_graph::plan::{Place, Plan, View};
 use rhyton_tensor::{DType, Error, Result};
@@ -46,7 +46,6 @@ pub(crate) struct Frame {
     tasks: Vec<Task>,
     /// Buffers in the arena and their offsets in bytes.
     temps: Vec<(usize, usize)>,
-    /// Bytes of the arena for temporaries; scratch memory follows.
     temp_bytes: usize,
     scratch_bytes: usize,
     /// Buffer of each parameter.
@@ -59,6 +58,7 @@ pub(crate) struct Frame {
     targets: Vec<*mut u8>,
     types: Vec<(DType, Vec<usize>)>,
     base: *mut u8,
+    scratch: *mut u8,
     /// Keeps the addresses of constants valid.
     _constants: Vec<Literal>,
 }
@@ -68,13 +68,12 @@ pub(crate) struct Frame {
 unsafe impl Send for Frame {}
 
 impl Frame {
-    /// Prepares every launch.
-    pub fn new(plan: &Plan, setting: &Setting) -> Result<Frame> {
+    /// Prepares every launch; temporaries lie as `layout` says.
+    pub fn new(plan: &Plan, layout: &Layout, setting: &Setting) -> Result<Frame> {
         let known = |view: &View| view.buffer < plan.buffers.len();
         if let Some(l) = plan.launches.iter().find(|l| !l.reads.iter().chain(&l.writes).all(known)) {
             return Err(Error::new("a launch names a buffer that the plan lacks").place(&l.label));
         }
-        let layout = memory::layout(plan, setting.bindings)?;
         let mut frame = Frame {
             isa: setting.isa,
             table: vec![std::ptr::null_mut(); plan.buffers.len()],
@@ -88,6 +87,7 @@ impl Frame {
             targets: vec![std::ptr::null_mut(); plan.outputs.len()],
             types: vec![],
             base: std::ptr::null_mut(),
+            scratch: std::ptr::null_mut(),
             _constants: vec![],
         };
         for (i, b) in plan.buffers.iter().enumerate() {
@@ -110,21 +110,23 @@ impl Frame {
             });
             frame.types.push((buffer.dtype, setting.sizes(&buffer.shape)?));
         }
-        for launch in &plan.launches {
-            let task = Task::new(plan, launch, setting).map_err(|e| e.place(&launch.label))?;
+        for (i, launch) in plan.launches.iter().enumerate() {
+            let body = layout.bodies.iter().find(|b| b.launch == i);
+            let task = Task::new(plan, launch, body, setting).map_err(|e| e.place(&launch.label))?;
             frame.scratch_bytes = frame.scratch_bytes.max(task.scratch());
             frame.tasks.push(task);
         }
         Ok(frame)
     }
 
-    /// Bytes of memory a run needs.
-    pub fn bytes(&self) -> usize {
-        self.temp_bytes + self.scratch_bytes
+    /// Bytes of the arena, and of scratch memory, that a run needs.
+    pub fn bytes(&self) -> (usize, usize) {
+        (self.temp_bytes, self.scratch_bytes)
     }
 
     /// Says where that memory is.
-    pub fn place(&mut self, base: *mut u8) {
+    pub fn place(&mut self, base: *mut u8, scratch: *mut u8) {
+        self.scratch = scratch;
         if base != self.base {
             self.base = base;
             for (buffer, offset) in &self.temps {
@@ -165,13 +167,14 @@ impl Frame {
     /// Runs every launch.
     ///
     /// # Safety
-    /// All parameters and results must have been given valid addresses of their sizes, and [`Frame::place`] an
-    /// arena of [`Frame::bytes`]; nobody else may use them meanwhile.
+    /// All parameters and results must have been given valid addresses of their sizes, and [`Frame::place`] memory of
+    /// [`Frame::bytes`]; nobody else may use them meanwhile.
     pub unsafe fn run(&mut self, pool: &Pool) {
-        let scratch = self.base.wrapping_add(self.temp_bytes);
+        let table = Table(self.table.as_ptr());
+        let cx = Context { isa: self.isa, pool, table, arena: self.base, scratch: self.scratch };
         for task in &mut self.tasks {
             // SAFETY: passed on.
-            unsafe { task.run(Context { isa: self.isa, pool, table: Table(self.table.as_ptr()), scratch }) };
+            unsafe { task.run(cx) };
         }
         for r in (0..self.outputs.len()).filter(|r| !self.direct[*r]) {
             let (from, to, n) = (self.table[self.outputs[r]], self.targets[r], self.result_bytes(r));

@@ -6,16 +6,21 @@ pub(crate) mod axes;
 mod draft_tests;
 mod frame;
 mod product;
+#[cfg(test)]
+mod product_tests;
 pub(crate) mod resolve;
 mod scan;
 mod simple;
 pub(crate) mod task;
+#[cfg(test)]
+pub(crate) mod test_support;
 
 use crate::backend::Threads;
 use crate::isa::Isa;
 use frame::{Arena, Frame};
 use rhyton_graph::Function;
 use rhyton_graph::interp::bind;
+use rhyton_graph::memory;
 use rhyton_graph::ops::{Control, Op};
 use rhyton_graph::plan::{Executable, Plan};
 use rhyton_tensor::{DType, Data, Error, Result, Tensor};
@@ -81,8 +86,10 @@ impl Program {
         let shapes: Vec<&[usize]> = state.iter().chain(batch).map(Tensor::shape).collect();
         let bindings = bind(params, &shapes).map_err(|e| e.place(&self.plan.name))?;
         let setting = Setting { isa: self.isa, threads: self.threads.pool().threads(), bindings: &bindings };
-        let frame = Frame::new(&self.plan, &setting)?;
-        self.arena.reserve(frame.bytes());
+        let layout = memory::layout(&self.plan, &bindings)?;
+        let frame = Frame::new(&self.plan, &layout, &setting)?;
+        let (temps, scratch) = frame.bytes();
+        self.arena.reserve(temps + scratch);
         if self.frames.len() == FRAMES {
             self.frames.remove(0);
         }
@@ -103,7 +110,8 @@ impl Program {
     /// Gives the frame the addresses of this run.
     fn connect(&mut self, state: &mut [Tensor], batch: &[Tensor], results: &mut Vec<Tensor>) {
         let Some((_, frame)) = self.frames.last_mut() else { return };
-        frame.place(self.arena.base());
+        let base = self.arena.base();
+        frame.place(base, base.wrapping_add(frame.bytes().0));
         for (i, t) in state.iter_mut().enumerate() {
             let address = if self.written[i] { address_mut(t) } else { address(t) };
             frame.set_input(i, address);

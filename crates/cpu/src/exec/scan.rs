@@ -2,16 +2,18 @@
 
 use super::element_bytes;
 use super::frame::Frame;
-use super::resolve::{Lane, Setting};
+use super::resolve::Setting;
 use super::task::Context;
+use rhyton_graph::memory::Body;
 use rhyton_graph::plan::{Kernel, Launch, Plan, View};
 use rhyton_tensor::{Error, Result};
 
 /// A buffer that moves on with every step.
 struct Sequence {
-    lane: Lane,
-    /// Bytes of the view's first element within its buffer, and of an entry.
+    buffer: usize,
+    /// Bytes before its first element.
     offset: isize,
+    /// Bytes of an entry.
     entry: usize,
 }
 
@@ -24,7 +26,9 @@ pub(crate) struct ScanTask {
     xs: Vec<Sequence>,
     constants: Vec<Sequence>,
     ys: Vec<Sequence>,
-    /// Bytes for the body's own memory; the states between steps lie behind it.
+    /// Byte offset of the body's arena in the outer one.
+    arena: usize,
+    /// Bytes for the body's own scratch memory; the states between steps lie behind it.
     body_bytes: usize,
     state_bytes: usize,
 }
@@ -38,10 +42,11 @@ struct State {
 }
 
 impl ScanTask {
-    pub fn new(plan: &Plan, launch: &Launch, setting: &Setting) -> Result<ScanTask> {
+    pub fn new(plan: &Plan, launch: &Launch, place: Option<&Body>, setting: &Setting) -> Result<ScanTask> {
         let Kernel::Scan { length, reverse, carries, xs, body } = &launch.kernel else {
             return Err(Error::new("not a loop"));
         };
+        let place = place.ok_or_else(|| Error::new("the memory plan lacks the body of a loop"))?;
         let steps = setting.size(length)?;
         let (carries, xs) = (*carries, *xs);
         let fits = launch.reads.len() == body.inputs.len()
@@ -53,10 +58,10 @@ impl ScanTask {
             return Err(Error::new("a loop's views do not fit its body"));
         }
         let sequence = |view: &View, inner: usize| -> Result<Sequence> {
-            let lane = setting.view(view)?;
             let bytes = element_bytes(plan.buffers[view.buffer].dtype);
             let entry = setting.sizes(&body.buffers[inner].shape)?.iter().product::<usize>() * bytes;
-            Ok(Sequence { offset: lane.offset * bytes as isize, lane, entry })
+            let offset = setting.signed(&view.offset)? * bytes as isize;
+            Ok(Sequence { buffer: view.buffer, offset, entry })
         };
         let read = |i: usize| sequence(&launch.reads[i], body.inputs[i]);
         let write = |i: usize| sequence(&launch.writes[i], body.outputs[i]);
@@ -68,7 +73,7 @@ impl ScanTask {
             states.push(State { first, last, places: [state_bytes, state_bytes + size] });
             state_bytes += 2 * size;
         }
-        let frame = Frame::new(body, setting)?;
+        let frame = Frame::new(body, &place.layout, setting)?;
         Ok(ScanTask {
             steps,
             reverse: *reverse,
@@ -76,7 +81,8 @@ impl ScanTask {
             xs: (carries..carries + xs).map(read).collect::<Result<_>>()?,
             constants: (carries + xs..launch.reads.len()).map(read).collect::<Result<_>>()?,
             ys: (carries..launch.writes.len()).map(write).collect::<Result<_>>()?,
-            body_bytes: frame.bytes().next_multiple_of(64),
+            arena: place.offset,
+            body_bytes: frame.bytes().1.next_multiple_of(64),
             body: frame,
             state_bytes,
         })
@@ -89,17 +95,17 @@ impl ScanTask {
     /// # Safety
     /// As for `Task::run`.
     pub unsafe fn run(&mut self, cx: Context) {
-        // SAFETY: the plan's views are contiguous and inside their buffers; scratch memory holds the body's memory
+        // SAFETY: the plan's views are contiguous and inside their buffers; scratch memory holds the body's scratch
         // and both places of every state; entries `0..steps` of sequences exist.
         unsafe {
-            let address = |s: &Sequence| cx.table.get(s.lane.buffer).offset(s.offset);
+            let address = |s: &Sequence| cx.table.get(s.buffer).offset(s.offset);
             if self.steps == 0 {
                 for s in &self.states {
                     std::ptr::copy(address(&s.first), address(&s.last), s.first.entry);
                 }
                 return;
             }
-            self.body.place(cx.scratch);
+            self.body.place(cx.arena.add(self.arena), cx.scratch);
             let between = cx.scratch.add(self.body_bytes);
             let (carries, xs) = (self.states.len(), self.xs.len());
             for (i, c) in self.constants.iter().enumerate() {

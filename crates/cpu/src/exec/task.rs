@@ -11,6 +11,7 @@ use crate::pool::Pool;
 use crate::reduce::ReduceTask;
 use crate::tile::space::Table;
 use crate::tile::sweep::Sweep;
+use rhyton_graph::memory::Body;
 use rhyton_graph::plan::{Kernel, Launch, Plan};
 use rhyton_tensor::Result;
 
@@ -23,6 +24,8 @@ pub(crate) struct Context<'a> {
     pub pool: &'a Pool,
     /// Addresses of the buffers.
     pub table: Table,
+    /// The arena of the plan's temporaries.
+    pub arena: *mut u8,
     /// Scratch memory, as much as the task asked for, 64-byte aligned.
     pub scratch: *mut u8,
 }
@@ -44,8 +47,8 @@ pub(crate) enum Task {
 }
 
 impl Task {
-    /// Prepares a launch of `plan`.
-    pub fn new(plan: &Plan, launch: &Launch, setting: &Setting) -> Result<Task> {
+    /// Prepares a launch of `plan`; `body` is where a loop's temporaries lie.
+    pub fn new(plan: &Plan, launch: &Launch, body: Option<&Body>, setting: &Setting) -> Result<Task> {
         Ok(match &launch.kernel {
             Kernel::Loop { shape, program } => {
                 let reads: Vec<_> = setting.views(&launch.reads)?.into_iter().map(Some).collect();
@@ -68,7 +71,7 @@ impl Task {
             Kernel::Random { distribution, stream, elements } => {
                 Task::Random(RandomTask::new(*distribution, *stream, elements, launch, setting)?)
             }
-            Kernel::Scan { .. } => Task::Scan(Box::new(ScanTask::new(plan, launch, setting)?)),
+            Kernel::Scan { .. } => Task::Scan(Box::new(ScanTask::new(plan, launch, body, setting)?)),
             Kernel::Named { function } => Task::Named(NamedTask::new(function, launch, setting)?),
         })
     }
