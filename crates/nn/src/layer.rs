@@ -395,6 +395,12 @@ impl Trace {
         param
     }
 
+    fn visit(&mut self, location: String, name: &str) {
+        if !self.places.iter().any(|p| p.location == location) {
+            self.places.push(Place { location, name: name.into() });
+        }
+    }
+
     /// Parameters of all weights, in order.
     pub fn params(&self) -> Vec<Expr> {
         self.variables.iter().map(|(_, p)| p.clone()).collect()
@@ -558,11 +564,13 @@ impl<'a> Cx<'a> {
         outputs
     }
 
+    /// Notes a part that holds no weights but that weight files name.
+    pub fn visit(&mut self, attribute: &str, name: &str) {
+        self.trace.visit(join(&self.scope.location, attribute), name);
+    }
+
     fn enter<R>(&mut self, scope: Scope, name: &str, f: impl FnOnce(&mut Cx<'_>) -> R) -> R {
-        let place = Place { location: scope.location.clone(), name: name.into() };
-        if !self.trace.places.iter().any(|p| p.location == place.location) {
-            self.trace.places.push(place);
-        }
+        self.trace.visit(scope.location.clone(), name);
         let (path, source) = (scope.path.clone(), scope.source);
         let mut cx = Cx { trace: &mut *self.trace, scope };
         in_path(&path, || at_source(source, || f(&mut cx)))

@@ -145,6 +145,10 @@ impl Definition {
         let mut values: Vec<Vec<Value>> = Vec::with_capacity(self.calls.len());
         for (i, call) in self.calls.iter().enumerate() {
             if let Some(k) = self.inputs.iter().position(|c| *c == i) {
+                if self.form == Form::Functional {
+                    let entry = &self.entries[call.layer];
+                    cx.visit(&entry.location, &entry.name);
+                }
                 let missing =
                     || Expr::poison(Error::new(format!("the model takes {} inputs", self.inputs.len())));
                 values.push(vec![inputs.get(k).cloned().unwrap_or_else(|| missing().into())]);
