@@ -1,0 +1,69 @@
+//! What nobody reads goes away. Plain nodes disappear by not being reached; this pass shortens loops: results
+//! that nobody reads, states that only feed themselves, and inputs that the rest does not need.
+
+use super::Context;
+use crate::expr::{Expr, rewrite, topological};
+use crate::function::Function;
+use crate::ops::{Control, Op};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// The pass.
+pub fn dead(f: &Function, _: &Context) -> Vec<Expr> {
+    let mut read: HashSet<(u64, usize)> = f.results.iter().map(Expr::key).collect();
+    for e in f.nodes() {
+        read.extend(e.inputs().iter().map(Expr::key));
+    }
+    rewrite(&f.results, HashMap::new(), |e, inputs| {
+        let Op::Control(Control::Scan { body, carries, .. }) = e.op() else { return e.with_inputs(inputs) };
+        let live: Vec<bool> = (0..body.results.len()).map(|o| read.contains(&(e.node().id, o))).collect();
+        shorten(e, &inputs, body, live, *carries).unwrap_or_else(|| e.with_inputs(inputs))
+    })
+}
+
+/// Which parameters of `body` its live results depend on; a state in use makes its new value live.
+fn reach(body: &Function, live: &mut [bool], carries: usize) -> Vec<bool> {
+    loop {
+        let wanted: Vec<Expr> =
+            body.results.iter().zip(live.iter()).filter(|(_, l)| **l).map(|(r, _)| r.clone()).collect();
+        let nodes: HashSet<u64> = topological(&wanted).iter().map(|e| e.node().id).collect();
+        let used: Vec<bool> = body.params.iter().map(|p| nodes.contains(&p.node().id)).collect();
+        let grown = (0..carries).filter(|i| used[*i] && !live[*i]).collect::<Vec<_>>();
+        if grown.is_empty() {
+            return used;
+        }
+        grown.into_iter().for_each(|i| live[i] = true);
+    }
+}
+
+fn shorten(
+    e: &Expr,
+    inputs: &[Expr],
+    body: &Function,
+    mut live: Vec<bool>,
+    carries: usize,
+) -> Option<Vec<Expr>> {
+    let Op::Control(Control::Scan { xs, length, reverse, .. }) = e.op() else { return None };
+    let mut used = reach(body, &mut live, carries);
+    // The initial value of a state that is read counts even when the body ignores it.
+    (0..carries).for_each(|i| used[i] = live[i]);
+    if live.iter().chain(&used).all(|b| *b) {
+        return None;
+    }
+    let keep = |all: &[Expr], which: &[bool]| -> Vec<Expr> {
+        all.iter().zip(which).filter(|(_, k)| **k).map(|(e, _)| e.clone()).collect()
+    };
+    let count = |which: &[bool]| which.iter().filter(|k| **k).count();
+    let op = Control::Scan {
+        body: Arc::new(body.rebuilt(keep(&body.params, &used), keep(&body.results, &live))),
+        carries: count(&live[..carries]),
+        xs: count(&used[carries..carries + xs]),
+        length: length.clone(),
+        reverse: *reverse,
+    };
+    let new =
+        Expr::apply_at(op.into(), keep(inputs, &used), e.node().source, e.node().path.clone()).siblings();
+    let mut next = new.iter();
+    // A result that nobody reads may be anything.
+    live.iter().map(|l| if *l { next.next().cloned() } else { new.first().cloned() }).collect()
+}
