@@ -82,10 +82,9 @@ impl Recomputed {
         // only what is stored anyway goes with its reader, wherever that ends up.
         let same_kernel = one
             && !is_source
-            && cheap.is_none()
             && uses.iter().all(|u| self.views[u.consumer].is_none())
             && match g.kinds[uses[0].consumer] {
-                Kind::Pointwise => uses[0].path.is_empty(),
+                Kind::Pointwise => cheap.is_none() && uses[0].path.is_empty(),
                 kind => kind == Kind::Join && g.is_bijective(&uses[0].path),
             };
         let fits = views.len() <= MAX_READINGS && roots.iter().all(|r| self.taken[*r] < MAX_TAKEN);
@@ -132,9 +131,11 @@ fn weights(g: &Graph) -> Vec<Option<usize>> {
         };
         let mut sum = weight(*op);
         for input in g.nodes[node].inputs() {
-            let (base, _) = g.resolve(input);
-            let more = if is_stored(g, base.0, &cheap) { Some(0) } else { cheap[base.0] };
-            sum = sum.saturating_add(more.unwrap_or(CHEAP + 1));
+            let (base, path) = g.resolve(input);
+            let again = cheap[base.0].unwrap_or(CHEAP + 1);
+            // What is too dear to repeat under a broadcast is stored on its account.
+            let stored = is_stored(g, base.0, &cheap) || (g.grows(&path) && again > CHEAP_REPEATED);
+            sum += if stored { 0 } else { again };
         }
         cheap[node] = (sum <= CHEAP).then_some(sum);
     }

@@ -219,6 +219,12 @@ impl At<'_> {
                 Some(first.clone())
             }
             (Movement::Concat { .. }, _) if x.len() == 1 => Some(first.clone()),
+            (Movement::Concat { .. }, _) => {
+                let same = |e: &Expr| matches!(e.op(), Op::Movement(m) if m == op);
+                let parts = |e: &Expr| if same(e) { e.inputs().to_vec() } else { vec![e.clone()] };
+                let all = || x.iter().flat_map(parts).collect();
+                x.iter().any(same).then(|| self.raw(op.clone(), all()))
+            }
             _ => None,
         }
     }
