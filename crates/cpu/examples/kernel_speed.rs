@@ -5,7 +5,9 @@ use rhyton_cpu::conv::{ConvShape, conv, conv_scratch_len};
 use rhyton_cpu::gemm::{GemmArgs, MatView, gemm, scratch_len};
 use rhyton_cpu::isa::Isa;
 use rhyton_cpu::pool::Pool;
-use rhyton_graph::ops::ConvKind;
+use rhyton_cpu::random::random;
+use rhyton_cpu::window::{PoolShape, pool};
+use rhyton_graph::ops::{ConvKind, Distribution, PoolKind};
 use std::time::Instant;
 
 /// Seconds of the best call: others may use the machine meanwhile.
@@ -53,6 +55,8 @@ fn product(name: &str, [batch, m, n, k]: [usize; 4], transposed: &str) {
 }
 
 fn convolution(name: &str, batch: usize, size: usize, channels: [usize; 2], stride: usize, pad: usize) {
+    // As many groups as channels where the name says so.
+    let groups = if name.contains("depthwise") { channels[0] } else { 1 };
     let y = (size + 2 * pad - 3) / stride + 1;
     let s = ConvShape {
         batch,
@@ -62,15 +66,15 @@ fn convolution(name: &str, batch: usize, size: usize, channels: [usize; 2], stri
         stride: [1, stride, stride],
         dilation: [1; 3],
         pad_lo: [0, pad, pad],
-        groups: 1,
+        groups,
         c_in: channels[0],
         c_out: channels[1],
     };
-    let work = 2.0 * (batch * y * y * 9 * channels[0] * channels[1]) as f64;
+    let work = 2.0 * (batch * y * y * 9 * channels[0] / groups * channels[1]) as f64;
     let fill = |n: usize| vec![0.5f32; n];
     let mut sides = [
         fill(batch * size * size * channels[0]),
-        fill(9 * channels[0] * channels[1]),
+        fill(9 * channels[0] / groups * channels[1]),
         fill(batch * y * y * channels[1]),
     ];
     for kind in [ConvKind::Forward, ConvKind::InputGrad, ConvKind::KernelGrad] {
@@ -85,6 +89,29 @@ fn convolution(name: &str, batch: usize, size: usize, channels: [usize; 2], stri
         report(&format!("{name} {kind:?}"), work, |pool| {
             // SAFETY: the vectors have the sizes of the sides.
             unsafe { conv(kind, Isa::detect(), pool, &s, a, b, Some(out), None, &mut scratch) }
+        });
+    }
+}
+
+fn pooling() {
+    let (full, pooled, two) = ([1, 26, 26], [1, 13, 13], [1, 2, 2]);
+    let s = PoolShape { batch: 32, channels: 32, full, pooled, window: two, stride: two, pad_lo: [0; 3] };
+    let x: Vec<f32> = (0..32 * 26 * 26 * 32).map(|i| (i * 7919 % 1013) as f32).collect();
+    let mut out = vec![0.0; x.len()];
+    for kind in [PoolKind::Max, PoolKind::MaxSpread, PoolKind::Sum, PoolKind::SumSpread] {
+        report(&format!("pool 26x26x32 2x2 {kind:?}"), x.len() as f64, |threads| {
+            // SAFETY: the vectors have the sizes of the full side.
+            unsafe { pool(kind, Isa::detect(), threads, &s, x.as_ptr(), x.as_ptr(), out.as_mut_ptr()) }
+        });
+    }
+}
+
+fn random_numbers() {
+    let mut out = vec![0.0f32; 1 << 16];
+    for distribution in [Distribution::Uniform, Distribution::Normal] {
+        report(&format!("random {distribution:?} 65536"), out.len() as f64, |threads| {
+            // SAFETY: the vector has this length.
+            unsafe { random(threads, distribution, [1, 2], 3, out.len(), out.as_mut_ptr()) }
         });
     }
 }
@@ -131,11 +158,18 @@ fn main() {
         ("conv vgg 32x32x64-64", 32, 32, [64, 64], 1, 1),
         ("conv vgg 16x16x128-128", 32, 16, [128, 128], 1, 1),
         ("conv vgg 8x8x256-256", 32, 8, [256, 256], 1, 1),
+        ("conv depthwise 16x16x128", 32, 16, [128, 128], 1, 1),
         ("conv one 8x8x256-256", 1, 8, [256, 256], 1, 1),
     ];
     for (name, batch, size, channels, stride, pad) in convolutions {
         if name.contains(&filter) {
             convolution(name, batch, size, channels, stride, pad);
         }
+    }
+    if "pool".contains(&filter) {
+        pooling();
+    }
+    if "random".contains(&filter) {
+        random_numbers();
     }
 }

@@ -79,6 +79,34 @@ impl Axis {
     }
 }
 
+/// Which results read which source positions through one tap: results `first`, `first + div`, .. read `source`,
+/// `source + mul`, ..; all of them are inside.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pairs {
+    pub first: usize,
+    pub source: usize,
+    pub count: usize,
+}
+
+impl Axis {
+    /// The source position that result `o` reads through a tap.
+    pub fn source(&self, o: usize, tap: usize) -> Option<usize> {
+        let ((base, phase), (offset, wanted)) = (self.base(o), self.tap(tap));
+        usize::try_from(base + offset).ok().filter(|i| *i < self.src && phase == wanted)
+    }
+
+    /// All results that read the source through a tap.
+    pub fn pairs(&self, tap: usize) -> Pairs {
+        let (offset, phase) = self.tap(tap);
+        let (first, count) = self.of_phase(phase, 0, self.out);
+        let start = self.base(first).0 + offset;
+        let skip = (start.min(0).unsigned_abs()).div_ceil(self.mul).min(count);
+        let end = ((self.src as isize - start).max(0) as usize).div_ceil(self.mul).min(count);
+        let source = (start + (skip * self.mul) as isize).max(0) as usize;
+        Pairs { first: first + skip * self.div, source, count: end.saturating_sub(skip) }
+    }
+}
+
 /// A box of an image with channels last.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Region {

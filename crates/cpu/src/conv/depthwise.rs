@@ -56,54 +56,30 @@ impl Loops for Row<'_> {
     }
 }
 
-/// The source position that result `at` reads through `tap`.
-fn meet(axes: &[Axis; 3], at: [usize; 3], tap: [usize; 3]) -> Option<[usize; 3]> {
-    let mut source = [0; 3];
-    for d in 0..3 {
-        let (base, phase) = axes[d].base(at[d]);
-        let (offset, wanted) = axes[d].tap(tap[d]);
-        source[d] = usize::try_from(base + offset).ok().filter(|i| *i < axes[d].src && phase == wanted)?;
-    }
-    Some(source)
-}
-
-fn split(mut at: usize, size: [usize; 3]) -> [usize; 3] {
-    let mut out = [0; 3];
-    for d in (0..3).rev() {
-        out[d] = at % size[d];
-        at /= size[d];
-    }
-    out
-}
-
-fn flat(at: [usize; 3], size: [usize; 3]) -> usize {
-    (at[0] * size[1] + at[1]) * size[2] + at[2]
-}
-
 /// One row of y (forward) or of x (input gradient).
 #[inline(always)]
 unsafe fn line_of_pixels(job: &Job, axes: &[Axis; 3], row: usize, line: &mut [f32]) {
     let s = job.s;
     let forward = job.kind == ConvKind::Forward;
     let (out, src) = (axes.map(|a| a.out), axes.map(|a| a.src));
-    let source_channels = if forward { s.c_in } else { s.c_out };
+    let depth = if forward { s.c_in } else { s.c_out };
     let (image, plane, y) = (row / out[1] / out[0], row / out[1] % out[0], row % out[1]);
     let channels = line.len() / out[2];
-    for (x, pixel) in line.chunks_exact_mut(channels).enumerate() {
-        for tap in 0..volume(s.k) {
-            let at = split(tap, s.k);
-            let Some(source) = meet(axes, [plane, y, x], at) else { continue };
+    for (kz, ky) in (0..s.k[0]).flat_map(|z| (0..s.k[1]).map(move |y| (z, y))) {
+        let (Some(z), Some(y)) = (axes[0].source(plane, kz), axes[1].source(y, ky)) else { continue };
+        let first = ((image * src[0] + z) * src[1] + y) * src[2];
+        for kx in 0..s.k[2] {
+            let tap = (kz * s.k[1] + ky) * s.k[2] + kx;
             let tap = if forward { tap } else { volume(s.k) - 1 - tap };
-            let first = (image * volume(src) + flat(source, src)) * source_channels;
-            // SAFETY: `source` is inside the image, `tap` inside the kernel.
-            let (from, w) = unsafe {
-                let from = std::slice::from_raw_parts(job.a.add(first), source_channels);
-                (from, std::slice::from_raw_parts(job.b.add(tap * s.c_out), s.c_out))
-            };
-            if forward {
-                multiply_add(pixel, from, w);
-            } else {
-                fold_add(pixel, from, w);
+            let pairs = axes[2].pairs(kx);
+            // SAFETY: the tap is inside the kernel.
+            let w = unsafe { std::slice::from_raw_parts(job.b.add(tap * s.c_out), s.c_out) };
+            for i in 0..pairs.count {
+                let pixel = &mut line[(pairs.first + i * axes[2].div) * channels..][..channels];
+                let at = (first + pairs.source + i * axes[2].mul) * depth;
+                // SAFETY: pairs are inside both sides.
+                let from = unsafe { std::slice::from_raw_parts(job.a.add(at), depth) };
+                if forward { multiply_add(pixel, from, w) } else { fold_add(pixel, from, w) }
             }
         }
     }
@@ -113,16 +89,21 @@ unsafe fn line_of_pixels(job: &Job, axes: &[Axis; 3], row: usize, line: &mut [f3
 #[inline(always)]
 unsafe fn tap_gradient(job: &Job, axes: &[Axis; 3], tap: usize, line: &mut [f32]) {
     let s = job.s;
-    let tap = split(tap, s.k);
-    for pixel in 0..s.batch * volume(s.y) {
-        let (image, at) = (pixel / volume(s.y), split(pixel % volume(s.y), s.y));
-        let Some(source) = meet(axes, at, tap) else { continue };
-        let first = (image * volume(s.x) + flat(source, s.x)) * s.c_in;
-        // SAFETY: `source` is inside the image, `pixel` inside y.
-        unsafe {
-            let x = std::slice::from_raw_parts(job.a.add(first), s.c_in);
-            let y = std::slice::from_raw_parts(job.b.add(pixel * s.c_out), s.c_out);
-            multiply_add(line, x, y);
+    let (kz, ky) = (tap / s.k[2] / s.k[1], tap / s.k[2] % s.k[1]);
+    let pairs = axes[2].pairs(tap % s.k[2]);
+    for row in 0..s.batch * s.y[0] * s.y[1] {
+        let (image, plane, y) = (row / s.y[1] / s.y[0], row / s.y[1] % s.y[0], row % s.y[1]);
+        let (Some(z), Some(y)) = (axes[0].source(plane, kz), axes[1].source(y, ky)) else { continue };
+        let first = ((image * s.x[0] + z) * s.x[1] + y) * s.x[2];
+        for i in 0..pairs.count {
+            let from = (first + pairs.source + i * s.stride[2]) * s.c_in;
+            let pixel = row * s.y[2] + pairs.first + i;
+            // SAFETY: pairs are inside both sides.
+            unsafe {
+                let x = std::slice::from_raw_parts(job.a.add(from), s.c_in);
+                let y = std::slice::from_raw_parts(job.b.add(pixel * s.c_out), s.c_out);
+                multiply_add(line, x, y);
+            }
         }
     }
 }

@@ -94,14 +94,17 @@ impl Sums<'_> {
         let cols = self.job.s.c_out;
         let first = self.sum(0).wrapping_add(from * cols);
         let result = self.job.rows_at(from, first);
-        for i in 0..if self.cut.chunks > 1 { (to - from) * cols } else { 0 } {
-            // SAFETY: the rows lie inside the kernel; tasks have disjoint rows.
-            unsafe {
-                let mut total = *first.add(i);
-                for chunk in 1..self.cut.chunks {
-                    total += *first.add(chunk * self.cut.sum_len() + i);
-                }
-                *result.add(i) = total;
+        let len = (to - from) * cols;
+        // SAFETY: the rows lie inside the kernel; tasks have disjoint rows, sums are apart from each other and,
+        // if there are several, from the result.
+        unsafe {
+            if self.cut.chunks > 1 && result != first {
+                std::ptr::copy_nonoverlapping(first, result, len);
+            }
+            let total = std::slice::from_raw_parts_mut(result, len);
+            for chunk in 1..self.cut.chunks {
+                let sum = std::slice::from_raw_parts(first.add(chunk * self.cut.sum_len()), len);
+                total.iter_mut().zip(sum).for_each(|(total, x)| *total += x);
             }
         }
         self.job.finish(from, to - from, result);

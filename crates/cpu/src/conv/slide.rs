@@ -5,7 +5,7 @@ use super::axis::{Axis, Region};
 use super::{ConvShape, Job, volume};
 use crate::gemm::MatView;
 use crate::gemm::pack::pack_panel;
-use crate::gemm::tile::{Kernel, Tile};
+use crate::gemm::tile::{Dots, Kernel, Tile};
 use rhyton_graph::ops::ConvKind;
 
 /// Numbers of the result in a task, about: with the source they stay in the second-level cache.
@@ -93,6 +93,8 @@ struct Slide<'a> {
     packed: bool,
     panel: usize,
     row: usize,
+    /// The result has so few channels that vectors run along those of the source.
+    dots: bool,
     workers: *mut f32,
 }
 
@@ -104,11 +106,13 @@ pub(super) unsafe fn run(job: &Job) {
     let kernel = Kernel::of(job.isa);
     let width = kernel.width(cut.cols.div_ceil(cut.axes[2].div), cut.per[1]);
     let results = s.batch * volume(cut.axes.map(|a| a.out));
-    let packed = job.kind == ConvKind::InputGrad || results > PACK;
-    let panel = kernel.columns(width).min(cut.per[1].next_multiple_of(kernel.lanes));
+    let dots = cut.per[1] * 4 <= kernel.lanes && cut.run * cut.per[0] >= kernel.lanes;
+    let packed = dots || job.kind == ConvKind::InputGrad || results > PACK;
+    let most = if dots { 1 } else { kernel.columns(width) };
+    let panel = most.min(cut.per[1].next_multiple_of(kernel.lanes));
     let row = if packed { panel } else { s.c_out };
     let workers = job.scratch.wrapping_add(cut.packed_len(s.groups).next_multiple_of(16));
-    let slide = Slide { job, cut, kernel, width, packed, panel, row, workers };
+    let slide = Slide { job, cut, kernel, width, packed, panel, row, dots, workers };
     if packed {
         let (taps, panels) = (cut.taps(), cut.per[1].div_ceil(panel));
         // SAFETY: passed on to the caller.
@@ -225,7 +229,22 @@ impl Slide<'_> {
                 accumulate: false,
             };
             // SAFETY: `reach` covers what the taps of these results read.
-            unsafe { self.kernel.run(tile, count, self.width) };
+            unsafe { self.rows(tile, count) };
+        }
+    }
+}
+
+impl Slide<'_> {
+    /// Some results of a row, one panel wide.
+    unsafe fn rows(&self, t: Tile, rows: usize) {
+        let Tile { seg, segs, len, a, a_rs, b, c, c_ld, .. } = t;
+        // SAFETY: passed on to the caller; a panel of one column is contiguous.
+        unsafe {
+            if self.dots {
+                (self.kernel.dots)(&Dots { seg, segs, len, rows, a, a_rs, b, c, c_ld });
+            } else {
+                self.kernel.run(t, rows, self.width);
+            }
         }
     }
 }

@@ -152,6 +152,8 @@ fn common_networks() {
     });
     check(&ConvShape { y: [1, 8, 8], stride: [1, 2, 2], ..shape2(2, [16, 16], [1, 1], [8, 20]) });
     check(&shape2(2, [5, 7], [1, 1], [8, 10]));
+    check(&ConvShape { y: [1, 11, 11], pad_lo: [0, 1, 1], ..shape2(2, [11, 11], [3, 3], [19, 3]) });
+    check(&ConvShape { y: [1, 5, 5], stride: [1, 2, 2], ..shape2(2, [11, 11], [3, 3], [2, 33]) });
     check(&ConvShape {
         x: [1, 1, 600],
         y: [1, 1, 300],

@@ -1,5 +1,6 @@
 //! How a product is cut in blocks and handed to threads. The cuts depend on the shape alone.
 
+use super::long::{self, is_long};
 use super::pack::{block_len, copy_block, pack_panel, panel_ld};
 use super::tile::{Dots, Kernel, Tile};
 use super::{Epilogue, GemmArgs, MatView};
@@ -64,10 +65,19 @@ impl Grid {
 /// Numbers of scratch memory that [`gemm`] needs.
 pub fn scratch_len(batch: usize, m: usize, n: usize, k: usize, threads: usize) -> usize {
     let of = |m: usize, n: usize| {
-        let worker: usize = Grid::new(batch, m, n, k).worker_len(m, n, k).iter().sum();
-        16 + batch * k * n.next_multiple_of(16) + threads * worker
+        if is_long(batch, m, n, k) {
+            long::scratch_len(m, n, k, threads)
+        } else {
+            run_scratch_len(batch, m, n, k, threads)
+        }
     };
     if n == 1 { of(m, 1).max(of(1, m)) } else { of(m, n) }
+}
+
+/// Numbers of scratch memory that [`run`] needs.
+pub(super) fn run_scratch_len(batch: usize, m: usize, n: usize, k: usize, threads: usize) -> usize {
+    let worker: usize = Grid::new(batch, m, n, k).worker_len(m, n, k).iter().sum();
+    16 + batch * k * n.next_multiple_of(16) + threads * worker
 }
 
 /// The first cache line of scratch memory, at most 16 numbers in.
@@ -134,13 +144,19 @@ pub unsafe fn gemm(args: GemmArgs) {
             let c = args.c.map(|(c, _, step)| (c, m, step));
             let scratch = args.scratch;
             run(GemmArgs { isa, pool, batch, m: 1, n: m, k, a: flip(b), b: flip(a), c, epilogue, scratch });
+        } else if is_long(batch, m, n, k) {
+            long::long(args);
         } else {
             run(args);
         }
     }
 }
 
-unsafe fn run(mut args: GemmArgs) {
+/// Computes the product, block by block.
+///
+/// # Safety
+/// As for [`gemm`].
+pub(super) unsafe fn run(mut args: GemmArgs) {
     let GemmArgs { isa, pool, batch, m, n, k, .. } = args;
     if n == 1 {
         args.b.cs = 1;
@@ -238,7 +254,18 @@ impl Product<'_> {
         unsafe {
             if self.right == Right::Dots {
                 let (rows, v) = (self.right_at(q, 0, c0), a.ptr.wrapping_offset(q as isize * a.batch));
-                (self.kernel.dots)(&Dots { rows: c1 - c0, len: k, a: rows.ptr, a_rs: rows.cs, b: v, c: to });
+                let dots = Dots {
+                    seg: &[0, 0],
+                    segs: 1,
+                    len: k,
+                    rows: c1 - c0,
+                    a: rows.ptr,
+                    a_rs: rows.cs,
+                    b: v,
+                    c: to,
+                    c_ld: 1,
+                };
+                (self.kernel.dots)(&dots);
             } else {
                 (0..k.max(1))
                     .step_by(DEPTH)

@@ -1,6 +1,7 @@
 //! Matrix products of strided operands.
 
 mod drive;
+mod long;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 pub(crate) mod pack;

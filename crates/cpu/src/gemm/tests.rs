@@ -101,7 +101,7 @@ fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()
 }
 
-const SHAPES: [(usize, usize, usize, usize); 23] = [
+const SHAPES: [(usize, usize, usize, usize); 25] = [
     (1, 1, 1, 1),
     (1, 1, 300, 200),
     (1, 2, 129, 65),
@@ -114,6 +114,8 @@ const SHAPES: [(usize, usize, usize, usize); 23] = [
     (1, 97, 1, 50),
     (1, 1, 1, 700),
     (2, 300, 1, 130),
+    (1, 33, 17, 2053),
+    (1, 64, 30, 2048),
     (3, 1, 77, 1),
     (1, 8, 1, 15),
     (3, 17, 19, 23),

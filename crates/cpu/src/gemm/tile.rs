@@ -77,13 +77,18 @@ unsafe fn tile<S: Simd, const R: usize, const N: usize>(t: &Tile) {
     }
 }
 
-/// Products of rows with one vector, all side by side along the summed axis: `c[i] = sum of a[i * a_rs + p] * b[p]`.
+/// Products of rows with one vector, all side by side along the summed axis; segments as in [`Tile`]:
+/// `c[i * c_ld] = sum over s and p < len of a[seg[s].0 + i * a_rs + p] * b[seg[s].1 + p]`.
 #[derive(Clone, Copy)]
 pub(crate) struct Dots {
+    /// Where each run starts in a and b.
+    pub seg: *const [u32; 2],
+    /// Number of runs.
+    pub segs: usize,
+    /// Length of a run.
+    pub len: usize,
     /// Number of rows.
     pub rows: usize,
-    /// Summed size.
-    pub len: usize,
     /// The rows.
     pub a: *const f32,
     /// Distance between them.
@@ -92,6 +97,8 @@ pub(crate) struct Dots {
     pub b: *const f32,
     /// Result.
     pub c: *mut f32,
+    /// Distance between its elements.
+    pub c_ld: usize,
 }
 
 /// `R` rows; their sums do not depend on `R`.
@@ -99,25 +106,34 @@ pub(crate) struct Dots {
 unsafe fn some_dots<S: Simd, const R: usize>(d: &Dots, first: usize) {
     // SAFETY: the caller vouches for all elements; the mask leaves the others alone.
     unsafe {
-        let a = d.a.offset(first as isize * d.a_rs);
         let mut acc = [S::splat(0.0); R];
         let whole = d.len / S::LANES * S::LANES;
-        for p in (0..whole).step_by(S::LANES) {
-            let v = S::load(d.b.add(p));
-            for (i, sum) in acc.iter_mut().enumerate() {
-                *sum = S::multiply_add(S::load(a.offset(i as isize * d.a_rs).add(p)), v, *sum);
+        let mask = S::mask(d.len - whole);
+        for s in 0..d.segs {
+            let [a_at, b_at] = *d.seg.add(s);
+            let a = d.a.offset(first as isize * d.a_rs).wrapping_add(a_at as usize);
+            let b = d.b.wrapping_add(b_at as usize);
+            for p in (0..whole).step_by(S::LANES) {
+                let v = S::load(b.add(p));
+                for (i, sum) in acc.iter_mut().enumerate() {
+                    *sum = S::multiply_add(S::load(a.offset(i as isize * d.a_rs).add(p)), v, *sum);
+                }
+            }
+            if whole < d.len {
+                let v = S::load_part(b.add(whole), mask);
+                for (i, sum) in acc.iter_mut().enumerate() {
+                    let last = S::load_part(a.offset(i as isize * d.a_rs).add(whole), mask);
+                    *sum = S::multiply_add(last, v, *sum);
+                }
             }
         }
-        let mask = S::mask(d.len - whole);
-        let v = S::load_part(d.b.wrapping_add(whole), mask);
         for (i, sum) in acc.into_iter().enumerate() {
-            let last = S::load_part(a.offset(i as isize * d.a_rs).wrapping_add(whole), mask);
             let mut lanes = [0.0f32; 16];
-            S::store(lanes.as_mut_ptr(), S::multiply_add(last, v, sum));
+            S::store(lanes.as_mut_ptr(), sum);
             for half in [8, 4, 2, 1] {
                 (0..half).for_each(|j| lanes[j] += lanes[j + half]);
             }
-            *d.c.add(first + i) = lanes[0];
+            *d.c.add((first + i) * d.c_ld) = lanes[0];
         }
     }
 }
@@ -251,4 +267,4 @@ kernels!(avx2, super::super::x86::Avx2, #[target_feature(enable = "avx2,fma")],
 #[cfg(target_arch = "aarch64")]
 kernels!(neon, super::super::neon::Neon, #[target_feature(enable = "neon")],
     [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3 4 5 6], [1 2 3]);
-kernels!(portable, Portable, , [1 2 3 4 5 6], [1 2 3 4 5 6], [1 2], [1]);
+kernels!(portable, Portable, , [1 2 3 4], [1 2 3 4], [1 2], [1]);
