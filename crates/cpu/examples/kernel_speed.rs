@@ -5,7 +5,9 @@ use rhyton_cpu::conv::{ConvShape, conv, conv_scratch_len};
 use rhyton_cpu::gemm::{GemmArgs, MatView, gemm, scratch_len};
 use rhyton_cpu::isa::Isa;
 use rhyton_cpu::pool::Pool;
-use rhyton_graph::ops::ConvKind;
+use rhyton_cpu::random::random;
+use rhyton_cpu::window::{PoolShape, pool};
+use rhyton_graph::ops::{ConvKind, Distribution, PoolKind};
 use std::time::Instant;
 
 /// Seconds of the best call: others may use the machine meanwhile.
@@ -91,6 +93,29 @@ fn convolution(name: &str, batch: usize, size: usize, channels: [usize; 2], stri
     }
 }
 
+fn pooling() {
+    let (full, pooled, two) = ([1, 26, 26], [1, 13, 13], [1, 2, 2]);
+    let s = PoolShape { batch: 32, channels: 32, full, pooled, window: two, stride: two, pad_lo: [0; 3] };
+    let x: Vec<f32> = (0..32 * 26 * 26 * 32).map(|i| (i * 7919 % 1013) as f32).collect();
+    let mut out = vec![0.0; x.len()];
+    for kind in [PoolKind::Max, PoolKind::MaxSpread, PoolKind::Sum, PoolKind::SumSpread] {
+        report(&format!("pool 26x26x32 2x2 {kind:?}"), x.len() as f64, |threads| {
+            // SAFETY: the vectors have the sizes of the full side.
+            unsafe { pool(kind, Isa::detect(), threads, &s, x.as_ptr(), x.as_ptr(), out.as_mut_ptr()) }
+        });
+    }
+}
+
+fn random_numbers() {
+    let mut out = vec![0.0f32; 1 << 16];
+    for distribution in [Distribution::Uniform, Distribution::Normal] {
+        report(&format!("random {distribution:?} 65536"), out.len() as f64, |threads| {
+            // SAFETY: the vector has this length.
+            unsafe { random(threads, distribution, [1, 2], 3, out.len(), out.as_mut_ptr()) }
+        });
+    }
+}
+
 fn main() {
     let filter = std::env::args().nth(1).unwrap_or_default();
     println!("{}", Isa::detect().name());
@@ -140,5 +165,11 @@ fn main() {
         if name.contains(&filter) {
             convolution(name, batch, size, channels, stride, pad);
         }
+    }
+    if "pool".contains(&filter) {
+        pooling();
+    }
+    if "random".contains(&filter) {
+        random_numbers();
     }
 }

@@ -77,7 +77,7 @@ fn small_reductions_of_any_layout() {
 
 #[test]
 fn large_reductions_are_cut_into_parts_by_shape_alone() {
-    for seed in 0..60 {
+    for seed in 0..25 {
         one_case(seed, 200_000);
     }
 }
@@ -85,7 +85,7 @@ fn large_reductions_are_cut_into_parts_by_shape_alone() {
 #[test]
 fn long_sums_of_floats_stay_accurate() {
     let mut r = Random(Stream::new(5, 5, 5));
-    for (rows, cols, folded) in [(1_000_003, 1, 1), (50_000, 33, 0), (7, 90_001, 1)] {
+    for (rows, cols, folded) in [(300_007, 1, 1), (9_000, 33, 0), (7, 40_001, 1)] {
         let n = rows * cols;
         let values: Vec<f64> = (0..n).map(|_| f64::from(r.0.uniform())).collect();
         // Folds rows (0) or columns (1).
