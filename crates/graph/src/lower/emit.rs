@@ -8,7 +8,7 @@ use super::recompute::{Recomputed, follow};
 use super::storage::Storage;
 use crate::access::Access;
 use crate::expr::Expr;
-use crate::ops::{Elementwise, Fold, Movement, Op, Reduce};
+use crate::ops::{Elementwise, Movement, Op, Reduce, Unary};
 use crate::plan::{Backend, BufferId, Kernel, Launch, Reduction, View};
 use rhyton_tensor::{Dim, Result, Shape};
 
@@ -206,10 +206,8 @@ fn prefix(e: &Expr) -> String {
 /// A short word for an operation.
 pub fn name(op: &Op) -> String {
     let word = match op {
-        Op::Elementwise(Elementwise::Unary(u)) => format!("{u:?}"),
-        Op::Elementwise(Elementwise::Binary(b)) => format!("{b:?}"),
-        Op::Reduce(Reduce::Fold { kind: Fold::Sum, .. }) => "sum".into(),
-        Op::Control(crate::ops::Control::Call(f)) => f.name.clone(),
+        Op::Elementwise(Elementwise::Unary(Unary::StopGradient)) => "copy".into(),
+        Op::Reduce(Reduce::Fold { kind, .. }) => format!("{kind:?}"),
         other => crate::text::op_name(other),
     };
     word.to_lowercase()

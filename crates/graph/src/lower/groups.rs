@@ -5,8 +5,9 @@
 use super::graph::{Graph, Kind, Value};
 use super::order::Order;
 use super::recompute::Recomputed;
+use crate::ops::{Elementwise, Op, Unary};
 use rhyton_tensor::Shape;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Programs stay short enough for their values to stay near the processor.
 const MAX_NODES: usize = 192;
@@ -57,6 +58,8 @@ pub fn assign(g: &Graph, r: &Recomputed) -> Groups {
         }
     }
     all.merge_siblings();
+    all.merge_readers(g, r);
+    all.merge_small(g);
     all
 }
 
@@ -142,6 +145,49 @@ impl Groups {
         group.nodes.extend(nodes);
         group.nodes[first..].sort_unstable();
         Some(keep)
+    }
+
+    /// Loops over the same space that read the same value element by element read it once.
+    fn merge_readers(&mut self, g: &Graph, r: &Recomputed) {
+        let mut last: BTreeMap<Value, usize> = BTreeMap::new();
+        for node in 0..g.nodes.len() {
+            if g.kinds[node] != Kind::Pointwise || r.is(node) {
+                continue;
+            }
+            for (value, _) in leaves(g, r, node).into_iter().filter(|(_, same)| *same) {
+                let Some(own) = self.of[node].filter(|i| self.groups[*i].kind == Kind::Pointwise) else {
+                    continue;
+                };
+                let other = last.get(&value).and_then(|n| self.of[*n]);
+                if let Some(other) = other.filter(|o| *o != own) {
+                    self.try_merge(other, own);
+                }
+                last.insert(value, node);
+            }
+        }
+    }
+
+    /// Copies and arithmetic on single numbers run with another loop where they can: launching costs more than
+    /// computing.
+    fn merge_small(&mut self, g: &Graph) {
+        let is_copy =
+            |n: &usize| matches!(g.op(*n), Op::Elementwise(Elementwise::Unary(Unary::StopGradient)));
+        let mut loops: HashMap<Shape, Vec<usize>> = HashMap::new();
+        for i in 0..self.groups.len() {
+            let Group { kind, space, nodes } = &self.groups[i];
+            if *kind != Kind::Pointwise || nodes.is_empty() {
+                continue;
+            }
+            let small = space.rank() == 0 || nodes.iter().all(is_copy);
+            let others = loops.entry(space.clone()).or_default();
+            others.retain(|o| !self.groups[*o].nodes.is_empty());
+            let small_other = |o: &usize| self.groups[*o].nodes.iter().all(is_copy);
+            let near: Vec<usize> =
+                others.iter().rev().take(8).copied().filter(|o| small || small_other(o)).collect();
+            if !near.into_iter().any(|o| self.try_merge(o, i).is_some()) {
+                others.push(i);
+            }
+        }
     }
 
     /// Loops over the same space whose results are read by the same kernel run as one.

@@ -78,12 +78,13 @@ impl Recomputed {
             CHEAP
         };
         let affordable = is_source || limit == usize::MAX || cheap.is_some_and(|c| c <= limit);
-        // Its only reader works on the same elements: they share a kernel, see `groups`.
+        // Its only reader works on the same elements: they share a kernel, see `groups`. What is cheap and reads
+        // only what is stored anyway goes with its reader, wherever that ends up.
         let same_kernel = one
             && !is_source
             && uses.iter().all(|u| self.views[u.consumer].is_none())
             && match g.kinds[uses[0].consumer] {
-                Kind::Pointwise => uses[0].path.is_empty(),
+                Kind::Pointwise => cheap.is_none() && uses[0].path.is_empty(),
                 kind => kind == Kind::Join && g.is_bijective(&uses[0].path),
             };
         let fits = views.len() <= MAX_READINGS && roots.iter().all(|r| self.taken[*r] < MAX_TAKEN);

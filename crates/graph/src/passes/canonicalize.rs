@@ -1,8 +1,10 @@
 //! Constants fold, and operations that change nothing disappear. Every rule keeps the bits of float results,
-//! infinities and NaN included, with one exception: constants fold in float32. `x + 0` is not `x` when x is -0,
-//! `x * 0` is not 0 when x is NaN: such rules are not here.
+//! infinities and NaN included: `x + 0` is not `x` when x is -0, `x * 0` is not 0 when x is NaN, so such rules
+//! are not here. The exceptions: constants fold in float32, cubes are products, and pieces added up out of zeros
+//! are joined (see `pads`), which may turn +0 into -0.
 
 use super::Context;
+use super::pads::Run;
 use crate::access::view;
 use crate::expr::{Expr, rewrite};
 use crate::function::Function;
@@ -128,12 +130,20 @@ impl At<'_> {
             Binary::Add => match (negated(a), negated(b)) {
                 (_, Some(b)) => Some(self.binary(Binary::Sub, a, &b)),
                 (Some(a), None) => Some(self.binary(Binary::Sub, b, &a)),
-                _ => None,
+                (None, None) => super::pads::join(a, b).map(|parts| self.joined(&parts)),
             },
             Binary::Sub => negated(b).map(|b| self.binary(Binary::Add, a, &b)),
             Binary::Mul => negated(a).zip(negated(b)).map(|(a, b)| self.binary(op, &a, &b)),
             _ => None,
         }
+    }
+
+    /// Pieces side by side, with the zeros that are left around them.
+    fn joined(&self, Run { axis, parts, lo, hi }: &Run) -> Expr {
+        let all = self.make(Movement::Concat { axis: *axis }, parts.clone());
+        let value = Scalar::F32(0.0);
+        let around = Movement::Pad { axis: *axis, lo: lo.clone(), hi: hi.clone(), between: 0, value };
+        self.make(around, vec![all])
     }
 
     /// `1 / c` where dividing by c is multiplying by it, bit for bit: powers of two.
@@ -209,6 +219,12 @@ impl At<'_> {
                 Some(first.clone())
             }
             (Movement::Concat { .. }, _) if x.len() == 1 => Some(first.clone()),
+            (Movement::Concat { .. }, _) => {
+                let same = |e: &Expr| matches!(e.op(), Op::Movement(m) if m == op);
+                let parts = |e: &Expr| if same(e) { e.inputs().to_vec() } else { vec![e.clone()] };
+                let all = || x.iter().flat_map(parts).collect();
+                x.iter().any(same).then(|| self.raw(op.clone(), all()))
+            }
             _ => None,
         }
     }

@@ -1,5 +1,6 @@
 //! What nobody reads goes away. Plain nodes disappear by not being reached; this pass shortens loops: results
-//! that nobody reads, states that only feed themselves, and inputs that the rest does not need.
+//! that nobody reads, results collected twice or collected from a sequence unchanged, states that only feed
+//! themselves, and inputs that the rest does not need.
 
 use super::Context;
 use crate::expr::{Expr, rewrite, topological};
@@ -44,6 +45,14 @@ fn shorten(
     carries: usize,
 ) -> Option<Vec<Expr>> {
     let Op::Control(Control::Scan { xs, length, reverse, .. }) = e.op() else { return None };
+    let known = collected(body, inputs, carries, *xs);
+    for (o, source) in known.iter().enumerate() {
+        match source {
+            Source::Same(first) => live[*first] |= std::mem::take(&mut live[o]),
+            Source::Input(_) => live[o] = false,
+            Source::Own => {}
+        }
+    }
     let mut used = reach(body, &mut live, carries);
     // The initial value of a state that is read counts even when the body ignores it.
     (0..carries).for_each(|i| used[i] = live[i]);
@@ -63,7 +72,38 @@ fn shorten(
     };
     let new =
         Expr::apply_at(op.into(), keep(inputs, &used), e.node().source, e.node().path.clone()).siblings();
-    let mut next = new.iter();
-    // A result that nobody reads may be anything.
-    live.iter().map(|l| if *l { next.next().cloned() } else { new.first().cloned() }).collect()
+    let place = |o: usize| live[..o].iter().filter(|l| **l).count();
+    let result = |(o, source): (usize, Source)| match source {
+        Source::Input(e) => Some(e),
+        Source::Same(first) if live[first] => new.get(place(first)).cloned(),
+        _ if live[o] => new.get(place(o)).cloned(),
+        // A result that nobody reads may be anything.
+        _ => Some(e.sibling(o)),
+    };
+    known.into_iter().enumerate().map(result).collect()
+}
+
+/// Where the entries of a collected result are, other than in it.
+enum Source {
+    Own,
+    /// In an earlier result.
+    Same(usize),
+    /// In a sequence that the loop reads.
+    Input(Expr),
+}
+
+fn collected(body: &Function, inputs: &[Expr], carries: usize, xs: usize) -> Vec<Source> {
+    let mut first: HashMap<(u64, usize), usize> = HashMap::new();
+    let sequences: HashMap<(u64, usize), usize> =
+        (carries..carries + xs).map(|i| (body.params[i].key(), i)).collect();
+    let source = |(o, r): (usize, &Expr)| match (sequences.get(&r.key()), first.get(&r.key())) {
+        _ if o < carries => Source::Own,
+        (Some(i), _) => Source::Input(inputs[*i].clone()),
+        (None, Some(first)) => Source::Same(*first),
+        (None, None) => {
+            first.insert(r.key(), o);
+            Source::Own
+        }
+    };
+    body.results.iter().enumerate().map(source).collect()
 }

@@ -6,6 +6,7 @@ mod deduplicate;
 mod hoist;
 mod inline;
 mod merge_scans;
+mod pads;
 mod views;
 
 use crate::expr::{Expr, rewrite};
