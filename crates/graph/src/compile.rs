@@ -13,7 +13,7 @@ use std::sync::Arc;
 ///
 /// ```
 /// use rhyton_graph::{compile, reference::ReferenceBackend, Expr, Function, Type};
-/// let f = Function::trace("f", &[Type::f32(vec!["batch".into(), 3.into()])], |p| vec![(&p[0] * 2.0).exp()]);
+/// let f = Function::trace("f", &[Type::f32([64, 3])], |p| vec![(&p[0] * 2.0).exp()]);
 /// let plan = compile(&f, 0, &[], &ReferenceBackend::default())?;
 /// assert_eq!(plan.launches.len(), 1);
 /// # Ok::<(), rhyton_tensor::Error>(())
