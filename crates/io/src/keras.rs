@@ -5,6 +5,7 @@ use crate::archive::{Archive, ArchiveWriter};
 use crate::hdf5::Group;
 use crate::{files, weights};
 use rhyton_nn::Model;
+use rhyton_nn::layer::Variable;
 use rhyton_nn::model::json::{from_record, model_record};
 use rhyton_tensor::{Error, Result};
 use serde_json::{Value as Json, json};
@@ -67,22 +68,44 @@ fn date(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}@{hour:02}:{minute:02}:{second:02}")
 }
 
-/// Reads the model of a `.keras` archive.
+/// What a `.keras` archive held.
+#[derive(Debug)]
+pub struct Loaded {
+    model: Model,
+    /// What was left out or is not as the file says, in words for the user.
+    pub warnings: Vec<String>,
+}
+
+impl Loaded {
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The model, without what it was compiled with.
+    pub fn into_model(self) -> Model {
+        self.model
+    }
+}
+
+/// Reads a `.keras` archive.
 ///
 /// # Errors
 /// When the file is no complete archive of a model, holds Python code or an unknown layer, or when weights and
 /// layers do not fit each other.
-pub fn load_keras(path: impl AsRef<Path>) -> Result<Model> {
+pub fn load_keras(path: impl AsRef<Path>) -> Result<Loaded> {
     let path = path.as_ref();
     let mut archive = Archive::open(path)?;
     read(&mut archive).map_err(|e| files::in_file(e, path))
 }
 
-fn read(archive: &mut Archive) -> Result<Model> {
+fn read(archive: &mut Archive) -> Result<Loaded> {
     let record = config_of(archive)?;
     check_config(&record, "", "")?;
     let tree = weights_of(archive)?;
-    Model::with_weights(from_record(&record)?, |variables| weights::from_tree(variables, &tree))
+    let fill = |variables: &[Variable]| weights::from_tree(variables, &tree);
+    let model = Model::with_weights(from_record(&record)?, fill)?;
+    Ok(Loaded { model, warnings: vec![] })
 }
 
 /// The weights of an archive.

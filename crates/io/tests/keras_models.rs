@@ -88,7 +88,7 @@ fn check(path: &Path, out: &Path) -> Result<Option<()>, String> {
         Err(e) if BEYOND.iter().any(|b| e.to_string().starts_with(b)) => return Ok(None),
         Err(e) => return Err(e.to_string()),
     };
-    save_keras(&model, out).map_err(|e| e.to_string())?;
+    save_keras(model.model(), out).map_err(|e| e.to_string())?;
     let ((mut config, mut tree), (mut again, tree_again)) = (parts(path), parts(out));
     tree.groups.retain(|(n, _)| n != "optimizer");
     plain(&mut config);

@@ -324,6 +324,9 @@ impl Variable {
     }
 }
 
+/// The place of operations on tensors, which Keras does not count as layers: weight files do not name them.
+pub(crate) const OPERATIONS: &str = "_operations";
+
 /// An object of the model: a place that weight files name even when it holds no weight.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Place {
@@ -396,6 +399,9 @@ impl Trace {
     }
 
     fn visit(&mut self, location: String, name: &str) {
+        if location.split('/').any(|part| part == OPERATIONS) {
+            return;
+        }
         if !self.places.iter().any(|p| p.location == location) {
             self.places.push(Place { location, name: name.into() });
         }

@@ -14,13 +14,13 @@ fn padded() -> Tensor {
 }
 
 fn chain(layers: Vec<LayerRef>, data: &Tensor) -> Model {
-    let s = inputs(&[data.clone()]);
+    let s = inputs(std::slice::from_ref(&data));
     let y = layers.into_iter().fold(s[0].clone(), |x: Symbolic, l| l.apply(&x));
     Model::new(&s, &[y]).unwrap()
 }
 
 fn mask_of(layers: Vec<LayerRef>, data: &Tensor) -> Option<Vec<f32>> {
-    let (_, mask) = with_masks(&chain(layers, data), &[data.clone()]);
+    let (_, mask) = with_masks(&chain(layers, data), std::slice::from_ref(&data));
     mask.map(|m| m.to_vec::<f32>())
 }
 
@@ -48,7 +48,7 @@ fn masks_pass_through_layers_that_keep_steps() {
 #[test]
 fn embeddings_mask_index_zero() {
     let data = indices(&[1, 4], &[3, 1, 0, 0]);
-    let model = of_layer(Embedding::new(5, 2).mask_zero(true), &[data.clone()]).unwrap();
+    let model = of_layer(Embedding::new(5, 2).mask_zero(true), std::slice::from_ref(&data)).unwrap();
     let (_, mask) = with_masks(&model, &[data]);
     assert_eq!(mask.unwrap().to_vec::<f32>(), [1.0, 1.0, 0.0, 0.0]);
 }

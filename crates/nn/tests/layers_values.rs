@@ -23,12 +23,21 @@ fn same_padding_puts_the_odd_position_at_the_end() {
     // Width 4, window 3, stride 2: two windows over [1, 2, 3, 4, 0]; one position is added, at the end.
     let x = tensor(&[1, 4, 1], &[1.0, 2.0, 3.0, 4.0]);
     let ones = [tensor(&[3, 1, 1], &[1.0; 3]), tensor(&[1], &[0.0])];
-    close(&layer_with(Conv1D::new(1, 3).strides(2).padding("same"), &ones, &[x.clone()]), &[6.0, 7.0]);
-    close(&layer_with(Conv1D::new(1, 3).padding("causal"), &ones, &[x.clone()]), &[1.0, 3.0, 6.0, 9.0]);
-    close(&layer_with(Conv1D::new(1, 3), &ones, &[x.clone()]), &[6.0, 9.0]);
+    close(
+        &layer_with(Conv1D::new(1, 3).strides(2).padding("same"), &ones, std::slice::from_ref(&x)),
+        &[6.0, 7.0],
+    );
+    close(
+        &layer_with(Conv1D::new(1, 3).padding("causal"), &ones, std::slice::from_ref(&x)),
+        &[1.0, 3.0, 6.0, 9.0],
+    );
+    close(&layer_with(Conv1D::new(1, 3), &ones, std::slice::from_ref(&x)), &[6.0, 9.0]);
     // The mean leaves the added position out, the maximum as well.
     let negative = tensor(&[1, 3, 1], &[-1.0, -2.0, -5.0]);
-    close(&layer_with(AveragePooling1D::new(2).padding("same"), &[], &[negative.clone()]), &[-1.5, -5.0]);
+    close(
+        &layer_with(AveragePooling1D::new(2).padding("same"), &[], std::slice::from_ref(&negative)),
+        &[-1.5, -5.0],
+    );
     close(&layer_with(MaxPooling1D::new(2).padding("same"), &[], &[negative]), &[-1.0, -5.0]);
 }
 
@@ -38,7 +47,7 @@ fn groups_and_channels_are_contiguous() {
     let x = tensor(&[1, 1, 2], &[3.0, 5.0]);
     let kernel = [tensor(&[1, 1, 2], &[10.0, 100.0])];
     let grouped = Conv1D::new(2, 1).groups(2).use_bias(false);
-    close(&layer_with(grouped, &kernel, &[x.clone()]), &[30.0, 500.0]);
+    close(&layer_with(grouped, &kernel, std::slice::from_ref(&x)), &[30.0, 500.0]);
     // Result channel c * multiplier + m.
     let kernel = [tensor(&[1, 2, 2], &[1.0, 2.0, 3.0, 4.0])];
     let depthwise = DepthwiseConv1D::new(1).depth_multiplier(2).use_bias(false);
@@ -51,9 +60,9 @@ fn transposed_convolutions_align_as_in_keras() {
     let kernel = [tensor(&[3, 1, 1], &[1.0, 2.0, 3.0])];
     let conv = || Conv1DTranspose::new(1, 3).strides(2).use_bias(false);
     // The full result is [1, 2, 3 + 10, 20, 30].
-    close(&layer_with(conv(), &kernel, &[x.clone()]), &[1.0, 2.0, 13.0, 20.0, 30.0]);
+    close(&layer_with(conv(), &kernel, std::slice::from_ref(&x)), &[1.0, 2.0, 13.0, 20.0, 30.0]);
     // `same` keeps 2 * 2 of it; (2 + 3 - 2) / 2 rounded up is 2, so nothing is cut before.
-    close(&layer_with(conv().padding("same"), &kernel, &[x.clone()]), &[1.0, 2.0, 13.0, 20.0]);
+    close(&layer_with(conv().padding("same"), &kernel, std::slice::from_ref(&x)), &[1.0, 2.0, 13.0, 20.0]);
     close(&layer_with(conv().output_padding(1), &kernel, &[x]), &[1.0, 2.0, 13.0, 20.0, 30.0, 0.0]);
 }
 
@@ -80,7 +89,7 @@ fn lstm_is_the_textbooks() {
             h[j] = sigmoid(z[3 * units + j]) * c[j].tanh();
         }
     }
-    let mut model = of_layer(LSTM::new(units).return_state(true), &[x.clone()]).unwrap();
+    let mut model = of_layer(LSTM::new(units).return_state(true), std::slice::from_ref(&x)).unwrap();
     model.set_weights(&weights).unwrap();
     let out = run(&model, &[x]);
     close(&out[0].to_vec::<f32>(), &h);
@@ -112,7 +121,7 @@ fn gru_resets_after_or_before_the_product() {
                 .collect();
         }
         let gru = GRU::new(units).reset_after(reset_after);
-        close(&layer_with(gru, &[kernel.clone(), recurrent.clone(), bias], &[x.clone()]), &h);
+        close(&layer_with(gru, &[kernel.clone(), recurrent.clone(), bias], std::slice::from_ref(&x)), &h);
     }
 }
 
@@ -122,14 +131,14 @@ fn simple_rnn_runs_both_ways() {
     let x = tensor(&[1, 3, 1], &[1.0, 10.0, 100.0]);
     let weights = [tensor(&[1, 1], &[1.0]), tensor(&[1, 1], &[2.0]), tensor(&[1], &[0.0])];
     let rnn = || SimpleRNN::new(1).activation("linear").return_sequences(true);
-    close(&layer_with(rnn(), &weights, &[x.clone()]), &[1.0, 12.0, 124.0]);
+    close(&layer_with(rnn(), &weights, std::slice::from_ref(&x)), &[1.0, 12.0, 124.0]);
     // Backwards, outputs come in the order they were made.
-    close(&layer_with(rnn().go_backwards(true), &weights, &[x.clone()]), &[100.0, 210.0, 421.0]);
+    close(&layer_with(rnn().go_backwards(true), &weights, std::slice::from_ref(&x)), &[100.0, 210.0, 421.0]);
     let both = Bidirectional::new(rnn());
     let twice: Vec<Tensor> = weights.iter().chain(&weights).cloned().collect();
-    close(&layer_with(both, &twice, &[x.clone()]), &[1.0, 421.0, 12.0, 210.0, 124.0, 100.0]);
+    close(&layer_with(both, &twice, std::slice::from_ref(&x)), &[1.0, 421.0, 12.0, 210.0, 124.0, 100.0]);
     let last = Bidirectional::new(rnn().return_sequences(false)).merge_mode("mul");
-    close(&layer_with(last, &twice, &[x.clone()]), &[124.0 * 421.0]);
+    close(&layer_with(last, &twice, std::slice::from_ref(&x)), &[124.0 * 421.0]);
     // From another state, given behind the input or by name.
     let state = tensor(&[1, 1], &[5.0]);
     close(&layer_with(rnn(), &weights, &[x.clone(), state.clone()]), &[11.0, 32.0, 164.0]);
@@ -145,13 +154,13 @@ fn simple_rnn_runs_both_ways() {
 fn batch_normalization_trains_and_follows() {
     let x = tensor(&[4, 1], &[1.0, 2.0, 3.0, 6.0]);
     let layer: LayerRef = BatchNormalization::new().momentum(0.9).into();
-    let mut model = of_layer(layer, &[x.clone()]).unwrap();
+    let mut model = of_layer(layer, std::slice::from_ref(&x)).unwrap();
     let weights = [2.0, 1.0, 0.5, 4.0].map(|v| tensor(&[1], &[v]));
     model.set_weights(&weights).unwrap();
     assert_eq!(model.count_params(), (4, 2, 2));
     // Elsewhere: 2 * (x - 0.5) / sqrt(4 + 0.001) + 1.
     let expected: Vec<f32> = [1.0f32, 2.0, 3.0, 6.0].map(|v| 2.0 * (v - 0.5) / 4.001f32.sqrt() + 1.0).into();
-    close(&run(&model, &[x.clone()])[0].to_vec::<f32>(), &expected);
+    close(&run(&model, std::slice::from_ref(&x))[0].to_vec::<f32>(), &expected);
     // In training: mean 3, biased variance 3.5.
     let traced = model.trace(true).unwrap();
     let mut results = vec![traced.outputs[0].expr.clone()];
@@ -166,10 +175,10 @@ fn batch_normalization_trains_and_follows() {
 #[test]
 fn frozen_batch_normalization_keeps_its_averages() {
     let x = normal(&[4, 2], 1);
-    let model = of_layer(BatchNormalization::new().trainable(false), &[x.clone()]).unwrap();
+    let model = of_layer(BatchNormalization::new().trainable(false), std::slice::from_ref(&x)).unwrap();
     let traced = model.trace(true).unwrap();
     assert!(traced.trace.updates.is_empty());
-    let out = evaluate(&model, &traced, vec![traced.outputs[0].expr.clone()], &[x.clone()]);
+    let out = evaluate(&model, &traced, vec![traced.outputs[0].expr.clone()], std::slice::from_ref(&x));
     close(&out[0].to_vec::<f32>(), &run(&model, &[x])[0].to_vec::<f32>());
 }
 
@@ -178,9 +187,9 @@ fn normalizations_by_hand() {
     let x = tensor(&[1, 4], &[1.0, 2.0, 3.0, 6.0]);
     let unit = [tensor(&[4], &[1.0; 4]), tensor(&[4], &[0.0; 4])];
     let by = |mean: f32, square: f32| [1.0f32, 2.0, 3.0, 6.0].map(|v| (v - mean) / square.sqrt());
-    close(&layer_with(LayerNormalization::new(), &unit, &[x.clone()]), &by(3.0, 3.501));
-    close(&layer_with(RMSNormalization::new(), &unit[..1], &[x.clone()]), &by(0.0, 12.5));
-    close(&layer_with(UnitNormalization::new(), &[], &[x.clone()]), &by(0.0, 50.0));
+    close(&layer_with(LayerNormalization::new(), &unit, std::slice::from_ref(&x)), &by(3.0, 3.501));
+    close(&layer_with(RMSNormalization::new(), &unit[..1], std::slice::from_ref(&x)), &by(0.0, 12.5));
+    close(&layer_with(UnitNormalization::new(), &[], std::slice::from_ref(&x)), &by(0.0, 50.0));
     let groups = layer_with(GroupNormalization::new(2), &unit, &[x]);
     // (1, 2): mean 1.5, variance 0.25; (3, 6): mean 4.5, variance 2.25.
     let (a, b) = (0.5 / 0.251f32.sqrt(), 1.5 / 2.251f32.sqrt());
@@ -255,11 +264,11 @@ fn multi_head_attention_is_attention_per_head() {
 #[test]
 fn a_causal_mask_hides_what_comes_later() {
     let x = normal(&[1, 4, 3], 1);
-    let s = inputs(&[x.clone()]);
+    let s = inputs(std::slice::from_ref(&x));
     let layer = MultiHeadAttention::new(1, 2).shared();
     let call = rhyton_nn::model::Inputs::from([&s[0], &s[0]]).setting("use_causal_mask", true);
     let model = Model::new(&s, &[layer.apply(call)]).unwrap();
-    let first = run(&model, &[x.clone()])[0].to_vec::<f32>();
+    let first = run(&model, std::slice::from_ref(&x))[0].to_vec::<f32>();
     let mut changed = x.to_vec::<f32>();
     changed[9..].iter_mut().for_each(|v| *v += 1.0);
     let second = run(&model, &[tensor(&[1, 4, 3], &changed)])[0].to_vec::<f32>();
@@ -282,8 +291,8 @@ fn merges_align_lower_ranks_behind_the_batch() {
 #[test]
 fn dropout_keeps_the_mean_and_is_silent_afterwards() {
     let x = Tensor::full([50, 40], 1.0f32);
-    let model = of_layer(Dropout::new(0.25), &[x.clone()]).unwrap();
-    close(&run(&model, &[x.clone()])[0].to_vec::<f32>(), &x.to_vec::<f32>());
+    let model = of_layer(Dropout::new(0.25), std::slice::from_ref(&x)).unwrap();
+    close(&run(&model, std::slice::from_ref(&x))[0].to_vec::<f32>(), &x.to_vec::<f32>());
     let traced = model.trace(true).unwrap();
     let y = evaluate(&model, &traced, vec![traced.outputs[0].expr.clone()], &[x])[0].to_vec::<f32>();
     let zeros = y.iter().filter(|v| **v == 0.0).count() as f32 / y.len() as f32;
@@ -295,7 +304,7 @@ fn dropout_keeps_the_mean_and_is_silent_afterwards() {
 fn time_distributed_applies_the_layer_at_every_step() {
     let x = normal(&[2, 3, 4], 1);
     let weights = [normal(&[4, 2], 2), normal(&[2], 3)];
-    let each = layer_with(TimeDistributed::new(Dense::new(2)), &weights, &[x.clone()]);
+    let each = layer_with(TimeDistributed::new(Dense::new(2)), &weights, std::slice::from_ref(&x));
     close(&each, &layer_with(Dense::new(2), &weights, &[x]));
 }
 
@@ -338,11 +347,11 @@ fn weights_lie_where_keras_puts_them() {
 #[test]
 fn a_call_may_switch_training_off() {
     let x = normal(&[8, 2], 1);
-    let s = inputs(&[x.clone()]);
+    let s = inputs(std::slice::from_ref(&x));
     let y = Dropout::new(0.5).apply(rhyton_nn::model::Inputs::from(&s[0]).setting("training", false));
     let model = Model::new(&s, &[y]).unwrap();
     let traced = model.trace(true).unwrap();
-    let out = evaluate(&model, &traced, vec![traced.outputs[0].expr.clone()], &[x.clone()]);
+    let out = evaluate(&model, &traced, vec![traced.outputs[0].expr.clone()], std::slice::from_ref(&x));
     close(&out[0].to_vec::<f32>(), &x.to_vec::<f32>());
 }
 

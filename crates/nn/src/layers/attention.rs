@@ -132,8 +132,8 @@ impl MultiHeadAttention {
             None
         };
         let v = self.project(cx, &value, ("value_dense", "value"), 1, &[self.num_heads, value_dim])?;
-        cx.part("_softmax", "softmax", |_| ());
-        cx.part("_dropout_layer", "dropout", |_| ());
+        cx.visit("_softmax", "softmax");
+        cx.visit("_dropout_layer", "dropout");
         let mask = self.mask(args, &q, &k)?;
         let wants_scores = args.flag("return_attention_scores");
         let (mut y, scores) = if self.dropout == 0.0 && !wants_scores {

@@ -296,9 +296,11 @@ pub(crate) fn entries(layers: Vec<LayerRef>, form: Form) -> Result<Vec<Entry>> {
                 .source(object.base().source)
                 .fix("give one of them another name"));
         }
-        // A Sequential keeps its input apart from its layers.
+        // A Sequential keeps its input apart from its layers, and operations are none.
         let location = if form == Form::Sequential && class == "input_layer" {
             String::from("input")
+        } else if crate::model::json::is_operation(&**object) {
+            format!("{}/{name}", crate::layer::OPERATIONS)
         } else {
             let n = places.entry(class.clone()).or_default();
             *n += 1;

@@ -117,7 +117,7 @@ fn split_states(args: &Args) -> Result<(Args, Args)> {
         [] => args.inputs.iter().skip(1).cloned().collect(),
         named => named.to_vec(),
     };
-    if states.len() % 2 != 0 {
+    if !states.len().is_multiple_of(2) {
         return Err(Error::new(format!("Bidirectional got {} initial states", states.len()))
             .expected("as many for each direction"));
     }

@@ -80,7 +80,7 @@ impl Cell<'_> {
     pub fn blocks(&self) -> Vec<Range<usize>> {
         match self {
             Cell::Gru { reset_after: false, .. } => vec![0..2, 2..3],
-            _ => vec![0..self.gates()],
+            _ => std::iter::once(0..self.gates()).collect(),
         }
     }
 
