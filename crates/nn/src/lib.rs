@@ -3,8 +3,10 @@
 
 extern crate self as rhyton_nn;
 
+pub mod activations;
 pub mod backend;
 pub mod constraints;
+pub mod functions;
 pub mod initializers;
 pub mod layer;
 pub mod layers;

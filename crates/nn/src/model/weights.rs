@@ -53,20 +53,38 @@ impl Model {
     /// # Errors
     /// Every layer whose inputs do not fit.
     pub fn from_definition(definition: Definition, seed: u64) -> Result<Model> {
+        let mut model = Model::blank(definition)?;
+        model.initialize(seed)?;
+        Ok(model)
+    }
+
+    /// A model with the weights that `values` gives for its variables. Nothing is drawn before, so a forged
+    /// configuration cannot make memory fill up with weights that no file holds.
+    ///
+    /// # Errors
+    /// Every layer whose inputs do not fit, what `values` reports, and weights of other shapes.
+    pub fn with_weights(
+        definition: Definition,
+        values: impl FnOnce(&[Variable]) -> Result<Vec<Tensor>>,
+    ) -> Result<Model> {
+        let mut model = Model::blank(definition)?;
+        let values = values(&model.variables)?;
+        model.set_weights(&values)?;
+        Ok(model)
+    }
+
+    /// The model without values for its weights.
+    fn blank(definition: Definition) -> Result<Model> {
         let traced = trace(&definition, Trace::new(false))?;
         let mut variables: Vec<Variable> = traced.trace.variables.into_iter().map(|(v, _)| v).collect();
         variables.sort_by_key(|v| definition.rank(&v.location));
-        let mut places = traced.trace.places;
-        places.retain(|p| p.location != "input");
-        let mut model = Model {
+        Ok(Model {
             definition: Arc::new(definition),
             variables,
-            places,
+            places: traced.trace.places,
             values: vec![],
             predictor: Mutex::new(None),
-        };
-        model.initialize(seed)?;
-        Ok(model)
+        })
     }
 
     /// Draws all weights anew; nested trained models keep what they brought along.
@@ -127,11 +145,11 @@ impl Model {
     /// # Errors
     /// When the number or a shape differs; then nothing is changed.
     pub fn set_weights(&mut self, values: &[Tensor]) -> Result<()> {
-        if values.len() != self.values.len() {
+        if values.len() != self.variables.len() {
             return Err(Error::new(format!(
                 "{} weights for a model with {}",
                 values.len(),
-                self.values.len()
+                self.variables.len()
             ))
             .place(self.name()));
         }
