@@ -13,6 +13,8 @@ pub const SPLAT: usize = 16;
 pub unsafe trait Simd: Copy + 'static {
     /// Numbers in a vector.
     const LANES: usize;
+    /// Whether [`Simd::fma`] rounds once.
+    const FUSED: bool;
     /// Vector of f32.
     type F: Copy;
     /// Vector of i32.
