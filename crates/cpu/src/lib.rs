@@ -7,6 +7,7 @@ pub mod index;
 pub mod isa;
 pub mod pool;
 pub mod random;
+mod simd;
 pub mod window;
 
 /// A pointer that the tasks of one kernel share; each task uses its own part.
