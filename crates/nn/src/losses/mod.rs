@@ -9,6 +9,7 @@ mod hinge;
 mod overlap;
 mod probabilistic;
 mod regression;
+mod resolve;
 pub(crate) mod value;
 
 pub use crossentropy::{BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy};
@@ -21,6 +22,8 @@ pub use regression::{
     CosineSimilarity, Huber, LogCosh, MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError,
     MeanSquaredLogarithmicError,
 };
+pub(crate) use resolve::Task;
+pub use resolve::resolve;
 pub use value::{align, loss_value};
 
 use crate::object::{Handle, Kind, Object, Row, Setting, from_fields};

@@ -73,7 +73,7 @@ impl FScore<'_> {
             let what = format!("{class} got average='{}'", self.average.unwrap_or_default());
             return Err(Error::new(what).expected("micro, macro or weighted"));
         }
-        if !(self.beta > 0.0) {
+        if self.beta.is_nan() || self.beta <= 0.0 {
             return Err(Error::new(format!("{class} got beta={}", self.beta)).expected("more than 0"));
         }
         if let Some(x) = self.threshold.filter(|x| !(*x > 0.0 && *x <= 1.0)) {

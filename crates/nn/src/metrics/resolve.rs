@@ -2,36 +2,12 @@
 
 use super::custom::of_loss;
 use super::{BinaryAccuracy, CategoricalAccuracy, Metric, MetricRef, SparseCategoricalAccuracy};
-use crate::losses::LossRef;
+use crate::losses::{LossRef, Task};
 use crate::object::Object;
 use rhyton_graph::{Expr, Type};
 use rhyton_tensor::{Result, Tensor};
 use serde_json::{Map, Value};
 use std::sync::Arc;
-
-/// How targets and predictions stand to each other, judged by shapes alone as Keras does.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Task {
-    /// One score.
-    Binary,
-    /// A score for each class, and labels.
-    Sparse,
-    /// A score for each class, and one-hot targets.
-    Categorical,
-}
-
-impl Task {
-    pub(crate) fn of(y_true: &Type, y_pred: &Type) -> Task {
-        let single = |t: &Type| t.shape.last().is_some_and(|d| d.is(1));
-        if single(y_pred) {
-            Task::Binary
-        } else if y_true.shape.rank() < y_pred.shape.rank() || single(y_true) {
-            Task::Sparse
-        } else {
-            Task::Categorical
-        }
-    }
-}
 
 /// The metric that a string in `compile` means for targets and predictions of these types. `accuracy` and `acc`
 /// mean the binary, sparse categorical or categorical one, by shapes. The string stays the name in logs.
