@@ -324,6 +324,9 @@ impl Variable {
     }
 }
 
+/// Larger weights are mistakes, or files that mean harm.
+const LARGEST_WEIGHT: usize = 1 << 36;
+
 /// The place of operations on tensors, which Keras does not count as layers: weight files do not name them.
 pub(crate) const OPERATIONS: &str = "_operations";
 
@@ -471,9 +474,14 @@ impl<'a> Cx<'a> {
             }
             return param.clone();
         }
-        if weight.shape.as_fixed().is_none() {
+        let Some(sizes) = weight.shape.as_fixed() else {
             let what = format!("the weight '{}' would have the unknown shape {}", weight.name, weight.shape);
             return Expr::poison(Error::new(what).fix("give the input a fixed size along this axis"));
+        };
+        let elements = sizes.iter().try_fold(1usize, |n, size| n.checked_mul(*size));
+        if elements.is_none_or(|n| n > LARGEST_WEIGHT) {
+            let what = format!("the weight '{}' would have the shape {}", weight.name, weight.shape);
+            return Expr::poison(Error::new(what).expected(format!("at most {LARGEST_WEIGHT} elements")));
         }
         let checks = [
             weight.initializer.get().err(),
