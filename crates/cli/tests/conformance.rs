@@ -22,7 +22,7 @@ struct Case {
 impl Case {
     fn open(root: &Path, folder: &Path) -> Case {
         let name = folder.strip_prefix(root).unwrap().to_string_lossy().replace('\\', "/");
-        let json = serde_json::from_slice(&std::fs::read(folder.join("case.json")).unwrap()).unwrap();
+        let json = parse(&std::fs::read_to_string(folder.join("case.json")).unwrap()).unwrap();
         let out = std::env::temp_dir().join(format!("rhyton-case-{}", std::process::id())).join(&name);
         std::fs::create_dir_all(&out).unwrap();
         Case { name, folder: folder.to_path_buf(), json, out }
@@ -91,10 +91,10 @@ impl Case {
             &self.file("model.keras"),
             &["--batch-size".into(), size, "--json".into()],
         )?;
-        let got: Json = serde_json::from_str(&text).map_err(|e| format!("evaluate printed {text}: {e}"))?;
+        let got = parse(&text).map_err(|e| format!("evaluate printed {text}: {e}"))?;
         for (name, wanted) in evaluate["result"].as_object().unwrap() {
-            let got = got[name].as_f64().ok_or_else(|| format!("evaluate has no {name}: {text}"))?;
-            self.close(&format!("evaluate {name}"), &[got], &[wanted.as_f64().unwrap_or(f64::NAN)])?;
+            let got = got.get(name).ok_or_else(|| format!("evaluate has no {name}: {text}"))?;
+            self.close(&format!("evaluate {name}"), &[number(got)], &[number(wanted)])?;
         }
         Ok(())
     }
@@ -136,16 +136,14 @@ impl Case {
     }
 
     fn history_is_that_expected(&self, path: &Path) -> Outcome {
-        let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
-        let got: Json = serde_json::from_slice(&bytes).map_err(|e| e.to_string())?;
+        let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
+        let got = parse(&text).map_err(|e| e.to_string())?;
         let wanted = self.json["history"].as_object().unwrap();
         let names = |o: &serde_json::Map<String, Json>| o.keys().cloned().collect::<BTreeSet<_>>();
         if names(got.as_object().unwrap()) != names(wanted) {
             return Err(format!("the history holds {got}"));
         }
-        let numbers = |j: &Json| -> Vec<f64> {
-            j.as_array().into_iter().flatten().map(|x| x.as_f64().unwrap_or(f64::NAN)).collect()
-        };
+        let numbers = |j: &Json| -> Vec<f64> { j.as_array().into_iter().flatten().map(number).collect() };
         wanted
             .iter()
             .try_for_each(|(k, v)| self.close(&format!("history {k}"), &numbers(&got[k]), &numbers(v)))
@@ -162,6 +160,15 @@ impl Case {
         }
         Ok(())
     }
+}
+
+/// JSON as Python writes it: with NaN.
+fn parse(text: &str) -> serde_json::Result<Json> {
+    serde_json::from_str(&text.replace("NaN", "null"))
+}
+
+fn number(value: &Json) -> f64 {
+    value.as_f64().unwrap_or(f64::NAN)
 }
 
 fn cases(root: &Path) -> Vec<PathBuf> {

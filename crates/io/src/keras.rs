@@ -5,6 +5,7 @@ use crate::archive::{Archive, ArchiveWriter};
 use crate::hdf5::Group;
 use crate::{files, weights};
 use rhyton_nn::Model;
+use rhyton_nn::layer::Variable;
 use rhyton_nn::model::json::{from_record, model_record};
 use rhyton_tensor::{Error, Result};
 use serde_json::{Value as Json, json};
@@ -15,6 +16,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const KERAS_VERSION: &str = "3.15.1";
 /// Bytes of `config.json`; Keras's own models of a thousand layers stay below two million.
 const MAX_CONFIG: usize = 64 << 20;
+/// The largest whole number of a configuration; products of sizes stay far from the end of a machine word.
+const MAX_SIZE: u64 = i32::MAX as u64;
+/// Numbers that are no sizes.
+const IDENTITIES: [&str; 2] = ["seed", "shared_object_id"];
 
 /// Writes the whole model, which Keras 3 loads.
 ///
@@ -63,22 +68,44 @@ fn date(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}@{hour:02}:{minute:02}:{second:02}")
 }
 
-/// Reads the model of a `.keras` archive.
+/// What a `.keras` archive held.
+#[derive(Debug)]
+pub struct Loaded {
+    model: Model,
+    /// What was left out or is not as the file says, in words for the user.
+    pub warnings: Vec<String>,
+}
+
+impl Loaded {
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The model, without what it was compiled with.
+    pub fn into_model(self) -> Model {
+        self.model
+    }
+}
+
+/// Reads a `.keras` archive.
 ///
 /// # Errors
 /// When the file is no complete archive of a model, holds Python code or an unknown layer, or when weights and
 /// layers do not fit each other.
-pub fn load_keras(path: impl AsRef<Path>) -> Result<Model> {
+pub fn load_keras(path: impl AsRef<Path>) -> Result<Loaded> {
     let path = path.as_ref();
     let mut archive = Archive::open(path)?;
     read(&mut archive).map_err(|e| files::in_file(e, path))
 }
 
-fn read(archive: &mut Archive) -> Result<Model> {
+fn read(archive: &mut Archive) -> Result<Loaded> {
     let record = config_of(archive)?;
-    refuse_code(&record, "")?;
+    check_config(&record, "", "")?;
     let tree = weights_of(archive)?;
-    Model::with_weights(from_record(&record)?, |variables| weights::from_tree(variables, &tree))
+    let fill = |variables: &[Variable]| weights::from_tree(variables, &tree);
+    let model = Model::with_weights(from_record(&record)?, fill)?;
+    Ok(Loaded { model, warnings: vec![] })
 }
 
 /// The weights of an archive.
@@ -104,8 +131,9 @@ fn config_of(archive: &mut Archive) -> Result<Json> {
     })
 }
 
-/// Refuses Python code wherever it is, before anything is built. The depth of `value` is bounded by the parser.
-fn refuse_code(value: &Json, place: &str) -> Result<()> {
+/// Refuses Python code, operations outside of layers and sizes that no model has, wherever they are and before anything is built. The depth of
+/// `value` is bounded by the parser.
+fn check_config(value: &Json, key: &str, place: &str) -> Result<()> {
     match value {
         Json::Object(map) => {
             let name = value["config"]["name"].as_str().unwrap_or(place);
@@ -114,9 +142,21 @@ fn refuse_code(value: &Json, place: &str) -> Result<()> {
                     .place(name)
                     .fix("replace the Lambda by a layer of the library in Keras and save the model again"));
             }
-            map.values().try_for_each(|v| refuse_code(v, name))
+            if value["module"].as_str().is_some_and(|m| m.starts_with("keras.src.ops")) {
+                let operation = value["class_name"].as_str().unwrap_or_default();
+                return Err(Error::new(format!("there is no layer for the bare operation '{operation}'"))
+                    .place(name)
+                    .fix("write it with a layer (Add, Multiply, Rescaling, ..) in Keras and save the model again"));
+            }
+            map.iter().try_for_each(|(k, v)| check_config(v, k, name))
         }
-        Json::Array(items) => items.iter().try_for_each(|v| refuse_code(v, place)),
+        Json::Array(items) => items.iter().try_for_each(|v| check_config(v, key, place)),
+        Json::Number(n) if n.as_u64().is_some_and(|n| n > MAX_SIZE) && !IDENTITIES.contains(&key) => {
+            Err(Error::new(format!("the configuration says {key} = {n}"))
+                .place(place)
+                .expected(format!("sizes of at most {MAX_SIZE}"))
+                .fix("do not trust this file"))
+        }
         _ => Ok(()),
     }
 }

@@ -13,7 +13,7 @@ mod weights;
 
 pub use archive::{Archive, ArchiveWriter};
 pub use hdf5::{Attribute, Dataset, Group, read_hdf5, write_hdf5};
-pub use keras::{load_keras, save_keras};
+pub use keras::{Loaded, load_keras, save_keras};
 pub use npz::{read_npy, read_npz, write_npy, write_npz};
 pub use safetensors::{SafeTensors, read_safetensors, write_safetensors};
 pub use weights::{load_weights, save_weights};

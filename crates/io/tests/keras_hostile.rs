@@ -77,6 +77,7 @@ fn no_value_of_a_configuration_makes_loading_panic_or_hang() {
         json!([[0, 1]]),
         json!({}),
     ];
+    let mut panics = std::collections::BTreeMap::new();
     for model in keras_models() {
         let (config, weights) = parts(&model);
         let mut all = vec![];
@@ -85,10 +86,15 @@ fn no_value_of_a_configuration_makes_loading_panic_or_hang() {
             for value in &forged {
                 let mut config = config.clone();
                 *config.pointer_mut(&pointer).unwrap() = value.clone();
-                load_parts("forged", &config, &weights).ok();
+                let load = || load_parts("forged", &config, &weights).ok();
+                if let Err(e) = std::panic::catch_unwind(load) {
+                    let what = e.downcast::<String>().map_or_else(|_| String::from("panic"), |s| *s);
+                    panics.entry(what).or_insert(format!("{} {pointer} = {value}", model.display()));
+                }
             }
         }
     }
+    assert!(panics.is_empty(), "{panics:#?}");
 }
 
 fn dense(units: u64) -> Json {
@@ -104,9 +110,15 @@ fn no_weights() -> Vec<u8> {
 
 #[test]
 fn a_layer_larger_than_its_file_asks_for_no_memory() {
-    let e = load_parts("huge", &dense(1 << 40), &no_weights()).unwrap_err();
+    let e = load_parts("huge", &dense(1 << 30), &no_weights()).unwrap_err();
     assert!(e.contains("the file holds 0 weights for this layer (at layers/dense/vars)"), "{e}");
     assert!(e.contains("huge.keras / m/d"), "{e}");
+}
+
+#[test]
+fn a_size_beyond_any_model_is_refused() {
+    let e = load_parts("beyond", &dense(1 << 40), &no_weights()).unwrap_err();
+    assert!(e.contains("the configuration says units = 1099511627776") && e.contains("/ d"), "{e}");
 }
 
 #[test]

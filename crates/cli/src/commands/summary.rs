@@ -11,5 +11,5 @@ pub struct Arguments {
 }
 
 pub fn run(a: &Arguments) -> Result<()> {
-    say(&io::load_keras(&a.model)?.model().summary())
+    say(&format!("{:?}", io::load_keras(&a.model)?.model()))
 }

@@ -1,0 +1,341 @@
+//! Pooling over channels-last windows. Vectors run along the channels.
+
+use crate::isa::{Isa, Loops};
+use crate::pool::Pool;
+use rhyton_graph::ops::PoolKind;
+use std::ops::Range;
+
+/// Sizes of a pooling: full side `[batch, full.., channels]`, pooled side `[batch, pooled.., channels]`. Leading
+/// spatial dims that are not used are 1 (their window and stride too, their padding 0).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolShape {
+    /// Number of images.
+    pub batch: usize,
+    /// Channels.
+    pub channels: usize,
+    /// Spatial sizes of the full side.
+    pub full: [usize; 3],
+    /// Spatial sizes of the pooled side.
+    pub pooled: [usize; 3],
+    /// Window.
+    pub window: [usize; 3],
+    /// Steps between windows.
+    pub stride: [usize; 3],
+    /// Positions before the full side that the first window covers.
+    pub pad_lo: [usize; 3],
+}
+
+/// Channels that are treated together: their running maxima stay in the first-level cache.
+const CHANNELS: usize = 64;
+/// Numbers read below which a split costs more than it saves.
+const SPLIT: usize = 1 << 15;
+
+/// Pools: see [`PoolKind`] for what `a` and `b` are (`b` is not used by kinds with one input). A window without any
+/// position inside has the maximum minus infinity, and takes zero.
+///
+/// # Safety
+/// `a`, `b` and `out` must be valid for the contiguous sides that `kind` names, `out` for writing, and nothing else
+/// may use `out` meanwhile.
+pub unsafe fn pool(
+    kind: PoolKind,
+    isa: Isa,
+    threads: &Pool,
+    s: &PoolShape,
+    a: *const f32,
+    b: *const f32,
+    out: *mut f32,
+) {
+    let job = Job { kind, s, a, b, out };
+    let per_image = s.pooled[0] * s.pooled[1];
+    let work = s.batch * per_image * s.pooled[2] * s.window.iter().product::<usize>() * s.channels;
+    // Windows may overlap, so that an image that they add up in belongs to one task.
+    let (count, per_task) = if kind.result_full() {
+        (s.batch, 1)
+    } else {
+        let row = work / (s.batch * per_image).max(1);
+        (s.batch * per_image, (SPLIT / 2 / row.max(1)).max(1))
+    };
+    let task = |task: usize| {
+        let range = task * per_task..count.min((task + 1) * per_task);
+        let range = if kind.result_full() { range.start * per_image..range.end * per_image } else { range };
+        // SAFETY: passed on to the caller; tasks write disjoint rows or images.
+        unsafe { job.clear(task) };
+        isa.run(Rows(&job, range));
+    };
+    let tasks = count.div_ceil(per_task);
+    if work >= SPLIT { threads.run(tasks, &task) } else { (0..tasks).for_each(task) }
+}
+
+struct Job<'a> {
+    kind: PoolKind,
+    s: &'a PoolShape,
+    a: *const f32,
+    b: *const f32,
+    out: *mut f32,
+}
+
+// SAFETY: tasks read the operands, which nobody writes, and write disjoint parts of the result.
+unsafe impl Sync for Job<'_> {}
+
+/// Some rows of the pooled side.
+struct Rows<'a>(&'a Job<'a>, Range<usize>);
+
+impl Loops for Rows<'_> {
+    #[inline(always)]
+    fn run(self) {
+        // SAFETY: the caller of `pool` vouches for the sides.
+        self.1.for_each(|row| unsafe { self.0.row(row) });
+    }
+}
+
+/// The numbers of some channels at one position.
+#[inline(always)]
+unsafe fn part<'a>(p: *const f32, at: usize, len: usize) -> &'a [f32] {
+    // SAFETY: passed on to the caller.
+    unsafe { std::slice::from_raw_parts(p.add(at), len) }
+}
+
+/// As [`part`], for writing.
+#[inline(always)]
+unsafe fn part_mut<'a>(p: *mut f32, at: usize, len: usize) -> &'a mut [f32] {
+    // SAFETY: passed on to the caller.
+    unsafe { std::slice::from_raw_parts_mut(p.add(at), len) }
+}
+
+impl Job<'_> {
+    /// Zeros an image of a full result.
+    unsafe fn clear(&self, image: usize) {
+        if self.kind.result_full() {
+            let len = self.s.full.iter().product::<usize>() * self.s.channels;
+            // SAFETY: the image lies inside the result.
+            unsafe { part_mut(self.out, image * len, len).fill(0.0) };
+        }
+    }
+
+    /// Full positions that pooled position `o` covers along dim `d`.
+    #[inline(always)]
+    fn span(&self, d: usize, o: usize) -> Range<usize> {
+        let (start, pad) = (o * self.s.stride[d], self.s.pad_lo[d]);
+        start.saturating_sub(pad)..(start + self.s.window[d]).saturating_sub(pad).min(self.s.full[d])
+    }
+
+    /// One row of the pooled side; rows are numbered through all images.
+    #[inline(always)]
+    unsafe fn row(&self, row: usize) {
+        let s = self.s;
+        let [planes, height, width] = s.pooled;
+        let (image, plane, y) = (row / height / planes, row / height % planes, row % height);
+        let spans = [self.span(0, plane), self.span(1, y)];
+        for x in 0..width {
+            let columns = self.span(2, x);
+            for channel in (0..s.channels).step_by(CHANNELS) {
+                let len = CHANNELS.min(s.channels - channel);
+                let at = |z: usize, y: usize, x: usize| {
+                    (((image * s.full[0] + z) * s.full[1] + y) * s.full[2] + x) * s.channels + channel
+                };
+                let positions =
+                    Positions { spans: [spans[0].clone(), spans[1].clone(), columns.clone()], at };
+                // SAFETY: all positions are inside the sides.
+                unsafe { self.window(&positions, (row * width + x) * s.channels + channel, len) };
+            }
+        }
+    }
+
+    /// `len` channels of one window; `pooled` is where they are on the pooled side.
+    #[inline(always)]
+    unsafe fn window(
+        &self,
+        positions: &Positions<impl Fn(usize, usize, usize) -> usize>,
+        pooled: usize,
+        len: usize,
+    ) {
+        let (mut best, mut chosen) = ([f32::NEG_INFINITY; CHANNELS], [0u32; CHANNELS]);
+        let (best, chosen) = (&mut best[..len], &mut chosen[..len]);
+        // SAFETY: passed on to the caller.
+        unsafe {
+            match self.kind {
+                PoolKind::Max => {
+                    positions.each(|_, at| larger(best, part(self.a, at, len)));
+                    part_mut(self.out, pooled, len).copy_from_slice(best);
+                }
+                PoolKind::MaxSpread => {
+                    positions.each(|i, at| first_largest(best, chosen, part(self.a, at, len), i));
+                    let y = part(self.b, pooled, len);
+                    positions.each(|i, at| spread(part_mut(self.out, at, len), chosen, y, i));
+                }
+                PoolKind::MaxTake => {
+                    positions.each(|i, at| first_largest(best, chosen, part(self.a, at, len), i));
+                    let out = part_mut(self.out, pooled, len);
+                    out.fill(0.0);
+                    positions.each(|i, at| take(out, chosen, part(self.b, at, len), i));
+                }
+                PoolKind::Sum => {
+                    let out = part_mut(self.out, pooled, len);
+                    out.fill(0.0);
+                    positions.each(|_, at| add(out, part(self.a, at, len)));
+                }
+                PoolKind::SumSpread => {
+                    let y = part(self.a, pooled, len);
+                    positions.each(|_, at| add(part_mut(self.out, at, len), y));
+                }
+            }
+        }
+    }
+}
+
+/// The positions of a window that are inside the image.
+struct Positions<F> {
+    spans: [Range<usize>; 3],
+    at: F,
+}
+
+impl<F: Fn(usize, usize, usize) -> usize> Positions<F> {
+    /// Calls `f(number, place in memory)` in row-major order.
+    #[inline(always)]
+    fn each(&self, mut f: impl FnMut(u32, usize)) {
+        let mut number = 0;
+        for z in self.spans[0].clone() {
+            for y in self.spans[1].clone() {
+                for x in self.spans[2].clone() {
+                    f(number, (self.at)(z, y, x));
+                    number += 1;
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn larger(best: &mut [f32], x: &[f32]) {
+    for (best, x) in best.iter_mut().zip(x) {
+        *best = if *x > *best || x.is_nan() { *x } else { *best };
+    }
+}
+
+#[inline(always)]
+fn first_largest(best: &mut [f32], chosen: &mut [u32], x: &[f32], number: u32) {
+    for ((best, chosen), x) in best.iter_mut().zip(chosen).zip(x) {
+        let better = *x > *best || (x.is_nan() && !best.is_nan());
+        *best = if better { *x } else { *best };
+        *chosen = if better { number } else { *chosen };
+    }
+}
+
+#[inline(always)]
+fn spread(out: &mut [f32], chosen: &[u32], y: &[f32], number: u32) {
+    for ((out, chosen), y) in out.iter_mut().zip(chosen).zip(y) {
+        *out += if *chosen == number { *y } else { 0.0 };
+    }
+}
+
+#[inline(always)]
+fn take(out: &mut [f32], chosen: &[u32], z: &[f32], number: u32) {
+    for ((out, chosen), z) in out.iter_mut().zip(chosen).zip(z) {
+        *out = if *chosen == number { *z } else { *out };
+    }
+}
+
+#[inline(always)]
+fn add(out: &mut [f32], x: &[f32]) {
+    out.iter_mut().zip(x).for_each(|(out, x)| *out += x);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rhyton_tensor::rng::Stream;
+
+    fn grid(d: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
+        (0..d[0]).flat_map(move |i| (0..d[1]).flat_map(move |j| (0..d[2]).map(move |k| [i, j, k])))
+    }
+
+    fn volume(d: [usize; 3]) -> usize {
+        d.iter().product()
+    }
+
+    /// The definition, as in `ops/window.rs`.
+    fn slow(kind: PoolKind, s: &PoolShape, a: &[f32], b: &[f32]) -> Vec<f32> {
+        let size = if kind.result_full() { s.full } else { s.pooled };
+        let flat = |size: [usize; 3], at: [usize; 3]| (at[0] * size[1] + at[1]) * size[2] + at[2];
+        let mut out = vec![0.0; s.batch * volume(size) * s.channels];
+        for (n, o) in (0..s.batch).flat_map(|n| grid(s.pooled).map(move |o| (n, o))) {
+            for c in 0..s.channels {
+                let p = (n * volume(s.pooled) + flat(s.pooled, o)) * s.channels + c;
+                let positions = grid(s.window).filter_map(|k| {
+                    let i = [0, 1, 2].map(|d| (o[d] * s.stride[d] + k[d]).wrapping_sub(s.pad_lo[d]));
+                    let inside = (0..3).all(|d| i[d] < s.full[d]);
+                    inside.then(|| (n * volume(s.full) + flat(s.full, i)) * s.channels + c)
+                });
+                let positions: Vec<usize> = positions.collect();
+                let better = |i: usize, best: usize| a[i] > a[best] || (a[i].is_nan() && !a[best].is_nan());
+                let largest =
+                    || positions.iter().copied().reduce(|best, i| if better(i, best) { i } else { best });
+                match kind {
+                    PoolKind::Max => out[p] = largest().map_or(f32::NEG_INFINITY, |i| a[i]),
+                    PoolKind::MaxSpread => largest().into_iter().for_each(|i| out[i] += b[p]),
+                    PoolKind::MaxTake => out[p] = largest().map_or(0.0, |i| b[i]),
+                    PoolKind::Sum => out[p] = positions.iter().map(|i| a[*i]).fold(0.0, |sum, x| sum + x),
+                    PoolKind::SumSpread => positions.iter().for_each(|i| out[*i] += a[p]),
+                }
+            }
+        }
+        out
+    }
+
+    /// Small whole numbers, so that ties are common, with some NaN and infinities if wanted.
+    fn values(r: &mut Stream, n: usize, special: bool) -> Vec<f32> {
+        let mut one = || match r.below(24) {
+            0 if special => f32::NAN,
+            1 if special => f32::NEG_INFINITY,
+            _ => r.below(7) as f32 - 3.0,
+        };
+        (0..n).map(|_| one()).collect()
+    }
+
+    fn check(s: &PoolShape, r: &mut Stream) {
+        let (full, pooled) = (s.batch * volume(s.full) * s.channels, s.batch * volume(s.pooled) * s.channels);
+        for kind in
+            [PoolKind::Max, PoolKind::MaxSpread, PoolKind::MaxTake, PoolKind::Sum, PoolKind::SumSpread]
+        {
+            let first = if kind == PoolKind::SumSpread { pooled } else { full };
+            let a = values(r, first, matches!(kind, PoolKind::Max | PoolKind::MaxSpread | PoolKind::MaxTake));
+            let b = values(r, if kind == PoolKind::MaxTake { full } else { pooled }, false);
+            let want = slow(kind, s, &a, &b);
+            for (isa, threads) in Isa::available().into_iter().flat_map(|isa| [1, 2, 3].map(|t| (isa, t))) {
+                let mut out = vec![9.0; want.len()];
+                // SAFETY: the vectors have the sizes of the sides.
+                unsafe { pool(kind, isa, &Pool::new(threads), s, a.as_ptr(), b.as_ptr(), out.as_mut_ptr()) };
+                let same = |(x, y): (&f32, &f32)| x == y || (x.is_nan() && y.is_nan());
+                assert!(out.iter().zip(&want).all(same), "{kind:?} {isa:?} {s:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn agrees_with_the_definition() {
+        let mut r = Stream::new(3, 0, 0);
+        let common = PoolShape {
+            batch: 3,
+            channels: 32,
+            full: [1, 26, 26],
+            pooled: [1, 13, 13],
+            window: [1, 2, 2],
+            stride: [1, 2, 2],
+            pad_lo: [0; 3],
+        };
+        check(&common, &mut r);
+        check(&PoolShape { batch: 0, ..common }, &mut r);
+        check(&PoolShape { channels: 0, ..common }, &mut r);
+        check(&PoolShape { window: [1, 26, 26], pooled: [1, 1, 1], ..common }, &mut r);
+        check(&PoolShape { pad_lo: [0, 4, 4], batch: 1, channels: 70, ..common }, &mut r);
+        for _ in 0..60 {
+            let mut pick = |from: u32, to: u32| (from + r.below(to - from + 1)) as usize;
+            let mut s = PoolShape { batch: pick(1, 3), channels: pick(1, 80), ..common };
+            for d in 0..3 {
+                (s.full[d], s.window[d]) = (pick(1, 6), pick(1, 3));
+                (s.stride[d], s.pad_lo[d], s.pooled[d]) = (pick(1, 3), pick(0, 2), pick(1, 4));
+            }
+            check(&s, &mut r);
+        }
+    }
+}
