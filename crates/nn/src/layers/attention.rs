@@ -13,11 +13,11 @@ use serde_json::{Value as Json, json};
 crate::layer! {
     /// Every step of the query looks at all steps of the value, in several ways at once.
     ///
-    /// Applied to `[query, value]` or `[query, value, key]` of shapes `[batch, steps, features]`; for each head
-    /// `softmax(q . k^T / sqrt(key_dim)) . v`, where q, k, v are projections of query, key, value; the heads are
-    /// joined and projected to `[batch, query steps, output_shape]`. Settings of the call: `use_causal_mask`,
-    /// `return_attention_scores`; named tensors: `attention_mask` `[batch, query steps, value steps]`,
-    /// `query_mask`, `value_mask`, `key_mask`.
+    /// Applied to `[query, value]` or `[query, value, key]` of shapes `[batch, steps, features]`; for each
+    /// head `softmax(q . k^T / sqrt(key_dim)) . v`, where q, k, v are projections of query, key, value; the
+    /// heads are joined and projected to `[batch, query steps, output_shape]`. Settings of the call:
+    /// `use_causal_mask`, `return_attention_scores`; named tensors: `attention_mask` `[batch, query steps,
+    /// value steps]`, `query_mask`, `value_mask`, `key_mask`.
     pub struct MultiHeadAttention {
         /// Number of heads.
         num_heads: usize = 0,
@@ -96,6 +96,7 @@ impl MultiHeadAttention {
         let class = self.class_name();
         check::positive(class, "num_heads", self.num_heads)?;
         check::positive(class, "key_dim", self.key_dim)?;
+        check::positive(class, "value_dim", self.value_dim.unwrap_or(self.key_dim))?;
         check::rate(class, "dropout", self.dropout)?;
         if let Some(bad) = inputs.iter().find(|e| e.rank() != 3) {
             return Err(Error::new(format!("{class} takes [batch, steps, features], got {}", bad.shape()))
@@ -115,8 +116,11 @@ impl MultiHeadAttention {
 
     /// Sizes of the result behind the steps.
     fn output_sizes(&self, query: &Expr) -> Result<Vec<usize>> {
+        let class = self.class_name();
         let sizes: Vec<usize> = listed(&self.output_shape).iter().map(|n| (*n).max(0) as usize).collect();
-        if sizes.is_empty() { Ok(vec![check::features(self.class_name(), query)?]) } else { Ok(sizes) }
+        let elements = sizes.iter().try_fold(1usize, |a, n| a.checked_mul(*n));
+        check::positive(class, "output_shape", elements.unwrap_or(usize::MAX))?;
+        if sizes.is_empty() { Ok(vec![check::features(class, query)?]) } else { Ok(sizes) }
     }
 
     fn output(&self, cx: &mut Cx<'_>, args: &Args) -> Result<Vec<Expr>> {
@@ -166,7 +170,8 @@ impl MultiHeadAttention {
         (weighted(&dropped, v), scores)
     }
 
-    /// What each query step may look at, `[batch, 1, query steps, value steps]` or less; nothing when it is all.
+    /// What each query step may look at, `[batch, 1, query steps, value steps]` or less; nothing when it is
+    /// all.
     fn mask(&self, args: &Args, q: &Expr, k: &Expr) -> Result<Option<Expr>> {
         let of = |name: &str, i: usize| {
             let named = args.tensors(name).first().map(|v| v.expr.clone());

@@ -6,8 +6,8 @@ use rhyton_graph::Expr;
 use rhyton_tensor::{Dim, Error, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Positions before and after the input along each of `N` spatial axes. `2` stands for two everywhere, `(1, 2)`
-/// for one at both ends of the first axis and two at those of the second, `[[1, 2], [0, 3]]` names all.
+/// Positions before and after the input along each of `N` spatial axes. `2` stands for two everywhere, `(1,
+/// 2)` for one at both ends of the first axis and two at those of the second, `[[1, 2], [0, 3]]` names all.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Borders<const N: usize>(pub [[usize; 2]; N]);
 
@@ -119,6 +119,10 @@ macro_rules! borders {
                 let class = self.class_name();
                 $( check::channels_last(class, &self.$format)?; )?
                 check::spatial(class, x, $n)?;
+                if let Some(n) = self.$field.0.iter().flatten().find(|n| **n > check::LARGEST) {
+                    return Err(Error::new(format!("{class} got a border of {n}"))
+                        .expected(format!("at most {}", check::LARGEST)));
+                }
                 let apply: fn(&str, &Expr, &[[usize; 2]]) -> Result<Expr> = $apply;
                 apply(class, x, &self.$field.0)
             }

@@ -1,4 +1,5 @@
-//! The same elements in another arrangement: Identity, Flatten, Reshape, Permute, RepeatVector.
+//! The same elements in another arrangement or on another scale: Identity, Rescaling, Flatten, Reshape,
+//! Permute, RepeatVector.
 
 use crate::layers::check;
 use crate::{Args, Cx, Layer, Object, Outputs};
@@ -21,6 +22,33 @@ impl Identity {
 impl Layer for Identity {
     fn call(&self, _: &mut Cx<'_>, args: &Args) -> Outputs {
         args.x().into()
+    }
+    fn supports_masking(&self) -> bool {
+        true
+    }
+}
+
+crate::layer! {
+    /// `x * scale + offset`: pixels from 0 to 255 as numbers from 0 to 1, for instance.
+    pub struct Rescaling {
+        /// The factor.
+        scale: f64 = 1.0,
+        /// Added afterwards.
+        offset: f64 = 0.0,
+    }
+}
+
+impl Rescaling {
+    /// `x * scale`.
+    #[track_caller]
+    pub fn new(scale: f64) -> Rescaling {
+        Rescaling::default().scale(scale)
+    }
+}
+
+impl Layer for Rescaling {
+    fn call(&self, _: &mut Cx<'_>, args: &Args) -> Outputs {
+        (args.x() * self.scale as f32 + self.offset as f32).into()
     }
     fn supports_masking(&self) -> bool {
         true
@@ -111,7 +139,8 @@ impl Reshape {
         if open > 1 || target.iter().any(|n| *n < -1) {
             return Err(misfit("use -1 at most once, and no other negative size"));
         }
-        let known = target.iter().filter(|n| **n >= 0).fold(Dim::fixed(1), |a, n| a * *n);
+        let product = target.iter().filter(|n| **n >= 0).try_fold(1i64, |a, n| a.checked_mul(*n));
+        let Some(known) = product.map(Dim::from) else { return Err(misfit("use smaller sizes")) };
         let missing = if open == 1 { elements.exact_div(&known) } else { Some(Dim::fixed(1)) };
         let Some(missing) = missing else { return Err(misfit("the sizes must divide the elements")) };
         if open == 0 && known != elements {
@@ -183,6 +212,9 @@ impl Layer for RepeatVector {
                 .fix("Flatten the samples first")
                 .into();
         };
+        if let Err(e) = check::positive(self.class_name(), "n", self.n) {
+            return e.into();
+        }
         x.expand_dims(&[1]).broadcast_to(vec![batch.clone(), self.n.into(), features.clone()]).into()
     }
 }

@@ -2,6 +2,9 @@
 
 use rhyton_tensor::{Dim, Error, Result, Shape};
 
+/// The largest window, stride and dilation: their products stay far from overflow, whatever a file says.
+const LARGEST: usize = 1 << 16;
+
 /// Windows over the spatial axes of one input.
 pub(crate) struct Windows<'a> {
     /// The layer's class, for errors.
@@ -35,9 +38,9 @@ impl Windows<'_> {
         let settings =
             [("window size", self.kernel), ("strides", self.strides), ("dilation_rate", self.dilation)];
         for (what, sizes) in settings {
-            if sizes.contains(&0) {
+            if !sizes.iter().all(|s| (1..=LARGEST).contains(s)) {
                 return Err(Error::new(format!("{} got {what} {sizes:?}", self.class))
-                    .expected("sizes of at least 1"));
+                    .expected(format!("sizes from 1 to {LARGEST}")));
             }
         }
         if self.strides.iter().any(|s| *s > 1) && self.dilation.iter().any(|d| *d > 1) {
@@ -50,9 +53,9 @@ impl Windows<'_> {
         Ok(())
     }
 
-    /// The windows over an input of these sizes. `valid`: inside the input, `floor((n - extent) / stride) + 1`.
-    /// `same`: `ceil(n / stride)` windows, centred, an odd position more at the end. `causal`: `same` many, none
-    /// looks ahead.
+    /// The windows over an input of these sizes. `valid`: inside the input, `floor((n - extent) / stride) +
+    /// 1`. `same`: `ceil(n / stride)` windows, centred, an odd position more at the end. `causal`: `same`
+    /// many, none looks ahead.
     pub fn place(&self, input: &[Dim], padding: &str, causal: bool) -> Result<Placed> {
         self.check()?;
         let mut placed = Placed { sizes: vec![], before: vec![], outside: true };
