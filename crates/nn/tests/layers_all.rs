@@ -30,6 +30,7 @@ fn core() -> Vec<Case> {
         case(PReLU::new().shared_axes(json!([1])), &[&[2, 3, 5]], "[batch, 3, 5]"),
         case(Softmax::new(), &[&[2, 5]], "[batch, 5]"),
         case(Softmax::new().axis(json!([1, 2])), &[&[2, 3, 2, 2]], "[batch, 3, 2, 2]"),
+        case(Rescaling::new(0.3).offset(-0.5), &[&[2, 5]], "[batch, 5]"),
         case(Identity::new(), &[&[2, 5]], "[batch, 5]"),
         case(Flatten::new(), &[&[2, 3, 4]], "[batch, 12]"),
         case(Reshape::new([-1, 2]), &[&[2, 3, 4]], "[batch, 6, 2]"),
@@ -133,6 +134,13 @@ fn sequences() -> Vec<Case> {
         case(Concatenate::new().axis(1), &[x, &[2, 1, 3]], "[batch, 5, 3]"),
         case(Dot::new(1), &[x, x], "[batch, 3, 3]"),
         case(Dot::new(-1).normalize(true), &[s, s], "[batch, 1]"),
+        case(Attention::new(), &[x, &[2, 5, 3]], "[batch, 4, 3]"),
+        case(
+            Attention::new().use_scale(true).score_mode("concat").dropout(0.2),
+            &[x, &[2, 5, 2], &[2, 5, 3]],
+            "[batch, 4, 2]",
+        ),
+        case(AdditiveAttention::new(), &[x, &[2, 5, 3]], "[batch, 4, 3]"),
         case(MultiHeadAttention::new(2, 3), &[x, &[2, 5, 4]], "[batch, 4, 3]"),
         case(
             MultiHeadAttention::new(2, 3).value_dim(2).output_shape(json!(5)).use_gate(true).dropout(0.2),

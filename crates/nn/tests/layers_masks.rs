@@ -14,13 +14,13 @@ fn padded() -> Tensor {
 }
 
 fn chain(layers: Vec<LayerRef>, data: &Tensor) -> Model {
-    let s = inputs(std::slice::from_ref(&data));
+    let s = inputs(std::slice::from_ref(data));
     let y = layers.into_iter().fold(s[0].clone(), |x: Symbolic, l| l.apply(&x));
     Model::new(&s, &[y]).unwrap()
 }
 
 fn mask_of(layers: Vec<LayerRef>, data: &Tensor) -> Option<Vec<f32>> {
-    let (_, mask) = with_masks(&chain(layers, data), std::slice::from_ref(&data));
+    let (_, mask) = with_masks(&chain(layers, data), std::slice::from_ref(data));
     mask.map(|m| m.to_vec::<f32>())
 }
 
@@ -146,8 +146,16 @@ fn attention_does_not_look_at_padding() {
         let layer = || MultiHeadAttention::new(2, 2).dropout(dropout);
         close(&attend(layer(), with(&[0.0; 3])), &attend(layer(), with(&[])));
     }
-    // Nothing to look at: the fused path gives the mean of the values, the other one zeros; with zeros for values
-    // and biases of zero, both give zero here, and neither gives NaN.
+    let layer = || Attention::new().use_scale(true);
+    let plain = |value: Tensor| {
+        let data = [query.clone(), value];
+        let s = inputs(&data);
+        let y = layer().apply([&s[0], &Masking::new().apply(&s[1])]);
+        run(&Model::new(&s, &[y]).unwrap(), &data)[0].to_vec::<f32>()
+    };
+    close(&plain(with(&[0.0; 3])), &plain(with(&[])));
+    // Nothing to look at: the fused path gives the mean of the values, the other one zeros; with zeros for
+    // values and biases of zero, both give zero here, and neither gives NaN.
     let nothing = tensor(&[1, 2, 3], &[0.0; 6]);
     close(&attend(MultiHeadAttention::new(2, 2), nothing.clone()), &[0.0; 6]);
     close(&attend(MultiHeadAttention::new(2, 2).dropout(0.5), nothing), &[0.0; 6]);
@@ -158,7 +166,7 @@ fn shared_layers_see_each_call_s_mask() {
     let data = [padded(), padded()];
     let s = inputs(&data);
     let shared = rnn().0.shared();
-    let y = [shared.apply(&Masking::new().apply(&s[0])), shared.apply(&s[1])];
+    let y = [shared.apply(Masking::new().apply(&s[0])), shared.apply(&s[1])];
     let mut model = Model::new(&s, &y).unwrap();
     model.set_weights(&rnn().1).unwrap();
     let out = run(&model, &data);

@@ -13,11 +13,11 @@ use serde_json::{Value as Json, json};
 crate::layer! {
     /// Every step of the query looks at all steps of the value, in several ways at once.
     ///
-    /// Applied to `[query, value]` or `[query, value, key]` of shapes `[batch, steps, features]`; for each head
-    /// `softmax(q . k^T / sqrt(key_dim)) . v`, where q, k, v are projections of query, key, value; the heads are
-    /// joined and projected to `[batch, query steps, output_shape]`. Settings of the call: `use_causal_mask`,
-    /// `return_attention_scores`; named tensors: `attention_mask` `[batch, query steps, value steps]`,
-    /// `query_mask`, `value_mask`, `key_mask`.
+    /// Applied to `[query, value]` or `[query, value, key]` of shapes `[batch, steps, features]`; for each
+    /// head `softmax(q . k^T / sqrt(key_dim)) . v`, where q, k, v are projections of query, key, value; the
+    /// heads are joined and projected to `[batch, query steps, output_shape]`. Settings of the call:
+    /// `use_causal_mask`, `return_attention_scores`; named tensors: `attention_mask` `[batch, query steps,
+    /// value steps]`, `query_mask`, `value_mask`, `key_mask`.
     pub struct MultiHeadAttention {
         /// Number of heads.
         num_heads: usize = 0,
@@ -166,7 +166,8 @@ impl MultiHeadAttention {
         (weighted(&dropped, v), scores)
     }
 
-    /// What each query step may look at, `[batch, 1, query steps, value steps]` or less; nothing when it is all.
+    /// What each query step may look at, `[batch, 1, query steps, value steps]` or less; nothing when it is
+    /// all.
     fn mask(&self, args: &Args, q: &Expr, k: &Expr) -> Result<Option<Expr>> {
         let of = |name: &str, i: usize| {
             let named = args.tensors(name).first().map(|v| v.expr.clone());

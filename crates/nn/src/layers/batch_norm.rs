@@ -14,8 +14,8 @@ crate::layer! {
     /// `gamma * (x - mean) / sqrt(variance + epsilon) + beta`, one mean and variance per entry of `axis`.
     ///
     /// In training the statistics are those of the batch, and moving averages follow them:
-    /// `moving = moving * momentum + batch * (1 - momentum)`. Otherwise, and when the layer is frozen, the moving
-    /// averages are used.
+    /// `moving = moving * momentum + batch * (1 - momentum)`. Otherwise, and when the layer is frozen, the
+    /// moving averages are used.
     pub struct BatchNormalization {
         /// The axis of the features.
         axis: Json = json!(-1),

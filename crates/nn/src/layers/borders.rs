@@ -6,8 +6,8 @@ use rhyton_graph::Expr;
 use rhyton_tensor::{Dim, Error, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Positions before and after the input along each of `N` spatial axes. `2` stands for two everywhere, `(1, 2)`
-/// for one at both ends of the first axis and two at those of the second, `[[1, 2], [0, 3]]` names all.
+/// Positions before and after the input along each of `N` spatial axes. `2` stands for two everywhere, `(1,
+/// 2)` for one at both ends of the first axis and two at those of the second, `[[1, 2], [0, 3]]` names all.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Borders<const N: usize>(pub [[usize; 2]; N]);
 

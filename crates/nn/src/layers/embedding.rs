@@ -10,8 +10,8 @@ use rhyton_tensor::{DType, Result};
 use serde_json::Value as Json;
 
 crate::layer! {
-    /// Rows of a table chosen by whole numbers: `[batch, ..]` to `[batch, .., output_dim]`. A negative index counts
-    /// from the end; one out of range gives NaN.
+    /// Rows of a table chosen by whole numbers: `[batch, ..]` to `[batch, .., output_dim]`. A negative index
+    /// counts from the end; one out of range gives NaN.
     pub struct Embedding {
         /// Number of rows: the largest index and one.
         input_dim: usize = 0,

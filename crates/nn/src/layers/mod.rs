@@ -2,6 +2,7 @@
 
 mod activation;
 mod attention;
+mod attention_simple;
 mod batch_norm;
 mod borders;
 mod check;
@@ -21,6 +22,7 @@ mod wrappers;
 
 pub use self::activation::{Activation, ELU, LeakyReLU, PReLU, ReLU, Softmax};
 pub use self::attention::MultiHeadAttention;
+pub use self::attention_simple::{AdditiveAttention, Attention};
 pub use self::batch_norm::BatchNormalization;
 pub use self::borders::{
     Borders, Cropping1D, Cropping2D, Cropping3D, UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D,
@@ -45,7 +47,7 @@ pub use self::pooling::{
     MaxPooling2D, MaxPooling3D,
 };
 pub use self::recurrent::{Bidirectional, GRU, LSTM, SimpleRNN};
-pub use self::shape::{Flatten, Identity, Permute, RepeatVector, Reshape, Target};
+pub use self::shape::{Flatten, Identity, Permute, RepeatVector, Rescaling, Reshape, Target};
 pub use self::sizes::Sizes;
 pub use self::wrappers::{TimeDistributed, Wrapped};
 
@@ -71,10 +73,30 @@ macro_rules! rows {
     ($($layer:ident: $doc:literal;)*) => {
         &[
             $(Row { class_name: stringify!($layer), names: &[], build: from_config::<$layer>, doc: $doc },)*
-            Row { class_name: "Bidirectional", names: &[], build: Bidirectional::build, doc: "A recurrent layer run both ways." },
-            Row { class_name: "InputLayer", names: &[], build: from_config::<crate::model::Input>, doc: "Where data enters a model." },
-            Row { class_name: "Sequential", names: &[], build: crate::model::json::build_definition, doc: "Layers one after the other." },
-            Row { class_name: "Functional", names: &["Model"], build: crate::model::json::build_definition, doc: "Layers connected as a graph." },
+            Row {
+                class_name: "Bidirectional",
+                names: &[],
+                build: Bidirectional::build,
+                doc: "A recurrent layer run both ways.",
+            },
+            Row {
+                class_name: "InputLayer",
+                names: &[],
+                build: from_config::<crate::model::Input>,
+                doc: "Where data enters a model.",
+            },
+            Row {
+                class_name: "Sequential",
+                names: &[],
+                build: crate::model::json::build_definition,
+                doc: "Layers one after the other.",
+            },
+            Row {
+                class_name: "Functional",
+                names: &["Model"],
+                build: crate::model::json::build_definition,
+                doc: "Layers connected as a graph.",
+            },
         ]
     };
 }
@@ -89,6 +111,7 @@ pub static ROWS: &[Row<dyn Layer>] = rows! {
     PReLU: "x above zero, a learned fraction of it below.";
     Softmax: "exp(x) / sum(exp(x)) along an axis.";
     Identity: "Its input.";
+    Rescaling: "x * scale + offset.";
     Flatten: "All axes of a sample as one.";
     Reshape: "Samples under other sizes.";
     Permute: "The axes of a sample in another order.";
@@ -150,5 +173,7 @@ pub static ROWS: &[Row<dyn Layer>] = rows! {
     Minimum: "The smallest of its inputs.";
     Concatenate: "Its inputs joined along an axis.";
     Dot: "Products of two inputs summed over an axis.";
+    Attention: "The values weighted by how well query and key fit.";
+    AdditiveAttention: "The values weighted by a learned sum of query and key.";
     MultiHeadAttention: "Every step looks at all steps, in several ways at once.";
 };

@@ -7,8 +7,8 @@ use rhyton_graph::ops::Distribution;
 use rhyton_tensor::{Dim, Error, Result, Shape};
 use serde_json::Value as Json;
 
-/// Inverted dropout (Srivastava et al. 2014): zeros with probability `rate`, the rest divided by `1 - rate`. One
-/// draw for every element of `noise`, which broadcasts to `x`.
+/// Inverted dropout (Srivastava et al. 2014): zeros with probability `rate`, the rest divided by `1 - rate`.
+/// One draw for every element of `noise`, which broadcasts to `x`.
 pub(crate) fn dropout(cx: &mut Cx<'_>, x: &Expr, rate: f64, noise: Shape, seed: Option<u64>) -> Expr {
     if !cx.training() || rate <= 0.0 {
         return x.clone();
@@ -33,8 +33,8 @@ crate::layer! {
         rate: f64 = 0.5,
         /// Gives the layer random numbers of its own.
         seed: Option<u64> = None,
-        /// The sizes along which draws differ, `null` for the input's: `[null, 1, null]` drops whole features of
-        /// sequences.
+        /// The sizes along which draws differ, `null` for the input's: `[null, 1, null]` drops whole features
+        /// of sequences.
         noise_shape: Json = Json::Null,
     }
 }

@@ -1,4 +1,5 @@
-//! Normalization within a sample: LayerNormalization, RMSNormalization, GroupNormalization, UnitNormalization.
+//! Normalization within a sample: LayerNormalization, RMSNormalization, GroupNormalization,
+//! UnitNormalization.
 
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
@@ -145,7 +146,8 @@ impl Layer for RMSNormalization {
 }
 
 crate::layer! {
-    /// Each sample scaled to mean 0 and variance 1 over groups of channels and all positions (Wu and He 2018).
+    /// Each sample scaled to mean 0 and variance 1 over groups of channels and all positions (Wu and He
+    /// 2018).
     pub struct GroupNormalization {
         /// Number of groups; -1 makes every channel a group.
         groups: i64 = 32,

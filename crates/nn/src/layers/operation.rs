@@ -12,8 +12,8 @@ use std::sync::Arc;
 /// Keras's module of the operations.
 pub const MODULE: &str = "keras.src.ops.numpy";
 
-/// An operation on tensors, by its name in Keras. Numbers among its operands are settings of the call, `arg1` for
-/// the second.
+/// An operation on tensors, by its name in Keras. Numbers among its operands are settings of the call, `arg1`
+/// for the second.
 #[derive(Clone, Debug)]
 pub struct Operation {
     base: Base,

@@ -1,4 +1,5 @@
-//! The same elements in another arrangement: Identity, Flatten, Reshape, Permute, RepeatVector.
+//! The same elements in another arrangement or on another scale: Identity, Rescaling, Flatten, Reshape,
+//! Permute, RepeatVector.
 
 use crate::layers::check;
 use crate::{Args, Cx, Layer, Object, Outputs};
@@ -21,6 +22,33 @@ impl Identity {
 impl Layer for Identity {
     fn call(&self, _: &mut Cx<'_>, args: &Args) -> Outputs {
         args.x().into()
+    }
+    fn supports_masking(&self) -> bool {
+        true
+    }
+}
+
+crate::layer! {
+    /// `x * scale + offset`: pixels from 0 to 255 as numbers from 0 to 1, for instance.
+    pub struct Rescaling {
+        /// The factor.
+        scale: f64 = 1.0,
+        /// Added afterwards.
+        offset: f64 = 0.0,
+    }
+}
+
+impl Rescaling {
+    /// `x * scale`.
+    #[track_caller]
+    pub fn new(scale: f64) -> Rescaling {
+        Rescaling::default().scale(scale)
+    }
+}
+
+impl Layer for Rescaling {
+    fn call(&self, _: &mut Cx<'_>, args: &Args) -> Outputs {
+        (args.x() * self.scale as f32 + self.offset as f32).into()
     }
     fn supports_masking(&self) -> bool {
         true

@@ -3,8 +3,8 @@
 use crate::Setting;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// One size for each of `N` spatial axes: `3` stands for the same size along all of them, `(3, 5)` and `[3, 5]`
-/// name them one by one. Configurations hold a list.
+/// One size for each of `N` spatial axes: `3` stands for the same size along all of them, `(3, 5)` and `[3,
+/// 5]` name them one by one. Configurations hold a list.
 ///
 /// ```
 /// use rhyton_nn::layers::Conv2D;

@@ -50,9 +50,9 @@ impl Windows<'_> {
         Ok(())
     }
 
-    /// The windows over an input of these sizes. `valid`: inside the input, `floor((n - extent) / stride) + 1`.
-    /// `same`: `ceil(n / stride)` windows, centred, an odd position more at the end. `causal`: `same` many, none
-    /// looks ahead.
+    /// The windows over an input of these sizes. `valid`: inside the input, `floor((n - extent) / stride) +
+    /// 1`. `same`: `ceil(n / stride)` windows, centred, an odd position more at the end. `causal`: `same`
+    /// many, none looks ahead.
     pub fn place(&self, input: &[Dim], padding: &str, causal: bool) -> Result<Placed> {
         self.check()?;
         let mut placed = Placed { sizes: vec![], before: vec![], outside: true };

@@ -118,7 +118,7 @@ fn functional_config(d: &Definition) -> Json {
 
 /// Layers whose Keras call takes one list of tensors.
 fn takes_list(layer: &dyn Layer) -> bool {
-    let joins = layer.class_name() == "Concatenate";
+    let joins = ["Concatenate", "Attention", "AdditiveAttention"].contains(&layer.class_name());
     let merges = ["Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract", "Dot"];
     layer.definition().is_some() || joins || (merges.contains(&layer.class_name()) && !is_operation(layer))
 }

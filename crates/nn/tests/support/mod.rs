@@ -79,8 +79,8 @@ pub fn evaluate(model: &Model, traced: &Traced, results: Vec<Expr>, data: &[Tens
     rhyton_graph::interpret(&f, &arguments(model, traced, data)).unwrap()
 }
 
-/// Compares the gradient of a weighted sum of all outputs with finite differences along random directions, for
-/// every weight and every float input.
+/// Compares the gradient of a weighted sum of all outputs with finite differences along random directions,
+/// for every weight and every float input.
 pub fn check_gradient(model: &Model, data: &[Tensor], training: bool) {
     let traced = model.trace(training).unwrap();
     let params = parameters(&traced);

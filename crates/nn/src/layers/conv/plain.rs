@@ -28,8 +28,8 @@ macro_rules! convolution {
         crate::layer! {
             #[doc = $doc]
             ///
-            /// `y[o, f] = activation(bias[f] + sum over k, c of x[o * strides + k * dilation_rate - padding, c] *
-            /// kernel[k, c, f])`, as in Keras without turning the kernel around.
+            /// `y[o, f] = activation(bias[f] + sum over k, c of x[o * strides + k * dilation_rate - padding,
+            /// c] * kernel[k, c, f])`, as in Keras without turning the kernel around.
             pub struct $name {
                 /// Number of output channels.
                 filters: usize = 0,
@@ -37,7 +37,8 @@ macro_rules! convolution {
                 kernel_size: Sizes<$n> = 1usize.into(),
                 /// Steps between windows.
                 strides: Sizes<$n> = 1usize.into(),
-                /// `valid` stays inside the input, `same` keeps its size at stride 1; Conv1D knows `causal` too.
+                /// `valid` stays inside the input, `same` keeps its size at stride 1; Conv1D knows `causal`
+                /// too.
                 padding: String = "valid".into(),
                 /// `channels_last`.
                 data_format: String = "channels_last".into(),

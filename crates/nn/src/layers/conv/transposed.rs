@@ -13,8 +13,8 @@ use rhyton_graph::ops::ConvKind;
 use rhyton_tensor::{Dim, Error, Result};
 
 impl Convolution<'_> {
-    /// Size of the result along `axis` for an input of `n`, and how many positions of the full result lie before
-    /// it, by Keras's rules.
+    /// Size of the result along `axis` for an input of `n`, and how many positions of the full result lie
+    /// before it, by Keras's rules.
     fn transposed_axis(&self, n: &Dim, axis: usize, extra: Option<usize>) -> Result<(Dim, usize)> {
         let (extent, stride) = (self.windows.extent(axis), self.windows.strides[axis]);
         if let Some(extra) = extra.filter(|e| *e >= stride) {

@@ -1,8 +1,8 @@
 //! What happens in one step: SimpleRNN, LSTM (Hochreiter and Schmidhuber 1997), GRU (Cho et al. 2014).
 //!
-//! A step gets the part of its input computed for all steps at once, `x . kernel + bias`, and computes only what
-//! depends on the state. The elementwise half is a named function, so that a backend may fuse it; the product
-//! with the recurrent kernel stays outside, where the gradient sums it over all steps at once.
+//! A step gets the part of its input computed for all steps at once, `x . kernel + bias`, and computes only
+//! what depends on the state. The elementwise half is a named function, so that a backend may fuse it; the
+//! product with the recurrent kernel stays outside, where the gradient sums it over all steps at once.
 
 use crate::activations::Activation;
 use rhyton_graph::{Expr, Function, Type, function::named};

@@ -18,8 +18,8 @@ macro_rules! recurrent {
         crate::layer! {
             #[doc = $doc]
             ///
-            /// Takes `[batch, steps, features]`; the result is the last output `[batch, units]`, or all of them.
-            /// Steps that the mask leaves out do not change the state.
+            /// Takes `[batch, steps, features]`; the result is the last output `[batch, units]`, or all of
+            /// them. Steps that the mask leaves out do not change the state.
             pub struct $name {
                 /// All outputs, `[batch, steps, units]`, instead of the last.
                 return_sequences: bool = false,
