@@ -131,7 +131,7 @@ fn config_of(archive: &mut Archive) -> Result<Json> {
     })
 }
 
-/// Refuses Python code, operations outside of layers and sizes that no model has, wherever they are and before anything is built. The depth of
+/// Refuses Python code and sizes that no model has, wherever they are and before anything is built. The depth of
 /// `value` is bounded by the parser.
 fn check_config(value: &Json, key: &str, place: &str) -> Result<()> {
     match value {
@@ -141,12 +141,6 @@ fn check_config(value: &Json, key: &str, place: &str) -> Result<()> {
                 return Err(Error::new("the model holds Python code, which is never run")
                     .place(name)
                     .fix("replace the Lambda by a layer of the library in Keras and save the model again"));
-            }
-            if value["module"].as_str().is_some_and(|m| m.starts_with("keras.src.ops")) {
-                let operation = value["class_name"].as_str().unwrap_or_default();
-                return Err(Error::new(format!("there is no layer for the bare operation '{operation}'"))
-                    .place(name)
-                    .fix("write it with a layer (Add, Multiply, Rescaling, ..) in Keras and save the model again"));
             }
             map.iter().try_for_each(|(k, v)| check_config(v, k, name))
         }
