@@ -266,6 +266,11 @@ impl Setting<String> for &str {
         self.into()
     }
 }
+impl Setting<Option<String>> for &str {
+    fn setting(self) -> Option<String> {
+        Some(self.into())
+    }
+}
 impl<T: ?Sized, X: Into<Handle<T>>> Setting<Handle<T>> for X {
     #[track_caller]
     fn setting(self) -> Handle<T> {
