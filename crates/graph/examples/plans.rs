@@ -1,4 +1,6 @@
-//! Prints the plans of small training steps.
+//! Compiles training steps of the sizes people use and prints how long that took and what became of them;
+//! `cargo run -p rhyton-graph --example plans lstm` prints that plan in full.
+
 use rhyton_graph::function::{named_with_vjp, scan};
 use rhyton_graph::ops::*;
 use rhyton_graph::reference::ReferenceBackend;
@@ -9,7 +11,7 @@ fn relu(x: &Expr) -> Expr {
     named_with_vjp(
         "relu",
         serde_json::Value::Null,
-        &[x.clone()],
+        std::slice::from_ref(x),
         |_, _, y, g| {
             vec![g[0].as_ref().map(|g| y[0].greater(&Expr::scalar(0.0f32)).select(g, &g.zeros_like()))]
         },
@@ -103,5 +105,31 @@ fn main() {
             (vec![h.clone(), c], vec![h])
         });
         cross_entropy(&(s[0].matmul(&w[3]) + &w[4]), &p[1])
+    });
+    // As large as ResNet-50: 53 convolutions with batch normalisation.
+    let x = Type::f32(vec![b.clone(), 16.into(), 16.into(), 64.into()]);
+    let labels = Type::new(DType::I32, vec![b]);
+    let mut weights = vec![];
+    for _ in 0..53 {
+        weights.extend([vec![3, 3, 64, 64], vec![64], vec![64], vec![64]]);
+    }
+    weights.extend([vec![64, 10], vec![10]]);
+    train("resnet", &weights, &[x, labels], |w, p| {
+        let f = |n: usize| vec![Dim::fixed(n); 2];
+        let (mut h, mut kept) = (p[0].clone(), p[0].clone());
+        for i in 0..53 {
+            let w = &w[4 * i..];
+            let c = h.conv(&w[0], ConvKind::Forward, &f(16), &[1, 1], &[1, 1], &f(1), 1) + &w[1];
+            let mean = c.mean(&[0, 1, 2]);
+            let d = &c - &mean;
+            let var = (&d * &d).mean(&[0, 1, 2]);
+            h = &d * (&var + 1e-3).rsqrt() * &w[2] + &w[3];
+            if i % 3 == 2 {
+                h = &h + &kept;
+                kept = h.clone();
+            }
+            h = relu(&h);
+        }
+        cross_entropy(&(h.mean(&[1, 2]).matmul(&w[212]) + &w[213]), &p[1])
     });
 }

@@ -27,7 +27,7 @@ pub fn grad(loss: &Expr, wrt: &[Expr]) -> Vec<Expr> {
             .fix("reduce the loss first, for example with mean");
         return vec![Expr::poison(e); wrt.len()];
     }
-    vjp(&[loss.clone()], &[Some(Expr::scalar(1.0f32))], wrt)
+    vjp(std::slice::from_ref(loss), &[Some(Expr::scalar(1.0f32))], wrt)
         .into_iter()
         .zip(wrt)
         .map(|(g, w)| g.unwrap_or_else(|| w.zeros_like()))

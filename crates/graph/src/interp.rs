@@ -113,10 +113,10 @@ pub fn bind(params: &[Expr], shapes: &[&[usize]]) -> Result<Bindings> {
         for (d, n) in p.shape().iter().zip(sizes.iter()) {
             let mut names = std::collections::BTreeSet::new();
             d.symbols(&mut names);
-            if let (Some(name), true) = (names.first(), names.len() == 1) {
-                if *d == rhyton_tensor::Dim::symbol(name) {
-                    bindings.entry(name.clone()).or_insert(*n);
-                }
+            if let (Some(name), true) = (names.first(), names.len() == 1)
+                && *d == rhyton_tensor::Dim::symbol(name)
+            {
+                bindings.entry(name.clone()).or_insert(*n);
             }
         }
     }

@@ -483,7 +483,7 @@ impl Generator {
 
     fn call(&mut self) -> Option<()> {
         let x = self.float()?;
-        let y = named("twist", serde_json::json!({"by": 2}), &[x.e.clone()], |p| {
+        let y = named("twist", serde_json::json!({"by": 2}), std::slice::from_ref(&x.e), |p| {
             let inner = named("inner", serde_json::Value::Null, &[p[0].clone()], |q| (&q[0] * 0.5).sin());
             &inner * &p[0] + inner.sigmoid()
         });
@@ -502,18 +502,19 @@ impl Generator {
         let (reverse, seed) = (self.below(2) == 0, self.rng.next_u32());
         let deep = self.depth;
         let xs = [x.e.clone()];
-        let (states, ys) = scan("loop", &[init], &xs, &[constant.e.clone()], reverse, |c, x, k| {
-            let items = [&c[0], &x[0], &k[0]].map(|e| Item { e: e.clone(), bound: 3.0, exact: false });
-            let rng = Stream::new(seed.into(), 0, 79);
-            let mut inner = Generator { rng, params: vec![], pool: items.to_vec(), depth: deep + 1 };
-            for _ in 0..if deep < 1 { 6 } else { 2 } {
-                inner.step();
-            }
-            let last = inner.pool.pop().map(|i| i.e).unwrap_or_else(|| x[0].clone());
-            let all: Vec<usize> = (0..last.rank()).collect();
-            let mixed = (&c[0] * 0.5 + &x[0] + last.cast(DType::F32).mean(&all)).tanh();
-            (vec![mixed.clone()], vec![last, mixed])
-        });
+        let (states, ys) =
+            scan("loop", &[init], &xs, std::slice::from_ref(&constant.e), reverse, |c, x, k| {
+                let items = [&c[0], &x[0], &k[0]].map(|e| Item { e: e.clone(), bound: 3.0, exact: false });
+                let rng = Stream::new(seed.into(), 0, 79);
+                let mut inner = Generator { rng, params: vec![], pool: items.to_vec(), depth: deep + 1 };
+                for _ in 0..if deep < 1 { 6 } else { 2 } {
+                    inner.step();
+                }
+                let last = inner.pool.pop().map(|i| i.e).unwrap_or_else(|| x[0].clone());
+                let all: Vec<usize> = (0..last.rank()).collect();
+                let mixed = (&c[0] * 0.5 + &x[0] + last.cast(DType::F32).mean(&all)).tanh();
+                (vec![mixed.clone()], vec![last, mixed])
+            });
         self.push(states.first()?.clone(), 1.0, false);
         for y in ys {
             self.push(y, 25.0, false);

@@ -34,11 +34,11 @@ pub fn verify(f: &Function) -> Result<()> {
 
 fn verify_node(f: &Function, e: &Expr, params: &HashSet<u64>) -> Result<()> {
     let at = |error: Error| error.place(f.name.clone()).source(e.node().source);
-    if let Op::Control(Control::Param { name, .. }) = e.op() {
-        if !params.contains(&e.node().id) {
-            return Err(at(Error::new(format!("'{name}' is read but is no parameter of {}", f.name))
-                .fix("pass it in: what a function or loop body reads must come through its parameters")));
-        }
+    if let Op::Control(Control::Param { name, .. }) = e.op()
+        && !params.contains(&e.node().id)
+    {
+        return Err(at(Error::new(format!("'{name}' is read but is no parameter of {}", f.name))
+            .fix("pass it in: what a function or loop body reads must come through its parameters")));
     }
     let inputs: Vec<&Type> = e.inputs().iter().map(Expr::ty).collect();
     let outs = e.op().infer(&inputs).map_err(at)?;

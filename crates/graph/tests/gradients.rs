@@ -112,7 +112,7 @@ fn of_movements() {
 fn of_gathers() {
     let mut a = args(&[&[2, 3, 2], &[2, 2, 2, 2]]);
     a.push(Tensor::new([2, 2], vec![0i32, -1, 2, 0]).unwrap());
-    twice(|p| vec![p[0].gather(1, &p[2])], &a[..].to_vec());
+    twice(|p| vec![p[0].gather(1, &p[2])], &a[..]);
     let op = || Index::ScatterAdd { axis: 1, shape: [2, 3, 2].into() };
     twice(|p| vec![Expr::apply(op(), vec![p[1].clone(), p[2].clone()])], &a);
     let far = [Tensor::vector(vec![1.0f32, 2.0]), Tensor::vector(vec![0i32, 5, -3])];
@@ -166,7 +166,7 @@ fn cell(p: &[Expr], reverse: bool) -> Vec<Expr> {
     let (states, ys) = scan(
         "cell",
         &[h.clone(), c.clone()],
-        &[x.clone()],
+        std::slice::from_ref(x),
         &[w.clone(), u.clone(), scale.clone()],
         reverse,
         body,
@@ -224,16 +224,21 @@ fn of_integer_states_and_masks() {
 
 #[test]
 fn of_named_functions() {
-    let swish = |x: &Expr| named("swish", serde_json::Value::Null, &[x.clone()], |p| &p[0] * p[0].sigmoid());
+    let swish = |x: &Expr| {
+        named("swish", serde_json::Value::Null, std::slice::from_ref(x), |p| &p[0] * p[0].sigmoid())
+    };
     twice(|p| vec![swish(&p[0])], &args(&[&[4]]));
-    let nested =
-        |x: &Expr| named("outer", serde_json::Value::Null, &[x.clone()], |p| swish(&swish(&p[0]).exp()));
+    let nested = |x: &Expr| {
+        named("outer", serde_json::Value::Null, std::slice::from_ref(x), |p| swish(&swish(&p[0]).exp()))
+    };
     twice(|p| vec![nested(&p[0])], &args(&[&[3]]));
     // A softplus whose rule uses the closed form of its derivative.
     let softplus = |x: &Expr| {
         let rule: rhyton_graph::function::VjpRule =
             |_, x, _, g| vec![g[0].as_ref().map(|g| g * &x[0].sigmoid())];
-        named_with_vjp("softplus", serde_json::Value::Null, &[x.clone()], rule, |p| p[0].exp().log1p())
+        named_with_vjp("softplus", serde_json::Value::Null, std::slice::from_ref(x), rule, |p| {
+            p[0].exp().log1p()
+        })
     };
     twice(|p| vec![softplus(&p[0])], &args(&[&[4]]));
 }

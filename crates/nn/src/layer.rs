@@ -324,6 +324,9 @@ impl Variable {
     }
 }
 
+/// Larger weights are mistakes, or files that mean harm.
+const LARGEST_WEIGHT: usize = 1 << 36;
+
 /// The place of operations on tensors, which Keras does not count as layers: weight files do not name them.
 pub(crate) const OPERATIONS: &str = "_operations";
 
@@ -475,6 +478,11 @@ impl<'a> Cx<'a> {
             let what = format!("the weight '{}' would have the unknown shape {}", weight.name, weight.shape);
             return Expr::poison(Error::new(what).fix("give the input a fixed size along this axis"));
         };
+        let elements = sizes.iter().try_fold(1usize, |n, size| n.checked_mul(*size));
+        if elements.is_none_or(|n| n > LARGEST_WEIGHT) {
+            let what = format!("the weight '{}' would have the shape {}", weight.name, weight.shape);
+            return Expr::poison(Error::new(what).expected(format!("at most {LARGEST_WEIGHT} elements")));
+        }
         let checks = [
             weight.initializer.get().and_then(|i| i.check(&sizes)).err(),
             weight.regularizer.as_ref().and_then(|r| r.get().err()),

@@ -71,7 +71,7 @@ fn windows() {
     );
     assert_eq!(
         on(MaxPooling2D::new((2, 0)), &[1, 4, 4, 1]),
-        "MaxPooling2D got window size [2, 0] | expected: sizes of at least 1"
+        "MaxPooling2D got window size [2, 0] | expected: sizes from 1 to 65536"
     );
     assert_eq!(
         on(Conv2DTranspose::new(1, 3).strides(2).output_padding(2), &[1, 4, 4, 1]),
@@ -177,6 +177,39 @@ fn shapes() {
         "MultiHeadAttention got 1 inputs | expected: query and value, and a key when it is not the value | fix: for \
          self attention, apply it to [&x, &x]"
     );
+}
+
+#[test]
+fn absurd_sizes_are_refused_before_anything_is_computed() {
+    let huge = usize::MAX;
+    let image: &[usize] = &[1, 4, 4, 2];
+    assert_eq!(
+        on(Dense::new(huge), &[1, 4]),
+        "Dense got units 18446744073709551615 | expected: units of at most 1073741824"
+    );
+    let layers: Vec<(LayerRef, &[usize])> = vec![
+        (Conv2D::new(huge, 3).into(), image),
+        (Conv2D::new(3, huge).into(), image),
+        (Conv2D::new(3, 3).dilation_rate(huge).padding("same").into(), image),
+        (DepthwiseConv2D::new(3).depth_multiplier(huge).into(), image),
+        (Conv2DTranspose::new(3, 3).strides(huge).into(), image),
+        (MaxPooling2D::new(huge).into(), image),
+        (UpSampling2D::new(huge).into(), image),
+        (ZeroPadding2D::new(huge).into(), image),
+        (Cropping2D::new(huge).into(), image),
+        (RepeatVector::new(huge).into(), &[1, 4]),
+        (Reshape::new([i64::MAX, 4, -1]).into(), &[1, 4]),
+        (LSTM::new(huge).into(), &[1, 4, 2]),
+        (GroupNormalization::new(i64::MAX).into(), image),
+    ];
+    for (layer, shape) in layers {
+        assert!(of_layer(layer.clone(), &[zeros(shape)]).is_err(), "{layer:?}");
+    }
+    let attention = MultiHeadAttention::new(2, 2).output_shape(json!([huge, 2]));
+    assert!(of_layer(attention, &[zeros(&[1, 2, 2]), zeros(&[1, 2, 2])]).is_err());
+    // Sizes that are fine one by one.
+    let e = on(Embedding::new(1 << 30, 1 << 30), &[1, 4]);
+    assert!(e.starts_with("the weight 'embeddings' would have the shape [1073741824, 1073741824]"), "{e}");
 }
 
 #[test]

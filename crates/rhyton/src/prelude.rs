@@ -5,3 +5,7 @@ pub use rhyton_nn::losses::*;
 pub use rhyton_nn::optimizers::*;
 pub use rhyton_nn::{Applicable, Input, LayerExt, Model, Sequential};
 pub use rhyton_tensor::{Error, Result, Tensor};
+
+// The name that the code of `layer!` and `object!` refers to.
+#[doc(hidden)]
+pub use ::rhyton_nn;

@@ -34,6 +34,8 @@ pub(crate) struct Context<'a> {
 unsafe impl Sync for Context<'_> {}
 
 /// A launch with numbers instead of symbols.
+// Made once and then walked in place: one flat list is worth more than small variants.
+#[allow(clippy::large_enum_variant)]
 pub(crate) enum Task {
     Loop(Sweep),
     Reduce(ReduceTask),

@@ -39,7 +39,7 @@ fn sweep() -> Vec<f32> {
         88.72,
         -103.9,
     ]);
-    if x.len() % 2 == 0 {
+    if x.len().is_multiple_of(2) {
         x.push(0.5);
     }
     x

@@ -163,10 +163,10 @@ impl<'a> Builder<'a> {
 
     fn push(&mut self, step: Step, args: Vec<Reg>, dtype: DType) -> Reg {
         // Constants, sizes and positions are written once.
-        if args.is_empty() {
-            if let Some(known) = self.code.iter().position(|(s, a, _)| a.is_empty() && *s == step) {
-                return Reg::Code(known);
-            }
+        if args.is_empty()
+            && let Some(known) = self.code.iter().position(|(s, a, _)| a.is_empty() && *s == step)
+        {
+            return Reg::Code(known);
         }
         self.code.push((step, args, dtype));
         Reg::Code(self.code.len() - 1)

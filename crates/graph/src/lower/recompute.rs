@@ -131,9 +131,11 @@ fn weights(g: &Graph) -> Vec<Option<usize>> {
         };
         let mut sum = weight(*op);
         for input in g.nodes[node].inputs() {
-            let (base, _) = g.resolve(input);
-            let more = if is_stored(g, base.0, &cheap) { Some(0) } else { cheap[base.0] };
-            sum = sum.saturating_add(more.unwrap_or(CHEAP + 1));
+            let (base, path) = g.resolve(input);
+            let again = cheap[base.0].unwrap_or(CHEAP + 1);
+            // What is too dear to repeat under a broadcast is stored on its account.
+            let stored = is_stored(g, base.0, &cheap) || (g.grows(&path) && again > CHEAP_REPEATED);
+            sum += if stored { 0 } else { again };
         }
         cheap[node] = (sum <= CHEAP).then_some(sum);
     }

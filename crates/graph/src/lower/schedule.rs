@@ -54,10 +54,10 @@ impl Memory {
             let mut seen: BTreeSet<usize> = BTreeSet::new();
             for u in &g.uses[value.0] {
                 // What is recomputed reads where its readers are; the direct group is close enough.
-                if let Some(group) = groups.of[u.consumer].filter(|i| *i != writer && u.out == value.1) {
-                    if seen.insert(group) {
-                        reads.entry(group).or_insert_with(Vec::new).push((*value, size));
-                    }
+                if let Some(group) = groups.of[u.consumer].filter(|i| *i != writer && u.out == value.1)
+                    && seen.insert(group)
+                {
+                    reads.entry(group).or_insert_with(Vec::new).push((*value, size));
                 }
             }
             readers.insert(*value, seen.len());

@@ -90,8 +90,8 @@ fn signature(f: &Function) -> Signature {
         nodes.push((Control::Param { name: String::new(), dtype, shape, serial: i as u64 }.into(), vec![]));
     }
     for e in f.nodes() {
-        if !place.contains_key(&e.node().id) {
-            place.insert(e.node().id, nodes.len());
+        let next = nodes.len();
+        if *place.entry(e.node().id).or_insert(next) == next {
             nodes.push((e.op().clone(), e.inputs().iter().map(|i| (place[&i.node().id], i.out())).collect()));
         }
     }

@@ -222,11 +222,13 @@ impl Layer for PReLU {
     }
 }
 
-/// The axes in a setting that holds one, a list or nothing.
+/// The axes in a setting that holds one, a list or nothing. What is no whole number becomes one that fits nowhere.
 pub(crate) fn listed(axes: &Json) -> Vec<i64> {
+    let one = |a: &Json| a.as_i64().unwrap_or(i64::MIN);
     match axes {
-        Json::Array(a) => a.iter().filter_map(Json::as_i64).collect(),
-        one => one.as_i64().into_iter().collect(),
+        Json::Array(a) => a.iter().map(one).collect(),
+        Json::Null => vec![],
+        a => vec![one(a)],
     }
 }
 

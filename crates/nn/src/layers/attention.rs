@@ -96,6 +96,7 @@ impl MultiHeadAttention {
         let class = self.class_name();
         check::positive(class, "num_heads", self.num_heads)?;
         check::positive(class, "key_dim", self.key_dim)?;
+        check::positive(class, "value_dim", self.value_dim.unwrap_or(self.key_dim))?;
         check::rate(class, "dropout", self.dropout)?;
         if let Some(bad) = inputs.iter().find(|e| e.rank() != 3) {
             return Err(Error::new(format!("{class} takes [batch, steps, features], got {}", bad.shape()))
@@ -115,8 +116,11 @@ impl MultiHeadAttention {
 
     /// Sizes of the result behind the steps.
     fn output_sizes(&self, query: &Expr) -> Result<Vec<usize>> {
+        let class = self.class_name();
         let sizes: Vec<usize> = listed(&self.output_shape).iter().map(|n| (*n).max(0) as usize).collect();
-        if sizes.is_empty() { Ok(vec![check::features(self.class_name(), query)?]) } else { Ok(sizes) }
+        let elements = sizes.iter().try_fold(1usize, |a, n| a.checked_mul(*n));
+        check::positive(class, "output_shape", elements.unwrap_or(usize::MAX))?;
+        if sizes.is_empty() { Ok(vec![check::features(class, query)?]) } else { Ok(sizes) }
     }
 
     fn output(&self, cx: &mut Cx<'_>, args: &Args) -> Result<Vec<Expr>> {

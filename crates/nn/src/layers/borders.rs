@@ -119,6 +119,10 @@ macro_rules! borders {
                 let class = self.class_name();
                 $( check::channels_last(class, &self.$format)?; )?
                 check::spatial(class, x, $n)?;
+                if let Some(n) = self.$field.0.iter().flatten().find(|n| **n > check::LARGEST) {
+                    return Err(Error::new(format!("{class} got a border of {n}"))
+                        .expected(format!("at most {}", check::LARGEST)));
+                }
                 let apply: fn(&str, &Expr, &[[usize; 2]]) -> Result<Expr> = $apply;
                 apply(class, x, &self.$field.0)
             }

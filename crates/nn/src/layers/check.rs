@@ -34,12 +34,16 @@ pub(crate) fn channels_last(class: &str, data_format: &str) -> Result<()> {
         .fix("move the channels to the last axis, with Permute for instance"))
 }
 
-/// That a number such as `units` is not zero.
+/// The largest number that settings of sizes may hold: products of two stay far from overflow, whatever a file says.
+pub(crate) const LARGEST: usize = 1 << 30;
+
+/// That a number such as `units` is not zero, nor absurd.
 pub(crate) fn positive(class: &str, what: &str, n: usize) -> Result<()> {
-    if n > 0 {
+    if (1..=LARGEST).contains(&n) {
         return Ok(());
     }
-    Err(Error::new(format!("{class} got {what} 0")).expected(format!("{what} of at least 1")))
+    let bound = if n == 0 { "at least 1".into() } else { format!("at most {LARGEST}") };
+    Err(Error::new(format!("{class} got {what} {n}")).expected(format!("{what} of {bound}")))
 }
 
 /// That a rate lies in `0..=1`.

@@ -139,7 +139,8 @@ impl Reshape {
         if open > 1 || target.iter().any(|n| *n < -1) {
             return Err(misfit("use -1 at most once, and no other negative size"));
         }
-        let known = target.iter().filter(|n| **n >= 0).fold(Dim::fixed(1), |a, n| a * *n);
+        let product = target.iter().filter(|n| **n >= 0).try_fold(1i64, |a, n| a.checked_mul(*n));
+        let Some(known) = product.map(Dim::from) else { return Err(misfit("use smaller sizes")) };
         let missing = if open == 1 { elements.exact_div(&known) } else { Some(Dim::fixed(1)) };
         let Some(missing) = missing else { return Err(misfit("the sizes must divide the elements")) };
         if open == 0 && known != elements {
@@ -211,6 +212,9 @@ impl Layer for RepeatVector {
                 .fix("Flatten the samples first")
                 .into();
         };
+        if let Err(e) = check::positive(self.class_name(), "n", self.n) {
+            return e.into();
+        }
         x.expand_dims(&[1]).broadcast_to(vec![batch.clone(), self.n.into(), features.clone()]).into()
     }
 }

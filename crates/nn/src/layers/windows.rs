@@ -2,6 +2,9 @@
 
 use rhyton_tensor::{Dim, Error, Result, Shape};
 
+/// The largest window, stride and dilation: their products stay far from overflow, whatever a file says.
+const LARGEST: usize = 1 << 16;
+
 /// Windows over the spatial axes of one input.
 pub(crate) struct Windows<'a> {
     /// The layer's class, for errors.
@@ -35,9 +38,9 @@ impl Windows<'_> {
         let settings =
             [("window size", self.kernel), ("strides", self.strides), ("dilation_rate", self.dilation)];
         for (what, sizes) in settings {
-            if sizes.contains(&0) {
+            if !sizes.iter().all(|s| (1..=LARGEST).contains(s)) {
                 return Err(Error::new(format!("{} got {what} {sizes:?}", self.class))
-                    .expected("sizes of at least 1"));
+                    .expected(format!("sizes from 1 to {LARGEST}")));
             }
         }
         if self.strides.iter().any(|s| *s > 1) && self.dilation.iter().any(|d| *d > 1) {
