@@ -192,9 +192,8 @@ pub fn fields(object: &impl Serialize) -> Map<String, Value> {
 /// When a value has the wrong type.
 pub fn from_fields<O: DeserializeOwned>(config: Value) -> Result<O> {
     INNER.set(None);
-    serde_json::from_value(config).map_err(|e| {
-        INNER.take().unwrap_or_else(|| Error::new(format!("a configuration does not fit: {e}")))
-    })
+    serde_json::from_value(config)
+        .map_err(|e| INNER.take().unwrap_or_else(|| Error::new(format!("a configuration does not fit: {e}"))))
 }
 
 thread_local! {
