@@ -1,11 +1,39 @@
-//! Losses: how far predictions are from targets.
+//! Losses: how far predictions are from targets. A loss gives one figure for each sample (or time step);
+//! [`loss_value`] makes one number of them, by Keras's rules of masks, weights and reductions.
 
-use crate::object::{Handle, Kind, Object, Row};
+mod check;
+mod crossentropy;
+mod custom;
+mod focal;
+mod hinge;
+mod overlap;
+mod probabilistic;
+mod regression;
+mod value;
+
+pub use crossentropy::{BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy};
+pub use custom::custom;
+pub use focal::{BinaryFocalCrossentropy, CategoricalFocalCrossentropy, CategoricalGeneralizedCrossEntropy};
+pub use hinge::{CategoricalHinge, Hinge, SquaredHinge};
+pub use overlap::{Dice, Tversky};
+pub use probabilistic::{KLDivergence, Poisson};
+pub use regression::{
+    CosineSimilarity, Huber, LogCosh, MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError,
+    MeanSquaredLogarithmicError,
+};
+pub use value::{align, loss_value};
+
+use crate::object::{Handle, Kind, Object, Row, Setting, from_fields};
 use rhyton_graph::Expr;
+use rhyton_tensor::Result;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// How per-sample losses become one number.
+/// Keras's guard against divisions by 0 and logarithms of 0.
+pub(crate) const EPSILON: f32 = 1e-7;
+
+/// How losses of samples become one number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reduction {
@@ -19,9 +47,19 @@ pub enum Reduction {
     MeanWithSampleWeight,
 }
 
+impl Setting<Reduction> for Reduction {
+    fn setting(self) -> Reduction {
+        self
+    }
+}
+
 /// A loss.
 pub trait Loss: Object {
-    /// Losses `[batch, ..]` of targets and predictions `[batch, .., values]`; ranks are already aligned.
+    /// The name in logs and graphs.
+    fn name(&self) -> String;
+
+    /// Losses `[batch, ..]` of targets and float32 predictions `[batch, .., values]`, whose ranks are
+    /// [aligned](align); poisoned when the shapes do not fit.
     fn losses(&self, y_true: &Expr, y_pred: &Expr) -> Expr;
 
     /// How they become one number.
@@ -29,8 +67,8 @@ pub trait Loss: Object {
         Reduction::SumOverBatchSize
     }
 
-    /// True (`[batch, ..]`, like the losses) where a target counts; `None` when all do.
-    fn keep(&self, _y_true: &Expr) -> Option<Expr> {
+    /// True (shaped like the losses) where a target counts; `None` when all do.
+    fn keep(&self, _y_true: &Expr, _y_pred: &Expr) -> Option<Expr> {
         None
     }
 }
@@ -52,5 +90,71 @@ impl Kind for dyn Loss {
     }
 }
 
-/// The losses.
-pub static ROWS: &[Row<dyn Loss>] = &[];
+fn build<L: Loss + DeserializeOwned>(config: serde_json::Value) -> Result<Arc<dyn Loss>> {
+    Ok(Arc::new(from_fields::<L>(config)?))
+}
+
+/// Defines a loss: [`object!`](crate::object!) with a name and a reduction, and the items of its `impl Loss`.
+macro_rules! loss {
+    ($(#[$meta:meta])* $vis:vis struct $class:ident($name:literal) { $($fields:tt)* } impl { $($items:tt)* }) => {
+        $crate::object! {
+            $(#[$meta])*
+            $vis struct $class {
+                /// The name in logs.
+                name: String = $name.into(),
+                /// How losses of samples become one number.
+                reduction: $crate::losses::Reduction = $crate::losses::Reduction::SumOverBatchSize,
+                $($fields)*
+            }
+        }
+
+        impl $class {
+            /// With its defaults.
+            #[track_caller]
+            pub fn new() -> Self {
+                Self::default()
+            }
+        }
+
+        impl $crate::losses::Loss for $class {
+            fn name(&self) -> String {
+                self.name.clone()
+            }
+            fn reduction(&self) -> $crate::losses::Reduction {
+                self.reduction
+            }
+            $($items)*
+        }
+    };
+}
+pub(crate) use loss;
+
+macro_rules! rows {
+    ($($class:ident [$($name:literal),*] $doc:literal;)*) => {
+        &[$(Row { class_name: stringify!($class), names: &[$($name),*], build: build::<$class>, doc: $doc }),*]
+    };
+}
+
+/// The losses. Strings name them by class, by these names or by the class in snake case.
+pub static ROWS: &[Row<dyn Loss>] = rows! {
+    MeanSquaredError ["mse", "MSE"] "mean of (t - p)^2";
+    MeanAbsoluteError ["mae", "MAE"] "mean of |t - p|";
+    MeanAbsolutePercentageError ["mape", "MAPE"] "100 times the mean of |t - p| / |t|";
+    MeanSquaredLogarithmicError ["msle", "MSLE"] "mean of (log(1 + t) - log(1 + p))^2";
+    Huber ["huber_loss"] "squares near 0, absolute values further out";
+    LogCosh ["logcosh"] "mean of log(cosh(p - t))";
+    CosineSimilarity [] "minus the cosine between targets and predictions";
+    BinaryCrossentropy ["bce", "BCE"] "crossentropy of yes-or-no probabilities";
+    CategoricalCrossentropy [] "crossentropy of one-hot targets";
+    SparseCategoricalCrossentropy [] "crossentropy of labels";
+    BinaryFocalCrossentropy [] "binary crossentropy that dwells on hard samples";
+    CategoricalFocalCrossentropy [] "categorical crossentropy that dwells on hard samples";
+    CategoricalGeneralizedCrossEntropy [] "(1 - p^q) / q of labels, robust to wrong ones";
+    KLDivergence ["kld", "KLD", "kl_divergence"] "sum of t log(t / p)";
+    Poisson [] "mean of p - t log(p)";
+    Hinge [] "mean of max(1 - t p, 0), t being -1 or 1";
+    SquaredHinge [] "mean of max(1 - t p, 0)^2";
+    CategoricalHinge [] "the margin between the right class and the best wrong one";
+    Dice [] "1 minus the overlap of two masks";
+    Tversky [] "Dice with separate weights of the two kinds of error";
+};
