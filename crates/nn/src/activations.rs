@@ -114,7 +114,7 @@ impl Activation {
     pub fn apply(&self, x: &Expr) -> Expr {
         match &self.0 {
             Choice::Row(_, row) => (row.apply)(x),
-            Choice::Custom(name, f) => named(name, Value::Null, &[x.clone()], |p| f(&p[0])),
+            Choice::Custom(name, f) => named(name, Value::Null, std::slice::from_ref(x), |p| f(&p[0])),
             Choice::Layer(layer) => call_layer(layer, x),
             Choice::Unknown(_, e) => Expr::poison(e.clone()),
         }

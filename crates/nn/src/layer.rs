@@ -465,12 +465,12 @@ impl<'a> Cx<'a> {
             }
             return param.clone();
         }
-        if weight.shape.as_fixed().is_none() {
+        let Some(sizes) = weight.shape.as_fixed() else {
             let what = format!("the weight '{}' would have the unknown shape {}", weight.name, weight.shape);
             return Expr::poison(Error::new(what).fix("give the input a fixed size along this axis"));
-        }
+        };
         let checks = [
-            weight.initializer.get().err(),
+            weight.initializer.get().and_then(|i| i.check(&sizes)).err(),
             weight.regularizer.as_ref().and_then(|r| r.get().err()),
             weight.constraint.as_ref().and_then(|c| c.get().err()),
         ];

@@ -6,13 +6,13 @@ use rhyton_tensor::{DType, Error};
 use serde_json::Value;
 
 /// The error of targets and predictions of different shapes.
-pub(super) fn mismatch(loss: &str, t: &Expr, p: &Expr) -> Error {
+pub(crate) fn mismatch(loss: &str, t: &Expr, p: &Expr) -> Error {
     Error::new(format!("{loss} got targets of shape {} and predictions of shape {}", t.shape(), p.shape()))
         .expected(format!("targets of shape {}", p.shape()))
 }
 
 /// True when the targets look like labels of these class scores: as many as samples, one each.
-pub(super) fn are_labels(t: &Expr, p: &Expr) -> bool {
+pub(crate) fn are_labels(t: &Expr, p: &Expr) -> bool {
     let lead = |e: &Expr, n: usize| e.shape().iter().take(n).cloned().collect::<Vec<_>>();
     let n = p.rank().saturating_sub(1);
     let single = t.rank() == n || t.rank() == n + 1 && t.shape().last().is_some_and(|d| d.is(1));
@@ -21,7 +21,7 @@ pub(super) fn are_labels(t: &Expr, p: &Expr) -> bool {
 
 /// Losses of targets and predictions of one shape as a named function; poisoned when the shapes differ.
 #[track_caller]
-pub(super) fn paired(
+pub(crate) fn paired(
     name: &str,
     attrs: Value,
     t: &Expr,
@@ -46,12 +46,12 @@ pub(super) fn paired(
 }
 
 /// Mean over the last axis.
-pub(super) fn mean_last(e: &Expr) -> Expr {
+pub(crate) fn mean_last(e: &Expr) -> Expr {
     e.mean(&[e.rank().saturating_sub(1)])
 }
 
 /// Sum over the last axis.
-pub(super) fn sum_last(e: &Expr) -> Expr {
+pub(crate) fn sum_last(e: &Expr) -> Expr {
     e.sum(&[e.rank().saturating_sub(1)])
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn clip(x: &Expr, low: f32, high: f32) -> Expr {
 }
 
 /// Axis `axis` (negative counts from the end) moved to the end; an error when there is none.
-pub(super) fn axis_last(name: &str, axis: i64, e: &Expr) -> Result<Expr, Error> {
+pub(crate) fn axis_last(name: &str, axis: i64, e: &Expr) -> Result<Expr, Error> {
     let rank = e.rank() as i64;
     let at = if axis < 0 { axis + rank } else { axis };
     let Some(at) = usize::try_from(at).ok().filter(|a| *a < e.rank()) else {

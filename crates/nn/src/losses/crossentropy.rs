@@ -115,7 +115,7 @@ loss! {
 }
 
 /// Labels without an axis of their own, and class scores with the classes last; an error when they do not fit.
-pub(super) fn labels(name: &str, axis: i64, t: &Expr, p: &Expr) -> Result<(Expr, Expr), Error> {
+pub(crate) fn labels(name: &str, axis: i64, t: &Expr, p: &Expr) -> Result<(Expr, Expr), Error> {
     let (before, p) = (p.shape().clone(), axis_last(name, axis, p)?);
     let n = p.rank() - 1;
     let t = if t.rank() == p.rank() {
@@ -141,7 +141,7 @@ pub(super) fn labels(name: &str, axis: i64, t: &Expr, p: &Expr) -> Result<(Expr,
 }
 
 /// True at the class of each label. No class is true for a label out of range.
-pub(super) fn at_label(labels: &Expr, like: &Expr) -> Expr {
+pub(crate) fn at_label(labels: &Expr, like: &Expr) -> Expr {
     let last = like.rank().saturating_sub(1);
     let label = labels.cast(DType::I32).expand_dims(&[last]);
     Expr::iota(like.shape().clone(), last).equal(&label)

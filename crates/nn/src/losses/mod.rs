@@ -1,15 +1,16 @@
 //! Losses: how far predictions are from targets. A loss gives one figure for each sample (or time step);
 //! [`loss_value`] makes one number of them, by Keras's rules of masks, weights and reductions.
 
-mod check;
-mod crossentropy;
+pub(crate) mod check;
+pub(crate) mod crossentropy;
 mod custom;
 mod focal;
 mod hinge;
 mod overlap;
 mod probabilistic;
 mod regression;
-mod value;
+mod resolve;
+pub(crate) mod value;
 
 pub use crossentropy::{BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy};
 pub use custom::custom;
@@ -21,6 +22,8 @@ pub use regression::{
     CosineSimilarity, Huber, LogCosh, MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError,
     MeanSquaredLogarithmicError,
 };
+pub(crate) use resolve::Task;
+pub use resolve::resolve;
 pub use value::{align, loss_value};
 
 use crate::object::{Handle, Kind, Object, Row, Setting, from_fields};

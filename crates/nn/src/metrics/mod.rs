@@ -1,8 +1,43 @@
 //! Metrics: figures for people, gathered over batches inside the compiled step.
 
-use crate::object::{Handle, Kind, Object, Row};
+mod accuracy;
+mod at;
+mod auc;
+mod confusion;
+mod correlation;
+mod counts;
+mod custom;
+mod f_score;
+mod iou;
+mod mean;
+mod of_losses;
+mod r2;
+mod resolve;
+
+pub use accuracy::{
+    Accuracy, BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy, SparseTopKCategoricalAccuracy,
+    TopKCategoricalAccuracy,
+};
+pub use at::{PrecisionAtRecall, RecallAtPrecision, SensitivityAtSpecificity, SpecificityAtSensitivity};
+pub use auc::AUC;
+pub use correlation::{ConcordanceCorrelation, PearsonCorrelation};
+pub use counts::{FalseNegatives, FalsePositives, Precision, Recall, TrueNegatives, TruePositives};
+pub use custom::custom;
+pub use f_score::{F1Score, FBetaScore};
+pub use iou::{BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU};
+pub use mean::{PerSample, RootMeanSquaredError, mean_result, mean_start, mean_update, merged_weight};
+pub use of_losses::{
+    BinaryCrossentropy, CategoricalCrossentropy, CategoricalHinge, CosineSimilarity, Hinge, KLDivergence,
+    LogCoshError, MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError,
+    MeanSquaredLogarithmicError, Poisson, SparseCategoricalCrossentropy, SquaredHinge,
+};
+pub use r2::R2Score;
+pub use resolve::resolve;
+
+use crate::object::{Handle, Kind, Object, Row, from_fields};
 use rhyton_graph::{Expr, Type};
-use rhyton_tensor::Tensor;
+use rhyton_tensor::{Result, Tensor};
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
 /// A metric. Its state lives in the compiled program and is set to its start at every epoch.
@@ -13,7 +48,8 @@ pub trait Metric: Object {
     /// How its state starts, for predictions of this type.
     fn start(&self, y_pred: &Type) -> Vec<Tensor>;
 
-    /// The state after a batch. `weight` is per sample, `[batch]` or `[batch, ..]`.
+    /// The state after a batch of targets and float32 predictions. `weight` is per sample, `[batch]` or
+    /// `[batch, ..]`, masks included (see [`merged_weight`]). Poisoned when shapes do not fit.
     fn update(&self, state: &[Expr], y_true: &Expr, y_pred: &Expr, weight: Option<&Expr>) -> Vec<Expr>;
 
     /// The figure of a state.
@@ -22,6 +58,14 @@ pub trait Metric: Object {
     /// Whether larger is better, where that is known.
     fn larger_is_better(&self) -> Option<bool> {
         None
+    }
+
+    /// Whether the settings make sense.
+    ///
+    /// # Errors
+    /// When they do not; says which and what would be right.
+    fn check(&self) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -42,5 +86,95 @@ impl Kind for dyn Metric {
     }
 }
 
-/// The metrics.
-pub static ROWS: &[Row<dyn Metric>] = &[];
+fn build<M: Metric + DeserializeOwned>(config: serde_json::Value) -> Result<Arc<dyn Metric>> {
+    let metric = from_fields::<M>(config)?;
+    metric.check()?;
+    Ok(Arc::new(metric))
+}
+
+/// Defines a metric: [`object!`](crate::object!) with a name and a type, and its constructor.
+macro_rules! metric {
+    ($(#[$meta:meta])* $vis:vis struct $class:ident($name:literal) { $($fields:tt)* }) => {
+        $crate::object! {
+            $(#[$meta])*
+            $vis struct $class {
+                /// The name in logs.
+                name: String = $name.into(),
+                /// The type of its state in files; computations are in float32.
+                dtype: String = "float32".into(),
+                $($fields)*
+            }
+        }
+
+        impl $class {
+            /// With its defaults.
+            #[track_caller]
+            pub fn new() -> Self {
+                Self::default()
+            }
+        }
+    };
+}
+pub(crate) use metric;
+
+/// The start of a state of float32 zeros.
+fn zeros(shapes: &[&[usize]]) -> Vec<Tensor> {
+    shapes.iter().map(|s| Tensor::full(s.to_vec(), 0.0f32)).collect()
+}
+
+/// A state of which every tensor is poisoned by `bad`.
+fn poisoned(state: &[Expr], bad: Expr) -> Vec<Expr> {
+    vec![bad; state.len()]
+}
+
+macro_rules! rows {
+    ($($class:ident [$($name:literal),*] $doc:literal;)*) => {
+        &[$(Row { class_name: stringify!($class), names: &[$($name),*], build: build::<$class>, doc: $doc }),*]
+    };
+}
+
+/// The metrics. `accuracy` alone is resolved by shapes: see [`resolve`].
+pub static ROWS: &[Row<dyn Metric>] = rows! {
+    Accuracy [] "part of predictions that equal their targets";
+    BinaryAccuracy [] "part of yes-or-no predictions that are right";
+    CategoricalAccuracy [] "part of samples whose largest score is at the target's class, one-hot";
+    SparseCategoricalAccuracy [] "part of samples whose largest score is at the label";
+    TopKCategoricalAccuracy [] "part of samples whose class is among the k best, one-hot";
+    SparseTopKCategoricalAccuracy [] "part of samples whose label is among the k best";
+    MeanSquaredError ["mse", "MSE"] "mean of (t - p)^2";
+    MeanAbsoluteError ["mae", "MAE"] "mean of |t - p|";
+    MeanAbsolutePercentageError ["mape", "MAPE"] "100 times the mean of |t - p| / |t|";
+    MeanSquaredLogarithmicError ["msle", "MSLE"] "mean of (log(1 + t) - log(1 + p))^2";
+    RootMeanSquaredError ["rmse"] "root of the mean of (t - p)^2";
+    LogCoshError ["logcosh"] "mean of log(cosh(p - t))";
+    CosineSimilarity [] "cosine between targets and predictions";
+    R2Score [] "part of the variance that predictions explain";
+    PearsonCorrelation [] "correlation of targets and predictions within a sample";
+    ConcordanceCorrelation [] "correlation that also counts shift and scale";
+    BinaryCrossentropy ["bce", "BCE"] "crossentropy of yes-or-no probabilities";
+    CategoricalCrossentropy [] "crossentropy of one-hot targets";
+    SparseCategoricalCrossentropy [] "crossentropy of labels";
+    KLDivergence [] "sum of t log(t / p)";
+    Poisson [] "mean of p - t log(p)";
+    Hinge [] "mean of max(1 - t p, 0)";
+    SquaredHinge [] "mean of max(1 - t p, 0)^2";
+    CategoricalHinge [] "margin between the right class and the best wrong one";
+    TruePositives [] "number of right yes";
+    TrueNegatives [] "number of right no";
+    FalsePositives [] "number of wrong yes";
+    FalseNegatives [] "number of wrong no";
+    Precision [] "part of yes that are right";
+    Recall [] "part of targets that are found";
+    AUC [] "area under the receiver operating or precision-recall curve";
+    PrecisionAtRecall [] "best precision of thresholds with a recall";
+    RecallAtPrecision [] "best recall of thresholds with a precision";
+    SensitivityAtSpecificity [] "best sensitivity of thresholds with a specificity";
+    SpecificityAtSensitivity [] "best specificity of thresholds with a sensitivity";
+    F1Score [] "harmonic mean of precision and recall";
+    FBetaScore ["f_beta_score"] "weighted harmonic mean of precision and recall";
+    IoU [] "intersection over union of some classes";
+    BinaryIoU [] "intersection over union of yes and no";
+    MeanIoU [] "intersection over union of all classes";
+    OneHotIoU [] "intersection over union of some classes, one-hot";
+    OneHotMeanIoU [] "intersection over union of all classes, one-hot";
+};

@@ -96,7 +96,8 @@ impl<'a> Applying<'a> {
         } else if let Some(c) = set(common.global_clipnorm) {
             let Some(norm) = g.iter().map(squares).reduce(|a, b| a + b).map(|s| s.sqrt()) else { return };
             // A norm that is not finite makes every gradient NaN, so that training shows it.
-            let factor = &c * (1.0 / &norm).minimum(&(1.0 / &c)) + (&norm - &norm);
+            let factor = &c * (1.0 / &norm).minimum(&(1.0 / &c));
+            let factor = norm.is_finite().select(&factor, &Expr::scalar(f32::NAN));
             g.iter_mut().for_each(|g| *g = &*g * &factor);
         } else if let Some(c) = set(common.clipvalue) {
             g.iter_mut().for_each(|g| *g = g.maximum(&-&c).minimum(&c));

@@ -1,0 +1,83 @@
+//! How weights start.
+
+mod constant;
+mod orthogonal;
+mod random;
+mod scaling;
+mod seed;
+
+pub use constant::{Constant, Identity, Ones, Zeros};
+pub use orthogonal::Orthogonal;
+pub use random::{RandomNormal, RandomUniform, TruncatedNormal};
+pub use scaling::{
+    Fan, GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform, Spread,
+    VarianceScaling, fans,
+};
+pub use seed::Seed;
+
+use crate::object::{Handle, Kind, Object, Row, from_fields};
+use rhyton_tensor::Result;
+use rhyton_tensor::rng::Stream;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+
+/// Values of new weights.
+pub trait Initialize: Object {
+    /// The elements of a weight of `shape`, in row-major order. `random` belongs to the weight; an initializer
+    /// with a seed of its own uses that instead.
+    fn values(&self, shape: &[usize], random: &mut Stream) -> Vec<f32>;
+
+    /// Whether weights of this shape can start so.
+    ///
+    /// # Errors
+    /// When they cannot, or a setting makes no sense.
+    fn check(&self, _shape: &[usize]) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A shared initializer.
+pub type Initializer = Handle<dyn Initialize>;
+
+impl<I: Initialize> From<I> for Initializer {
+    fn from(i: I) -> Initializer {
+        Initializer::new(Arc::new(i))
+    }
+}
+
+impl Kind for dyn Initialize {
+    const WHAT: &'static str = "initializer";
+    const MODULE: &'static str = "keras.initializers";
+    fn rows() -> &'static [Row<dyn Initialize>] {
+        ROWS
+    }
+}
+
+fn build<I: Initialize + DeserializeOwned>(config: serde_json::Value) -> Result<Arc<dyn Initialize>> {
+    Ok(Arc::new(from_fields::<I>(config)?))
+}
+
+macro_rules! rows {
+    ($($class:ident [$($name:literal),*] $doc:literal;)*) => {
+        &[$(Row { class_name: stringify!($class), names: &[$($name),*], build: build::<$class>, doc: $doc }),*]
+    };
+}
+
+/// The initializers. Strings name them by class, by these names or by the class in snake case.
+pub static ROWS: &[Row<dyn Initialize>] = rows! {
+    Zeros ["zero"] "all 0";
+    Ones ["one"] "all 1";
+    Constant [] "all one number";
+    Identity ["IdentityInitializer"] "the identity matrix";
+    RandomNormal ["normal"] "normal numbers";
+    RandomUniform ["uniform"] "evenly between two numbers";
+    TruncatedNormal [] "normal numbers within two standard deviations";
+    VarianceScaling [] "random numbers whose variance fits the number of inputs or outputs";
+    GlorotUniform [] "evenly, for the mean of inputs and outputs";
+    GlorotNormal [] "truncated normal, for the mean of inputs and outputs";
+    HeUniform [] "evenly, for inputs of a relu";
+    HeNormal [] "truncated normal, for inputs of a relu";
+    LecunUniform [] "evenly, for inputs";
+    LecunNormal [] "truncated normal, for inputs";
+    Orthogonal ["OrthogonalInitializer"] "a random orthogonal matrix";
+};
