@@ -1,10 +1,11 @@
 //! Whether data fits the model and its losses, before anything runs.
 
-use super::data::Samples;
+use super::Batch;
+use super::data::{Samples, target_type};
 use super::objective::Objective;
 use crate::model::{Model, Tensors, reject_nan};
 use rhyton_graph::Type;
-use rhyton_tensor::{Error, Result, Tensor};
+use rhyton_tensor::{DType, Error, Result, Tensor};
 
 /// Samples in the shapes of the model.
 ///
@@ -89,4 +90,29 @@ pub(crate) fn check_labels(y: &Tensor, objective: &Objective, outputs: &[Type], 
         l if l.fract() != 0.0 => error.fix("use another loss if the targets are no labels"),
         _ => error.fix("give the last layer as many units as there are classes"),
     })
+}
+
+/// A batch that a user's source made, in the types of the model; `None` when it has them.
+///
+/// # Errors
+/// As [`check_samples`].
+pub(crate) fn check_batch(
+    batch: &Batch,
+    model: &Model,
+    objective: &Objective,
+    outputs: &[Type],
+) -> Result<Option<Batch>> {
+    let samples =
+        Samples { x: batch.x().to_vec(), y: batch.y().to_vec(), weights: batch.weights().to_vec() };
+    let checked = check_samples(&samples, model, objective, outputs)?;
+    let x = model.definition().input_types()?.into_iter().map(|t| t.dtype);
+    let y = checked.y.iter().map(|t| target_type(t.dtype()));
+    let types: Vec<DType> = x.chain(y).chain(checked.weights.iter().map(|_| DType::F32)).collect();
+    let tensors = [checked.x, checked.y, checked.weights].concat();
+    let same = |(t, (old, dtype)): (&Tensor, (&Tensor, &DType))| t.dtype() == *dtype && t.shape() == old.shape();
+    if tensors.iter().zip(batch.tensors.iter().zip(&types)).all(same) {
+        return Ok(None);
+    }
+    let tensors = tensors.iter().zip(&types).map(|(t, d)| t.cast(*d)).collect();
+    Ok(Some(Batch { tensors, inputs: batch.inputs, targets: batch.targets }))
 }

@@ -28,6 +28,8 @@ pub struct Compiled {
     results: Vec<Tensor>,
     /// Passes over training data so far: each has a permutation of its own.
     pub(crate) passes: usize,
+    /// Seed of shuffling.
+    pub(crate) seed: u64,
 }
 
 impl Model {
@@ -61,6 +63,7 @@ impl Model {
             programs: vec![],
             results: vec![],
             passes: 0,
+            seed: 0,
         };
         compiled.start_optimizer()?;
         Ok(compiled)
@@ -255,6 +258,11 @@ impl Compiled {
             (f.name.clone(), value)
         };
         self.figures.iter().map(result).collect()
+    }
+
+    /// Whether this figure is the loss of one output.
+    pub(crate) fn is_output_loss(&self, name: &str) -> bool {
+        self.figures.iter().any(|f| f.name == name && matches!(f.what, What::OutputLoss(_)))
     }
 
     /// The total of all losses so far: NaN or infinite as soon as one was.
