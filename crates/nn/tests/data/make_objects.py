@@ -303,6 +303,7 @@ print(
             "constraints": constraint_cases,
             "regularizers": regularizer_cases,
             "initializers": initializer_cases,
-        }
+        },
+        separators=(",", ":"),
     )
 )
