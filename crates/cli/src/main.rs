@@ -1,2 +1,42 @@
-//! The `rhyton` program.
-fn main() {}
+//! The `rhyton` program: networks trained, judged and used from the command line.
+
+mod commands;
+mod data;
+mod output;
+
+use clap::{Parser, Subcommand};
+use commands::{list, predict, summary};
+use std::process::ExitCode;
+
+/// Deep learning as Keras users know it, in one program.
+#[derive(Parser)]
+#[command(name = "rhyton", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Compute a model's outputs for the inputs in an .npz file
+    Predict(predict::Arguments),
+    /// Show a model's layers, shapes and numbers of weights
+    Summary(summary::Arguments),
+    /// List the known layers, losses, metrics, optimizers, ..
+    List(list::Arguments),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Predict(a) => predict::run(&a),
+        Command::Summary(a) => summary::run(&a),
+        Command::List(a) => list::run(&a),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            output::complain(&format!("error: {e}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -235,6 +235,22 @@ impl Expr {
         Expr { node: self.node.clone(), out }
     }
 
+    /// The results of the same operation on other inputs; the very same values when the inputs are the same.
+    pub fn with_inputs(&self, inputs: Vec<Expr>) -> Vec<Expr> {
+        if inputs.iter().zip(&self.node.inputs).all(|(a, b)| a.key() == b.key()) {
+            return self.siblings();
+        }
+        self.with_op(self.node.op.clone(), inputs)
+    }
+
+    /// The results of another operation, on the line and in the layer of this one.
+    pub fn with_op(&self, op: impl Into<Op>, inputs: Vec<Expr>) -> Vec<Expr> {
+        let n = self.node.outs.len();
+        let first = Expr::apply_at(op.into(), inputs, self.node.source, self.node.path.clone());
+        // A poisoned operation has one value; every result is poisoned then.
+        if first.is_poisoned() { vec![first; n] } else { first.siblings() }
+    }
+
     /// The value when this is a constant without axes, seen through broadcasts and reshapes.
     pub fn as_scalar(&self) -> Option<Scalar> {
         match &self.node.op {
@@ -303,18 +319,16 @@ pub fn problems(results: &[Expr]) -> Vec<Problem> {
 
 /// Rebuilds `results` with some values replaced: `replace` maps a value's key to what stands for it.
 pub fn substitute(results: &[Expr], replace: &HashMap<(u64, usize), Expr>) -> Vec<Expr> {
-    rewrite(results, replace.clone(), |node, inputs| {
-        Expr::apply_at(node.op.clone(), inputs, node.source, node.path.clone()).siblings()
-    })
+    rewrite(results, replace.clone(), |e, inputs| e.with_inputs(inputs))
 }
 
 /// Rebuilds a graph bottom up: `rule` gets each node with its inputs already rebuilt and returns one value for
-/// each of its results. Values already in `done` are taken from there, and nodes whose inputs did not change and
-/// for which `rule` is the identity keep their identity.
+/// each of its results. Values already in `done` are taken from there. With [`Expr::with_inputs`] as the last
+/// resort of the rule, what does not change keeps its identity.
 pub fn rewrite(
     results: &[Expr],
     mut done: HashMap<(u64, usize), Expr>,
-    mut rule: impl FnMut(&Node, Vec<Expr>) -> Vec<Expr>,
+    mut rule: impl FnMut(&Expr, Vec<Expr>) -> Vec<Expr>,
 ) -> Vec<Expr> {
     let at = |done: &HashMap<(u64, usize), Expr>, e: &Expr| done.get(&e.key()).cloned();
     for e in topological(results) {
@@ -324,13 +338,7 @@ pub fn rewrite(
         }
         let inputs: Vec<Expr> =
             e.node.inputs.iter().map(|i| at(&done, i).unwrap_or_else(|| i.clone())).collect();
-        let same = inputs.iter().zip(&e.node.inputs).all(|(a, b)| a.key() == b.key());
-        let new = if same && matches!(e.node.op, Op::Control(Control::Param { .. } | Control::Scalar(_))) {
-            e.siblings()
-        } else {
-            rule(&e.node, inputs)
-        };
-        for (o, value) in new.into_iter().enumerate() {
+        for (o, value) in rule(&e, inputs).into_iter().enumerate() {
             done.entry((e.node.id, o)).or_insert(value);
         }
     }

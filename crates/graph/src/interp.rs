@@ -113,21 +113,33 @@ pub fn bind(params: &[Expr], shapes: &[&[usize]]) -> Result<Bindings> {
         for (d, n) in p.shape().iter().zip(sizes.iter()) {
             let mut names = std::collections::BTreeSet::new();
             d.symbols(&mut names);
-            if let (Some(name), true) = (names.first(), names.len() == 1) {
-                if *d == rhyton_tensor::Dim::symbol(name) {
-                    bindings.entry(name.clone()).or_insert(*n);
-                }
+            if let (Some(name), true) = (names.first(), names.len() == 1)
+                && *d == rhyton_tensor::Dim::symbol(name)
+            {
+                bindings.entry(name.clone()).or_insert(*n);
             }
         }
     }
     for (p, sizes) in params.iter().zip(shapes) {
         if p.shape().eval(&bindings).as_deref() != Some(*sizes) {
-            return Err(
-                Error::new(format!("'{}' has the shape {sizes:?}", named(p))).expected(p.shape().to_string())
-            );
+            return Err(Error::new(format!("'{}' has the shape {sizes:?}", named(p))).expected(format!(
+                "{}{}",
+                p.shape(),
+                known_from_others(p, sizes, &bindings)
+            )));
         }
     }
     Ok(bindings)
+}
+
+/// ` with batch = 2` for the symbols of the axes that do not fit: other arguments say how large they are.
+fn known_from_others(p: &Expr, sizes: &[usize], bindings: &Bindings) -> String {
+    let mut names = std::collections::BTreeSet::new();
+    let wrong = p.shape().iter().zip(sizes).filter(|(d, n)| d.eval(bindings) != Some(**n));
+    wrong.for_each(|(d, _)| d.symbols(&mut names));
+    let known: Vec<String> =
+        names.iter().filter_map(|s| Some(format!("{s} = {}", bindings.get(s)?))).collect();
+    if known.is_empty() { String::new() } else { format!(" with {}", known.join(", ")) }
 }
 
 /// Runs a function on tensors with the interpreter.

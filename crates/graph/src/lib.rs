@@ -3,28 +3,28 @@
 //! A computation has three forms: an [`Expr`] is what users and layers build; a [`Function`] is a closed graph of
 //! expressions, which passes rewrite; a [`plan::Plan`] is the flat list of launches that a backend runs.
 
+mod access;
 mod build;
+pub mod compile;
 pub mod expr;
 pub mod function;
 pub mod grad;
+mod grad_scan;
 pub mod interp;
+mod lower;
+pub mod memory;
 pub mod ops;
+pub mod passes;
 pub mod plan;
+pub mod reference;
+#[doc(hidden)]
+pub mod testing;
+pub mod text;
+pub mod verify;
 
 pub use build::broadcast_shapes;
+pub use compile::compile;
 pub use expr::{Expr, Type, at_source, in_path};
 pub use function::Function;
 pub use grad::{grad, vjp};
 pub use interp::{eval, interpret};
-#[doc(hidden)]
-pub mod compile {
-    use crate::plan::*;
-    pub fn compile(
-        _f: &crate::Function,
-        _s: usize,
-        _u: &[(usize, usize)],
-        _b: &dyn Backend,
-    ) -> rhyton_tensor::Result<Plan> {
-        Err(rhyton_tensor::Error::new("x"))
-    }
-}

@@ -25,7 +25,9 @@ pub struct Plan {
     /// Number of leading parameters that are state; the others are the batch.
     pub state: usize,
     /// (result, parameter): results that replace a state parameter when the program ends. Such a result shares
-    /// the parameter's buffer; every read of the old value is launched before the write.
+    /// the parameter's buffer; every read of the old value is launched before the write. The launch that writes
+    /// may itself read the old value through the very view it writes: a kernel reads an element before it writes
+    /// any output at that place.
     pub updates: Vec<(usize, usize)>,
     /// The buffer of each result.
     pub outputs: Vec<BufferId>,
@@ -262,6 +264,75 @@ pub fn row_major(shape: &[Dim]) -> Vec<Dim> {
         strides[i] = strides[i + 1].clone() * &shape[i + 1];
     }
     strides
+}
+
+impl Launch {
+    /// The index spaces of the reads and of the writes.
+    pub fn shapes(&self) -> (Vec<Vec<Dim>>, Vec<Vec<Dim>>) {
+        let fill = |first: Vec<Vec<Dim>>, rest: &[Dim], n: usize| -> Vec<Vec<Dim>> {
+            let more = n.saturating_sub(first.len());
+            first.into_iter().chain(std::iter::repeat_n(rest.to_vec(), more)).collect()
+        };
+        let (r, w) = (self.reads.len(), self.writes.len());
+        match &self.kernel {
+            Kernel::Loop { shape, .. } => (fill(vec![], shape, r), fill(vec![], shape, w)),
+            Kernel::Reduce { shape, folded, .. } => {
+                let kept = &shape[..shape.len().saturating_sub(*folded)];
+                (fill(vec![], shape, r), vec![kept.to_vec()])
+            }
+            Kernel::Dot { batch, m, n, k, .. } => {
+                let join = |parts: [&[Dim]; 3]| parts.concat();
+                let whole = join([batch, m, n]);
+                (fill(vec![join([batch, m, k]), join([batch, k, n])], &whole, r), fill(vec![], &whole, w))
+            }
+            Kernel::Conv { kind, x, w: kernel, y, .. } => {
+                let (a, b, out) = match kind {
+                    ConvKind::Forward => (x, kernel, y),
+                    ConvKind::InputGrad => (y, kernel, x),
+                    ConvKind::KernelGrad => (x, y, kernel),
+                };
+                (fill(vec![a.clone(), b.clone()], out, r), fill(vec![], out, w))
+            }
+            Kernel::Pool { window, outer: [batch, channels] } => {
+                let side = |full: bool| {
+                    let sizes = if full { &window.full } else { &window.pooled };
+                    [std::slice::from_ref(batch), sizes, std::slice::from_ref(channels)].concat()
+                };
+                let reads = window.kind.inputs_full().iter().map(|f| side(*f)).collect();
+                (reads, vec![side(window.kind.result_full())])
+            }
+            Kernel::Gather { outer, size, inner, indices } => {
+                let (x, y) = spliced(outer, size, inner, indices);
+                (vec![x, vec![indices.clone()]], vec![y])
+            }
+            Kernel::ScatterAdd { outer, size, inner, indices } => {
+                let (x, y) = spliced(outer, size, inner, indices);
+                (vec![y, vec![indices.clone()]], vec![x])
+            }
+            Kernel::Random { elements, .. } => (vec![vec![Dim::fixed(2)]], vec![vec![elements.clone()]]),
+            Kernel::Scan { length, carries, xs, body, .. } => {
+                let of = |b: &BufferId| body.buffers.get(*b).map(|b| b.shape.to_vec()).unwrap_or_default();
+                let long = |s: Vec<Dim>| [vec![length.clone()], s].concat();
+                let reads = body.inputs.iter().enumerate().map(|(i, b)| match i {
+                    i if i >= *carries && i < carries + xs => long(of(b)),
+                    _ => of(b),
+                });
+                let writes = body.outputs.iter().enumerate();
+                let writes = writes.map(|(i, b)| if i < *carries { of(b) } else { long(of(b)) });
+                (reads.collect(), writes.collect())
+            }
+            Kernel::Named { function } => {
+                let shapes = |all: &[crate::Expr]| all.iter().map(|e| e.shape().to_vec()).collect();
+                (shapes(&function.params), shapes(&function.results))
+            }
+        }
+    }
+}
+
+/// `[outer, size, inner]` and `[outer, indices, inner]`.
+fn spliced(outer: &Dim, size: &Dim, inner: &Dim, indices: &Dim) -> (Vec<Dim>, Vec<Dim>) {
+    let with = |d: &Dim| vec![outer.clone(), d.clone(), inner.clone()];
+    (with(size), with(indices))
 }
 
 /// A loaded program.

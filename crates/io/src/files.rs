@@ -141,6 +141,20 @@ pub(crate) fn explain(doing: &str, path: &Path, e: &io::Error) -> Error {
     }
 }
 
+/// Puts the file before the place inside of it that every problem of `e` names.
+pub(crate) fn in_file(mut e: Error, path: &Path) -> Error {
+    let file = path.display().to_string();
+    for p in &mut e.problems {
+        p.place = Some(match p.place.take() {
+            Some(place) if place.starts_with(&file) => place,
+            Some(place) if place.is_empty() => file.clone(),
+            Some(place) => format!("{file} / {place}"),
+            None => file.clone(),
+        });
+    }
+    e
+}
+
 /// The error of writing through a stream whose path the caller adds.
 pub(crate) fn write_failed(e: &io::Error) -> Error {
     let error = Error::new(format!("cannot write: {e}"));

@@ -1,4 +1,4 @@
-//! File formats over [`rhyton_tensor::Tensor`]: Keras archives, HDF5 weights, NumPy `.npy`/`.npz`, safetensors.
+//! Models and tensors in files: Keras archives, HDF5 weights, NumPy `.npy`/`.npz`, safetensors.
 //!
 //! Every reader takes hostile bytes: it returns an error instead of panicking, allocates in proportion to the bytes
 //! that are really there, and can run no code. Every writer replaces its file in one step or leaves the old one alone.
@@ -6,10 +6,14 @@
 pub mod archive;
 pub mod files;
 pub mod hdf5;
+mod keras;
 pub mod npz;
 pub mod safetensors;
+mod weights;
 
 pub use archive::{Archive, ArchiveWriter};
 pub use hdf5::{Attribute, Dataset, Group, read_hdf5, write_hdf5};
+pub use keras::{Loaded, load_keras, save_keras};
 pub use npz::{read_npy, read_npz, write_npy, write_npz};
 pub use safetensors::{SafeTensors, read_safetensors, write_safetensors};
+pub use weights::{load_weights, save_weights};

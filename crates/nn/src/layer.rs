@@ -66,6 +66,12 @@ pub trait Layer: Object + Based {
         false
     }
 
+    /// The key of the configuration after which Keras always writes `activity_regularizer`; layers without one
+    /// write it last, and only when it is set.
+    fn activity_regularizer_follows(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The values that weights start with when this layer brings trained ones along (nested models), by the path
     /// inside the layer.
     fn initial(&self, _path: &str) -> Option<rhyton_tensor::Tensor> {
@@ -118,9 +124,17 @@ pub fn full_config(layer: &dyn Layer, name: &str) -> Map<String, Json> {
     config.insert("name".into(), name.into());
     config.insert("trainable".into(), layer.base().trainable.into());
     config.insert("dtype".into(), float32_policy());
-    config.extend(layer.config());
-    if let Some(r) = &layer.base().activity_regularizer {
-        config.insert("activity_regularizer".into(), r.to_json());
+    let activity = layer.base().activity_regularizer.as_ref().map(Regularizer::to_json);
+    let follows = layer.activity_regularizer_follows();
+    for (key, value) in layer.config() {
+        let here = follows == Some(key.as_str());
+        config.insert(key, value);
+        if here {
+            config.insert("activity_regularizer".into(), activity.clone().unwrap_or_default());
+        }
+    }
+    if let (Some(r), None) = (activity, follows) {
+        config.insert("activity_regularizer".into(), r);
     }
     config
 }
@@ -175,9 +189,11 @@ impl Args {
         }
     }
 
-    /// The mask of input `i`.
+    /// The mask of input `i`. A tensor named `mask` stands for the mask of the first input: files of Keras pass
+    /// masks this way.
     pub fn mask(&self, i: usize) -> Option<Expr> {
-        self.inputs.get(i).and_then(|v| v.mask.clone())
+        let named = self.tensors("mask").first().filter(|_| i == 0).map(|v| v.expr.clone());
+        named.or_else(|| self.inputs.get(i).and_then(|v| v.mask.clone()))
     }
 
     /// Named tensors.
@@ -219,6 +235,16 @@ impl From<Error> for Outputs {
     #[track_caller]
     fn from(e: Error) -> Outputs {
         Expr::poison(e).into()
+    }
+}
+
+impl<T: Into<Outputs>> From<Result<T>> for Outputs {
+    #[track_caller]
+    fn from(made: Result<T>) -> Outputs {
+        match made {
+            Ok(t) => t.into(),
+            Err(e) => e.into(),
+        }
     }
 }
 
@@ -298,6 +324,12 @@ impl Variable {
     }
 }
 
+/// Larger weights are mistakes, or files that mean harm.
+const LARGEST_WEIGHT: usize = 1 << 36;
+
+/// The place of operations on tensors, which Keras does not count as layers: weight files do not name them.
+pub(crate) const OPERATIONS: &str = "_operations";
+
 /// An object of the model: a place that weight files name even when it holds no weight.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Place {
@@ -369,6 +401,15 @@ impl Trace {
         param
     }
 
+    fn visit(&mut self, location: String, name: &str) {
+        if location.split('/').any(|part| part == OPERATIONS) {
+            return;
+        }
+        if !self.places.iter().any(|p| p.location == location) {
+            self.places.push(Place { location, name: name.into() });
+        }
+    }
+
     /// Parameters of all weights, in order.
     pub fn params(&self) -> Vec<Expr> {
         self.variables.iter().map(|(_, p)| p.clone()).collect()
@@ -437,6 +478,11 @@ impl<'a> Cx<'a> {
             let what = format!("the weight '{}' would have the unknown shape {}", weight.name, weight.shape);
             return Expr::poison(Error::new(what).fix("give the input a fixed size along this axis"));
         };
+        let elements = sizes.iter().try_fold(1usize, |n, size| n.checked_mul(*size));
+        if elements.is_none_or(|n| n > LARGEST_WEIGHT) {
+            let what = format!("the weight '{}' would have the shape {}", weight.name, weight.shape);
+            return Expr::poison(Error::new(what).expected(format!("at most {LARGEST_WEIGHT} elements")));
+        }
         let checks = [
             weight.initializer.get().and_then(|i| i.check(&sizes)).err(),
             weight.regularizer.as_ref().and_then(|r| r.get().err()),
@@ -472,11 +518,16 @@ impl<'a> Cx<'a> {
         self.trace.losses.push(loss);
     }
 
-    /// Random numbers that differ from call to call and from step to step; zeros outside training. `seed`
-    /// separates layers that a user seeded.
+    /// Random numbers that differ from call to call and from step to step; there are none outside training.
+    /// `seed` separates layers that a user seeded.
     #[track_caller]
     pub fn random(&mut self, distribution: Distribution, shape: impl Into<Shape>, seed: Option<u64>) -> Expr {
-        let Some(key) = self.trace.key.clone() else { return Expr::full(shape, 0.0) };
+        let Some(key) = self.trace.key.clone() else {
+            return Expr::poison(
+                Error::new("random numbers are drawn only in training")
+                    .fix("call the layer without training=true"),
+            );
+        };
         self.trace.streams += 1;
         let stream = self.trace.streams ^ (seed.unwrap_or(0) as u32).wrapping_mul(0x9E37_79B9);
         Expr::random(&key, distribution, stream, shape)
@@ -494,7 +545,8 @@ impl<'a> Cx<'a> {
     }
 
     /// Calls another layer, which keeps its weights at `attribute` of this one. A layer already called in this
-    /// trace keeps the place of its first call.
+    /// trace keeps the place of its first call. The setting `training` of `args` holds for the layer and all
+    /// inside it.
     pub fn call(&mut self, layer: &LayerRef, attribute: &str, name: &str, args: &Args) -> Outputs {
         let layer = match layer.get() {
             Ok(l) => l.clone(),
@@ -517,14 +569,22 @@ impl<'a> Cx<'a> {
             }
         });
         self.trace.scopes.insert(identity, scope.clone());
-        self.enter(scope, name, |cx| call_layer(&*layer, cx, args))
+        let outer = self.trace.training;
+        if let Some(training) = args.settings.get("training").and_then(Json::as_bool) {
+            self.trace.training = training;
+        }
+        let outputs = self.enter(scope, name, |cx| call_layer(&*layer, cx, args));
+        self.trace.training = outer;
+        outputs
+    }
+
+    /// Notes a part that holds no weights but that weight files name.
+    pub fn visit(&mut self, attribute: &str, name: &str) {
+        self.trace.visit(join(&self.scope.location, attribute), name);
     }
 
     fn enter<R>(&mut self, scope: Scope, name: &str, f: impl FnOnce(&mut Cx<'_>) -> R) -> R {
-        let place = Place { location: scope.location.clone(), name: name.into() };
-        if !self.trace.places.iter().any(|p| p.location == place.location) {
-            self.trace.places.push(place);
-        }
+        self.trace.visit(scope.location.clone(), name);
         let (path, source) = (scope.path.clone(), scope.source);
         let mut cx = Cx { trace: &mut *self.trace, scope };
         in_path(&path, || at_source(source, || f(&mut cx)))

@@ -191,7 +191,14 @@ pub fn fields(object: &impl Serialize) -> Map<String, Value> {
 /// # Errors
 /// When a value has the wrong type.
 pub fn from_fields<O: DeserializeOwned>(config: Value) -> Result<O> {
-    serde_json::from_value(config).map_err(|e| Error::new(format!("a configuration does not fit: {e}")))
+    INNER.set(None);
+    serde_json::from_value(config)
+        .map_err(|e| INNER.take().unwrap_or_else(|| Error::new(format!("a configuration does not fit: {e}"))))
+}
+
+thread_local! {
+    /// The error of an object inside a configuration: on its way through serde it would shrink to text.
+    static INNER: std::cell::Cell<Option<Error>> = const { std::cell::Cell::new(None) };
 }
 
 impl<T: ?Sized> Clone for Handle<T> {
@@ -217,7 +224,11 @@ impl<T: ?Sized + Kind> Serialize for Handle<T> {
 
 impl<'de, T: ?Sized + Kind> Deserialize<'de> for Handle<T> {
     fn deserialize<D: Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
-        Handle::from_json(&Value::deserialize(d)?).map_err(serde::de::Error::custom)
+        Handle::from_json(&Value::deserialize(d)?).map_err(|e| {
+            let text = e.to_string();
+            INNER.set(Some(e));
+            serde::de::Error::custom(text)
+        })
     }
 }
 
@@ -256,6 +267,11 @@ plain_settings!(bool, usize, i64, f64, u64, String, Value);
 impl Setting<String> for &str {
     fn setting(self) -> String {
         self.into()
+    }
+}
+impl Setting<Option<String>> for &str {
+    fn setting(self) -> Option<String> {
+        Some(self.into())
     }
 }
 impl<T: ?Sized, X: Into<Handle<T>>> Setting<Handle<T>> for X {

@@ -192,29 +192,11 @@ impl Contract {
         let batch: Vec<usize> = (0..nb).collect();
         let g_a: Vec<usize> = (nb..nb + fa.len()).collect();
         let g_b: Vec<usize> = (nb + fa.len()..nb + fa.len() + fb.len()).collect();
-        // Both results come out as [batch, free of the target, summed axes in the other's ascending order].
-        let da = Expr::apply(
-            Contract::Dot {
-                lhs_batch: batch.clone(),
-                rhs_batch: rhs_batch.clone(),
-                lhs_contract: g_b,
-                rhs_contract: fb.clone(),
-            },
-            vec![g.clone(), b.clone()],
-        );
-        let db = Expr::apply(
-            Contract::Dot {
-                lhs_batch: batch,
-                rhs_batch: lhs_batch.clone(),
-                lhs_contract: g_a,
-                rhs_contract: fa.clone(),
-            },
-            vec![g.clone(), a.clone()],
-        );
-        vec![
-            Some(restore(&da, lhs_batch, &fa, lhs_contract, rhs_contract)),
-            Some(restore(&db, rhs_batch, &fb, rhs_contract, lhs_contract)),
-        ]
+        let of_g = |summed| Side { batch: &batch, summed };
+        let (of_a, of_b) = (Side { batch: lhs_batch, summed: &fa }, Side { batch: rhs_batch, summed: &fb });
+        let da = cotangent(g, &of_g(&g_b), b, &of_b, [lhs_batch, &fa, lhs_contract], rhs_contract);
+        let db = cotangent(g, &of_g(&g_a), a, &of_a, [rhs_batch, &fb, rhs_contract], lhs_contract);
+        vec![Some(da), Some(db)]
     }
 
     pub(crate) fn interp(&self, inputs: &[&Value], outs: &[Type], bindings: &Bindings) -> Result<Vec<Value>> {
@@ -296,14 +278,42 @@ impl Contract {
     }
 }
 
-/// Puts the axes `[batch, free, summed]` of a cotangent back where the operand has them. The summed axes come in
-/// ascending order of the other operand's axes, so they are matched through their partners.
-fn restore(e: &Expr, batch: &[usize], free: &[usize], contract: &[usize], partner: &[usize]) -> Expr {
-    let mut by_partner: Vec<(usize, usize)> = partner.iter().copied().zip(contract.iter().copied()).collect();
+/// The batch and summed axes of one side of a product.
+struct Side<'a> {
+    batch: &'a [usize],
+    summed: &'a [usize],
+}
+
+/// The cotangent of one operand: the product of `g` with the other operand, axes put back where the operand
+/// `own` (batch, free, summed axes) has them. Of the two orders of the product the one that needs no transpose is
+/// taken, so that what follows can happen on its way to memory. `partner` are the summed axes of the other.
+fn cotangent(
+    g: &Expr,
+    of_g: &Side,
+    other: &Expr,
+    of_other: &Side,
+    own: [&[usize]; 3],
+    partner: &[usize],
+) -> Expr {
+    let [batch, free, summed] = own;
+    // What is summed in the product stays free here, in ascending order of the other operand's axes.
+    let mut by_partner: Vec<(usize, usize)> = partner.iter().copied().zip(summed.iter().copied()).collect();
     by_partner.sort_unstable();
-    let have: Vec<usize> =
-        batch.iter().chain(free).copied().chain(by_partner.into_iter().map(|(_, own)| own)).collect();
+    let summed: Vec<usize> = by_partner.into_iter().map(|(_, own)| own).collect();
+    let is_sorted = |parts: [&[usize]; 3]| parts.concat().is_sorted();
+    let other_first = is_sorted([batch, &summed, free]) && !is_sorted([batch, free, &summed]);
+    let (first, second, have) = if other_first {
+        ((other, of_other), (g, of_g), [batch, &summed, free].concat())
+    } else {
+        ((g, of_g), (other, of_other), [batch, free, &summed].concat())
+    };
+    let op = Contract::Dot {
+        lhs_batch: first.1.batch.to_vec(),
+        rhs_batch: second.1.batch.to_vec(),
+        lhs_contract: first.1.summed.to_vec(),
+        rhs_contract: second.1.summed.to_vec(),
+    };
     let mut axes = vec![0; have.len()];
     have.iter().enumerate().for_each(|(i, own)| axes[*own] = i);
-    e.transpose(&axes)
+    Expr::apply(op, vec![first.0.clone(), second.0.clone()]).transpose(&axes)
 }

@@ -44,7 +44,8 @@ impl Fold {
         }
     }
 
-    fn step(self, a: f64, b: f64) -> f64 {
+    /// Two elements combined.
+    pub fn step(self, a: f64, b: f64) -> f64 {
         match self {
             Fold::Sum => a + b,
             Fold::Max => super::Binary::Max.eval(a, b),

@@ -40,7 +40,8 @@ pub enum PoolKind {
 }
 
 impl PoolKind {
-    fn inputs_full(self) -> &'static [bool] {
+    /// For each input whether it has the full sizes.
+    pub fn inputs_full(self) -> &'static [bool] {
         match self {
             PoolKind::Max | PoolKind::Sum => &[true],
             PoolKind::MaxSpread => &[true, false],

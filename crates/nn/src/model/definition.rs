@@ -145,6 +145,10 @@ impl Definition {
         let mut values: Vec<Vec<Value>> = Vec::with_capacity(self.calls.len());
         for (i, call) in self.calls.iter().enumerate() {
             if let Some(k) = self.inputs.iter().position(|c| *c == i) {
+                if self.form == Form::Functional {
+                    let entry = &self.entries[call.layer];
+                    cx.visit(&entry.location, &entry.name);
+                }
                 let missing =
                     || Expr::poison(Error::new(format!("the model takes {} inputs", self.inputs.len())));
                 values.push(vec![inputs.get(k).cloned().unwrap_or_else(|| missing().into())]);
@@ -292,9 +296,11 @@ pub(crate) fn entries(layers: Vec<LayerRef>, form: Form) -> Result<Vec<Entry>> {
                 .source(object.base().source)
                 .fix("give one of them another name"));
         }
-        // A Sequential keeps its input apart from its layers.
+        // A Sequential keeps its input apart from its layers, and operations are none.
         let location = if form == Form::Sequential && class == "input_layer" {
             String::from("input")
+        } else if crate::model::json::is_operation(&**object) {
+            format!("{}/{name}", crate::layer::OPERATIONS)
         } else {
             let n = places.entry(class.clone()).or_default();
             *n += 1;

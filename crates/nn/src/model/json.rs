@@ -1,6 +1,7 @@
 //! A model's configuration as Keras writes it, and back.
 
 use crate::layer::{Base, Layer, LayerRef, full_config};
+use crate::layers::{OPERATIONS, Operation};
 use crate::model::definition::{Call, Definition, Entry, Form, entries};
 use crate::model::symbolic::{Inputs, Symbolic, apply};
 use crate::object::{Object, record};
@@ -29,7 +30,7 @@ pub fn layer_record(layer: &LayerRef, name: &str) -> Json {
             config.insert("name".into(), name.into());
             config
         }
-        None if layer.class_name() == "InputLayer" => {
+        None if layer.class_name() == "InputLayer" || is_operation(&**layer) => {
             let mut config = layer.config();
             config.insert("name".into(), name.into());
             config
@@ -37,10 +38,15 @@ pub fn layer_record(layer: &LayerRef, name: &str) -> Json {
         None => full_config(&**layer, name),
     };
     let mut r = record(module, layer.class_name(), config);
-    if layer.class_name() == "Functional" {
-        r["registered_name"] = "Functional".into();
+    if layer.class_name() == "Functional" || is_operation(&**layer) {
+        r["registered_name"] = layer.class_name().into();
     }
     r
+}
+
+/// Whether this is an operation on tensors, which Keras does not count as a layer.
+pub(crate) fn is_operation(layer: &dyn Layer) -> bool {
+    layer.module() == Some(OPERATIONS)
 }
 
 fn sequential_config(d: &Definition) -> Json {
@@ -71,7 +77,14 @@ fn functional_config(d: &Definition) -> Json {
         if args.len() > 1 && layer.get().is_ok_and(|l| takes_list(&**l)) {
             args = vec![Json::Array(args)];
         }
-        let mut kwargs = call.settings.clone();
+        let mut kwargs = Map::new();
+        for (name, value) in &call.settings {
+            // Numbers among the operands stand where they stood.
+            match name.strip_prefix("arg").and_then(|n| n.parse::<usize>().ok()) {
+                Some(at) => args.insert(at.min(args.len()), value.clone()),
+                None => drop(kwargs.insert(name.clone(), value.clone())),
+            }
+        }
         for (name, at) in &call.named {
             let tensors: Vec<Json> = at.iter().map(&tensor).collect();
             let single = tensors.len() == 1 && !name.ends_with("state");
@@ -105,11 +118,9 @@ fn functional_config(d: &Definition) -> Json {
 
 /// Layers whose Keras call takes one list of tensors.
 fn takes_list(layer: &dyn Layer) -> bool {
-    layer.definition().is_some()
-        || matches!(
-            layer.class_name(),
-            "Add" | "Concatenate" | "Average" | "Maximum" | "Minimum" | "Multiply" | "Subtract" | "Dot"
-        )
+    let joins = ["Concatenate", "Attention", "AdditiveAttention"].contains(&layer.class_name());
+    let merges = ["Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract", "Dot"];
+    layer.definition().is_some() || joins || (merges.contains(&layer.class_name()) && !is_operation(layer))
 }
 
 /// The type of every value of a model.
@@ -165,7 +176,11 @@ fn from_config(config: &Json) -> Result<Definition> {
 
 fn layer_of(record: &Json) -> Result<LayerRef> {
     let place = record["config"]["name"].as_str().unwrap_or_default().to_string();
-    LayerRef::from_json(record).map_err(|e| e.place(place))
+    let made = match Operation::from_record(record) {
+        Some(operation) => operation.map(LayerRef::new),
+        None => LayerRef::from_json(record),
+    };
+    made.map_err(|e| e.place(place))
 }
 
 fn sequential_from(base: Base, config: &Json, records: &[Json]) -> Result<Definition> {
@@ -214,7 +229,11 @@ fn functional_from(base: Base, config: &Json, records: &[Json]) -> Result<Defini
                 }
                 let node = &r["inbound_nodes"][n];
                 let mut look = |t: &Json| lookup(t, &index, &made);
-                if let Some(inputs) = inputs_of(node, &mut look).map_err(|e| e.place(&names[i]))? {
+                if let Some(mut inputs) = inputs_of(node, &mut look).map_err(|e| e.place(&names[i]))? {
+                    if r["config"].get("go_backwards").is_some() {
+                        // Keras notes the default of recurrent layers, which is no wish of the user.
+                        inputs.settings.shift_remove("training");
+                    }
                     let out = apply(layers[i].clone(), inputs, source);
                     order.push((i, n));
                     made[i][n] = Some(out);

@@ -124,7 +124,7 @@ pub trait Applicable: Into<LayerRef> {
     }
 }
 impl<L: Layer> Applicable for L {}
-impl Applicable for LayerRef {}
+/// By reference alone: applying a shared layer must not use it up.
 impl Applicable for &LayerRef {}
 
 impl From<&LayerRef> for LayerRef {

@@ -1,0 +1,44 @@
+//! Inputs, targets and sample weights in an `.npz` file: `x0 x1 .. y0 y1 .. sw0 sw1 ..`.
+
+use rhyton::{Error, Result, Tensor};
+use std::path::Path;
+
+/// The arrays of a data file, in the order of the model's inputs and outputs.
+pub struct Data {
+    pub inputs: Vec<Tensor>,
+    pub targets: Vec<Tensor>,
+    pub sample_weights: Vec<Tensor>,
+}
+
+impl Data {
+    /// Reads the file; a model needs at least `x0`.
+    pub fn read(path: &Path) -> Result<Data> {
+        let arrays = rhyton::io::read_npz(path)?;
+        let numbered = |prefix: &str| -> Vec<Tensor> {
+            let find = |i: usize| arrays.iter().find(|(n, _)| *n == format!("{prefix}{i}"));
+            (0..).map_while(find).map(|(_, t)| t.clone()).collect()
+        };
+        let data = Data { inputs: numbered("x"), targets: numbered("y"), sample_weights: numbered("sw") };
+        if data.inputs.is_empty() {
+            return Err(missing(path, "x0", &arrays));
+        }
+        Ok(data)
+    }
+
+    /// The same, for what needs targets too.
+    pub fn read_with_targets(path: &Path) -> Result<Data> {
+        let data = Data::read(path)?;
+        match data.targets.is_empty() {
+            true => Err(missing(path, "y0", &rhyton::io::read_npz(path)?)),
+            false => Ok(data),
+        }
+    }
+}
+
+fn missing(path: &Path, key: &str, arrays: &[(String, Tensor)]) -> Error {
+    let held = arrays.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>().join(", ");
+    Error::new(format!("the data has no array '{key}'; it holds {held}"))
+        .place(path.display().to_string())
+        .expected("inputs x0, x1, .. and targets y0, y1, .. in the order of the model's inputs and outputs")
+        .fix("numpy.savez(path, x0=inputs, y0=targets)")
+}

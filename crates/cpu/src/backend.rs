@@ -1,0 +1,71 @@
+//! [`CpuBackend`]: the backend of one machine's processor cores.
+
+use crate::exec::Program;
+use crate::isa::Isa;
+use crate::named;
+use crate::pool::Pool;
+use rhyton_graph::Function;
+use rhyton_graph::plan::{Backend, Executable, Plan};
+use rhyton_tensor::Result;
+use std::sync::Arc;
+
+/// Threads: those of the whole program, or some of its own.
+#[derive(Clone)]
+pub(crate) enum Threads {
+    /// [`Pool::global`].
+    Global,
+    /// Given.
+    Own(Arc<Pool>),
+}
+
+impl Threads {
+    pub(crate) fn pool(&self) -> &Pool {
+        match self {
+            Threads::Global => Pool::global(),
+            Threads::Own(pool) => pool,
+        }
+    }
+}
+
+/// Runs plans on the processor's cores.
+///
+/// The same plan and data give the same bits at any number of threads.
+#[derive(Clone)]
+pub struct CpuBackend {
+    threads: Threads,
+    isa: Isa,
+}
+
+impl CpuBackend {
+    /// All threads of the program (`RHYTON_THREADS`), the strongest instruction set of the machine.
+    pub fn new() -> CpuBackend {
+        CpuBackend { threads: Threads::Global, isa: Isa::detect() }
+    }
+
+    /// A number of threads and an instruction set, which the machine must have (see [`Isa::available`]; another
+    /// one is replaced by the portable one).
+    pub fn with(threads: usize, isa: Isa) -> CpuBackend {
+        let isa = if Isa::available().contains(&isa) { isa } else { Isa::Portable };
+        CpuBackend { threads: Threads::Own(Arc::new(Pool::new(threads))), isa }
+    }
+}
+
+impl Default for CpuBackend {
+    fn default() -> CpuBackend {
+        CpuBackend::new()
+    }
+}
+
+impl Backend for CpuBackend {
+    fn name(&self) -> String {
+        format!("cpu ({})", self.isa.name())
+    }
+
+    fn takes(&self, function: &Function) -> bool {
+        named::find(function).is_some()
+    }
+
+    fn load(&self, plan: Arc<Plan>) -> Result<Box<dyn Executable>> {
+        Ok(Box::new(Program::new(plan, self.threads.clone(), self.isa)?))
+    }
+}

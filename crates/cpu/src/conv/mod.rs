@@ -1,0 +1,212 @@
+//! Convolutions over channels-last images and their two transposes. No patches are ever written out: the inner
+//! kernel walks an image, with zeros around it, as a matrix whose rows overlap.
+
+mod axis;
+mod depthwise;
+mod kernel_grad;
+mod slide;
+#[cfg(test)]
+mod tests;
+
+use crate::gemm::{Epilogue, GemmArgs, MatView, gemm, scratch_len};
+use crate::isa::Isa;
+use crate::pool::Pool;
+use rhyton_graph::ops::ConvKind;
+
+/// Sizes of a convolution: x `[batch, x.., c_in]`, w `[k.., c_in / groups, c_out]`, y `[batch, y.., c_out]`. Leading
+/// spatial dims that are not used are 1 (their stride and dilation too, their padding 0).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvShape {
+    /// Number of images.
+    pub batch: usize,
+    /// Spatial sizes of x.
+    pub x: [usize; 3],
+    /// Window.
+    pub k: [usize; 3],
+    /// Spatial sizes of y.
+    pub y: [usize; 3],
+    /// Step of the window.
+    pub stride: [usize; 3],
+    /// Distance between window entries.
+    pub dilation: [usize; 3],
+    /// Zeros before x.
+    pub pad_lo: [usize; 3],
+    /// Channel groups.
+    pub groups: usize,
+    /// Channels of x, all groups together.
+    pub c_in: usize,
+    /// Channels of y, all groups together.
+    pub c_out: usize,
+}
+
+fn volume(size: [usize; 3]) -> usize {
+    size.iter().product()
+}
+
+impl ConvShape {
+    /// Channels of x in a group.
+    fn per_in(&self) -> usize {
+        self.c_in / self.groups.max(1)
+    }
+
+    /// Channels of y in a group.
+    fn per_out(&self) -> usize {
+        self.c_out / self.groups.max(1)
+    }
+
+    /// Operations of any of the three kinds.
+    fn work(&self) -> f64 {
+        let pixels = (self.batch * volume(self.y)) as f64;
+        2.0 * pixels * (volume(self.k) * self.per_in()) as f64 * self.c_out as f64
+    }
+
+    /// Rows and columns of the result: its leading axes, its last.
+    fn result(&self, kind: ConvKind) -> (usize, usize) {
+        match kind {
+            ConvKind::Forward => (self.batch * volume(self.y), self.c_out),
+            ConvKind::InputGrad => (self.batch * volume(self.x), self.c_in),
+            ConvKind::KernelGrad => (volume(self.k) * self.per_in(), self.c_out),
+        }
+    }
+
+    /// True when every output pixel is a product of one input pixel: a plain matrix product.
+    fn is_product(&self) -> bool {
+        self.k == [1; 3]
+            && self.stride == [1; 3]
+            && self.pad_lo == [0; 3]
+            && self.groups == 1
+            && self.x == self.y
+    }
+
+    /// True when every group has one input channel.
+    fn is_depthwise(&self) -> bool {
+        self.groups > 1 && self.per_in() == 1
+    }
+
+    /// Rows, columns and summed size of the product, if it is one.
+    fn product_sizes(&self, kind: ConvKind) -> [usize; 3] {
+        let pixels = self.batch * volume(self.x);
+        match kind {
+            ConvKind::Forward => [pixels, self.c_out, self.c_in],
+            ConvKind::InputGrad => [pixels, self.c_in, self.c_out],
+            ConvKind::KernelGrad => [self.c_in, self.c_out, pixels],
+        }
+    }
+}
+
+/// Numbers of scratch memory that [`conv`] needs.
+pub fn conv_scratch_len(kind: ConvKind, s: &ConvShape, threads: usize) -> usize {
+    let [m, n, k] = s.product_sizes(kind);
+    match kind {
+        _ if s.is_product() => scratch_len(1, m, n, k, threads),
+        _ if s.is_depthwise() => depthwise::scratch_len(kind, s, threads),
+        ConvKind::KernelGrad => kernel_grad::scratch_len(s, threads),
+        _ => slide::scratch_len(kind, s, threads),
+    }
+}
+
+/// What the kinds of convolution share.
+#[derive(Clone, Copy)]
+struct Job<'a> {
+    kind: ConvKind,
+    isa: Isa,
+    pool: &'a Pool,
+    s: &'a ConvShape,
+    a: *const f32,
+    b: *const f32,
+    out: Option<*mut f32>,
+    epilogue: Option<&'a dyn Epilogue>,
+    /// Scratch memory, at the start of a cache line.
+    scratch: *mut f32,
+}
+
+// SAFETY: tasks read the operands, which nobody writes, and write disjoint parts of the result and of the
+// scratch memory.
+unsafe impl Sync for Job<'_> {}
+
+impl Job<'_> {
+    /// Runs tasks on the threads if the work is worth a split.
+    fn run(&self, tasks: usize, task: &(dyn Fn(usize, usize) + Sync)) {
+        if self.s.work() >= crate::gemm::SPLIT {
+            self.pool.run_on(tasks, task);
+        } else {
+            (0..tasks).for_each(|i| task(0, i));
+        }
+    }
+
+    /// Memory for `rows` of the result from `row` on: the result itself, or `own` where it is not wanted.
+    fn rows_at(&self, row: usize, own: *mut f32) -> *mut f32 {
+        let cols = self.s.result(self.kind).1;
+        self.out.map_or(own, |out| out.wrapping_add(row * cols))
+    }
+
+    /// Hands finished rows to the epilogue.
+    fn finish(&self, row: usize, rows: usize, tile: *mut f32) {
+        let cols = self.s.result(self.kind).1;
+        if let (Some(e), true) = (self.epilogue, rows * cols > 0) {
+            e.block(0, row, rows, 0, cols, tile, cols);
+        }
+    }
+}
+
+/// Computes one side from the other two: `Forward` (x, w) to y, `InputGrad` (y, w) to x, `KernelGrad` (x, y) to w.
+/// Without `out` the result lives in blocks of scratch memory, and only the epilogue sees it; its rows are the
+/// flattened leading axes of the result, its columns the last axis, its batch 0.
+///
+/// # Safety
+/// `a`, `b` and `out` must be valid for the contiguous sides that `kind` names, `out` for writing, and nothing else
+/// may use `out` meanwhile.
+pub unsafe fn conv(
+    kind: ConvKind,
+    isa: Isa,
+    pool: &Pool,
+    s: &ConvShape,
+    a: *const f32,
+    b: *const f32,
+    out: Option<*mut f32>,
+    epilogue: Option<&dyn Epilogue>,
+    scratch: &mut [f32],
+) {
+    let (rows, cols) = s.result(kind);
+    if rows * cols == 0 {
+        return;
+    }
+    assert!(scratch.len() >= conv_scratch_len(kind, s, pool.threads()), "scratch memory is too small");
+    if s.is_product() {
+        // SAFETY: passed on to the caller.
+        return unsafe { product(kind, isa, pool, s, a, b, out, epilogue, scratch) };
+    }
+    let job = Job { kind, isa, pool, s, a, b, out, epilogue, scratch: crate::gemm::cache_line(scratch) };
+    // SAFETY: passed on to the caller.
+    unsafe {
+        match kind {
+            _ if s.is_depthwise() => depthwise::run(&job),
+            ConvKind::KernelGrad => kernel_grad::run(&job),
+            _ => slide::run(&job),
+        }
+    }
+}
+
+unsafe fn product(
+    kind: ConvKind,
+    isa: Isa,
+    pool: &Pool,
+    s: &ConvShape,
+    a: *const f32,
+    b: *const f32,
+    out: Option<*mut f32>,
+    epilogue: Option<&dyn Epilogue>,
+    scratch: &mut [f32],
+) {
+    let [m, n, k] = s.product_sizes(kind);
+    let rows = |ptr, ld: usize| MatView { ptr, rs: ld as isize, cs: 1, batch: 0 };
+    let columns = |ptr, ld: usize| MatView { ptr, rs: 1, cs: ld as isize, batch: 0 };
+    let (a, b) = match kind {
+        ConvKind::Forward => (rows(a, k), rows(b, n)),
+        ConvKind::InputGrad => (rows(a, k), columns(b, k)),
+        ConvKind::KernelGrad => (columns(a, m), rows(b, n)),
+    };
+    let c = out.map(|out| (out, n, m * n));
+    // SAFETY: passed on to the caller.
+    unsafe { gemm(GemmArgs { isa, pool, batch: 1, m, n, k, a, b, c, epilogue, scratch }) }
+}

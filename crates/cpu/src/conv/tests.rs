@@ -1,0 +1,214 @@
+use super::*;
+use rhyton_tensor::rng::Stream;
+use std::sync::Mutex;
+
+fn values(seed: u64, n: usize) -> Vec<f32> {
+    let mut s = Stream::new(seed, 0, 0);
+    (0..n).map(|_| s.uniform() * 2.0 - 1.0).collect()
+}
+
+fn bits(x: &[f32]) -> Vec<u32> {
+    x.iter().map(|x| x.to_bits()).collect()
+}
+
+fn grid(d: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
+    (0..d[0]).flat_map(move |i| (0..d[1]).flat_map(move |j| (0..d[2]).map(move |k| [i, j, k])))
+}
+
+/// The definition, in double precision; also the sums of magnitudes, for the error that is allowed.
+fn slow(kind: ConvKind, s: &ConvShape, a: &[f32], b: &[f32]) -> Vec<(f64, f64)> {
+    let (rows, cols) = s.result(kind);
+    let mut out = vec![(0.0, 0.0); rows * cols];
+    let flat = |size: [usize; 3], at: [usize; 3]| (at[0] * size[1] + at[1]) * size[2] + at[2];
+    let (per_in, per_out) = (s.per_in(), s.per_out());
+    for n in 0..s.batch {
+        for (o, k) in grid(s.y).flat_map(|o| grid(s.k).map(move |k| (o, k))) {
+            let i = [0, 1, 2].map(|d| (o[d] * s.stride[d] + k[d] * s.dilation[d]).wrapping_sub(s.pad_lo[d]));
+            if (0..3).any(|d| i[d] >= s.x[d]) {
+                continue;
+            }
+            let (px, py) = (n * volume(s.x) + flat(s.x, i), n * volume(s.y) + flat(s.y, o));
+            for (f, c) in (0..s.c_out).flat_map(|f| (0..per_in).map(move |c| (f, c))) {
+                let x = px * s.c_in + f / per_out * per_in + c;
+                let w = (flat(s.k, k) * per_in + c) * s.c_out + f;
+                let y = py * s.c_out + f;
+                let (to, product) = match kind {
+                    ConvKind::Forward => (y, f64::from(a[x]) * f64::from(b[w])),
+                    ConvKind::InputGrad => (x, f64::from(a[y]) * f64::from(b[w])),
+                    ConvKind::KernelGrad => (w, f64::from(a[x]) * f64::from(b[y])),
+                };
+                out[to].0 += product;
+                out[to].1 += product.abs();
+            }
+        }
+    }
+    out
+}
+
+struct Collect<'a> {
+    cols: usize,
+    out: &'a Mutex<Vec<(f32, u32)>>,
+}
+
+impl Epilogue for Collect<'_> {
+    fn block(
+        &self,
+        batch: usize,
+        row: usize,
+        rows: usize,
+        col: usize,
+        cols: usize,
+        tile: *mut f32,
+        ld: usize,
+    ) {
+        let mut out = self.out.lock().unwrap();
+        for (i, j) in (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j))) {
+            let cell = &mut out[(row + i) * self.cols + col + j];
+            // SAFETY: the kernel gives `rows` rows of `cols`.
+            *cell = (unsafe { *tile.add(i * ld + j) }, cell.1 + 1 + batch as u32);
+        }
+    }
+}
+
+fn run(
+    kind: ConvKind,
+    isa: Isa,
+    threads: usize,
+    s: &ConvShape,
+    a: &[f32],
+    b: &[f32],
+    stored: bool,
+) -> Vec<f32> {
+    let (rows, cols) = s.result(kind);
+    let pool = Pool::new(threads);
+    let len = conv_scratch_len(kind, s, threads);
+    // A fence behind the scratch memory.
+    let mut scratch = vec![f32::NAN; len];
+    scratch.resize(len + 64, 77.0);
+    let mut out = vec![f32::NAN; rows * cols];
+    let seen = Mutex::new(vec![(0.0, 0); rows * cols]);
+    let epilogue = Collect { cols, out: &seen };
+    let target = stored.then_some(out.as_mut_ptr());
+    // SAFETY: the vectors have the sizes of the sides.
+    unsafe {
+        conv(kind, isa, &pool, s, a.as_ptr(), b.as_ptr(), target, Some(&epilogue), &mut scratch[..len])
+    };
+    assert!(scratch[len..].iter().all(|x| *x == 77.0), "wrote past the scratch memory");
+    let seen = seen.into_inner().unwrap();
+    assert!(seen.iter().all(|(_, visits)| *visits == 1), "each element belongs to one block");
+    let seen: Vec<f32> = seen.into_iter().map(|(x, _)| x).collect();
+    assert!(!stored || bits(&seen) == bits(&out));
+    seen
+}
+
+fn check(s: &ConvShape) {
+    let sizes = [ConvKind::InputGrad, ConvKind::KernelGrad, ConvKind::Forward].map(|k| {
+        let (rows, cols) = s.result(k);
+        rows * cols
+    });
+    let [x, w, y] = [0, 1, 2].map(|i| values(i as u64, sizes[i]));
+    for (kind, a, b) in
+        [(ConvKind::Forward, &x, &w), (ConvKind::InputGrad, &y, &w), (ConvKind::KernelGrad, &x, &y)]
+    {
+        let want = slow(kind, s, a, b);
+        for isa in Isa::available() {
+            let got = run(kind, isa, 1, s, a, b, true);
+            for (threads, stored) in [(2, false), (3, true)] {
+                assert_eq!(bits(&got), bits(&run(kind, isa, threads, s, a, b, stored)), "{kind:?} {s:?}");
+            }
+            for (i, (got, (want, size))) in got.iter().zip(&want).enumerate() {
+                let error = (f64::from(*got) - want).abs();
+                assert!(error <= 2e-6 * (size + 1.0), "{kind:?} {isa:?} {s:?} at {i}: {got} is not {want}");
+            }
+        }
+    }
+}
+
+fn shape2(batch: usize, size: [usize; 2], k: [usize; 2], channels: [usize; 2]) -> ConvShape {
+    ConvShape {
+        batch,
+        x: [1, size[0], size[1]],
+        k: [1, k[0], k[1]],
+        y: [1, size[0] + 1 - k[0], size[1] + 1 - k[1]],
+        stride: [1; 3],
+        dilation: [1; 3],
+        pad_lo: [0; 3],
+        groups: 1,
+        c_in: channels[0],
+        c_out: channels[1],
+    }
+}
+
+#[test]
+fn common_networks() {
+    check(&shape2(3, [28, 28], [3, 3], [1, 32]));
+    check(&ConvShape { y: [1, 16, 16], pad_lo: [0, 1, 1], ..shape2(5, [16, 16], [3, 3], [16, 24]) });
+    check(&ConvShape { y: [1, 8, 8], pad_lo: [0, 1, 1], ..shape2(4, [8, 8], [3, 3], [40, 130]) });
+    check(&ConvShape {
+        y: [1, 8, 8],
+        stride: [1, 2, 2],
+        pad_lo: [0, 0, 0],
+        ..shape2(2, [16, 16], [3, 3], [8, 20])
+    });
+    check(&ConvShape { y: [1, 8, 8], stride: [1, 2, 2], ..shape2(2, [16, 16], [1, 1], [8, 20]) });
+    check(&shape2(2, [5, 7], [1, 1], [8, 10]));
+    check(&ConvShape { y: [1, 11, 11], pad_lo: [0, 1, 1], ..shape2(2, [11, 11], [3, 3], [19, 3]) });
+    check(&ConvShape { y: [1, 5, 5], stride: [1, 2, 2], ..shape2(2, [11, 11], [3, 3], [2, 33]) });
+    check(&ConvShape {
+        x: [1, 1, 600],
+        y: [1, 1, 300],
+        stride: [1, 1, 2],
+        pad_lo: [0, 0, 2],
+        ..shape2(1, [1, 5], [1, 5], [3, 64])
+    });
+}
+
+#[test]
+fn odd_and_empty_sizes() {
+    check(&shape2(0, [5, 5], [3, 3], [2, 3]));
+    check(&shape2(2, [5, 5], [3, 3], [0, 3]));
+    check(&shape2(2, [5, 5], [3, 3], [2, 0]));
+    check(&ConvShape { y: [1, 0, 3], ..shape2(2, [2, 5], [3, 3], [2, 3]) });
+    check(&ConvShape { y: [1, 9, 9], pad_lo: [0, 4, 4], ..shape2(1, [2, 2], [3, 3], [2, 3]) });
+    check(&ConvShape { groups: 3, ..shape2(2, [6, 5], [2, 3], [6, 9]) });
+    check(&ConvShape { groups: 4, y: [1, 6, 5], pad_lo: [0, 1, 1], ..shape2(2, [6, 5], [3, 3], [4, 4]) });
+    check(&ConvShape { groups: 4, stride: [1, 2, 3], y: [1, 3, 2], ..shape2(2, [6, 5], [2, 2], [4, 12]) });
+}
+
+#[test]
+fn random_shapes() {
+    let mut r = Stream::new(11, 0, 0);
+    for _ in 0..60 {
+        let mut pick = |from: u32, to: u32| (from + r.below(to - from + 1)) as usize;
+        let dims = pick(1, 3);
+        let groups = pick(1, 3);
+        let mut s = ConvShape {
+            batch: pick(1, 3),
+            groups,
+            c_in: groups * pick(1, 7),
+            c_out: groups * pick(1, 20),
+            ..shape2(1, [1, 1], [1, 1], [1, 1])
+        };
+        for d in 3 - dims..3 {
+            (s.x[d], s.k[d]) = (pick(1, 11), pick(1, 4));
+            (s.stride[d], s.dilation[d], s.pad_lo[d]) = (pick(1, 3), pick(1, 3), pick(0, 3));
+            let reach = (s.k[d] - 1) * s.dilation[d];
+            s.y[d] = (s.x[d] + s.pad_lo[d] + pick(0, 3)).saturating_sub(reach).div_ceil(s.stride[d]);
+        }
+        check(&s);
+    }
+}
+
+#[test]
+fn nan_stays_where_its_window_is() {
+    let s = ConvShape { y: [1, 6, 6], pad_lo: [0, 1, 1], ..shape2(1, [6, 6], [3, 3], [2, 5]) };
+    let (mut x, w) = (values(1, 72), values(2, 90));
+    x[(2 * 6 + 3) * 2] = f32::NAN;
+    for isa in Isa::available() {
+        let y = run(ConvKind::Forward, isa, 2, &s, &x, &w, true);
+        for (i, v) in y.iter().enumerate() {
+            let (row, col) = (i / 30, i / 5 % 6);
+            assert_eq!(v.is_nan(), row.abs_diff(2) <= 1 && col.abs_diff(3) <= 1, "at {row}, {col}");
+        }
+    }
+}

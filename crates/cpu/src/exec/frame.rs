@@ -1,0 +1,185 @@
+//! A plan prepared for one set of shapes.
+
+use super::resolve::Setting;
+use super::task::{Context, Task};
+use super::{address, element_bytes};
+use crate::isa::Isa;
+use crate::pool::Pool;
+use crate::tile::space::Table;
+use rhyton_graph::memory::Layout;
+use rhyton_graph::ops::Literal;
+use rhyton_graph::plan::{Place, Plan, View};
+use rhyton_tensor::{DType, Error, Result};
+
+/// Memory that every frame of a program uses in turn.
+#[derive(Default)]
+pub(crate) struct Arena {
+    memory: Vec<Line>,
+}
+
+/// A cache line.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+impl Arena {
+    /// Makes room; what was in it is lost.
+    pub fn reserve(&mut self, bytes: usize) {
+        let lines = bytes.div_ceil(64);
+        if lines > self.memory.len() {
+            self.memory = vec![];
+            self.memory = vec![Line([0; 64]); lines];
+        }
+    }
+
+    /// First byte, 64-byte aligned.
+    pub fn base(&mut self) -> *mut u8 {
+        self.memory.as_mut_ptr().cast()
+    }
+}
+
+/// A plan with numbers instead of symbols, and the addresses of the current run.
+pub(crate) struct Frame {
+    isa: Isa,
+    /// Address of each buffer.
+    table: Vec<*mut u8>,
+    tasks: Vec<Task>,
+    /// Buffers in the arena and their offsets in bytes.
+    temps: Vec<(usize, usize)>,
+    temp_bytes: usize,
+    scratch_bytes: usize,
+    /// Buffer of each parameter.
+    inputs: Vec<usize>,
+    /// Buffer of each result.
+    outputs: Vec<usize>,
+    /// Results that are computed where they belong.
+    direct: Vec<bool>,
+    /// Where each result goes.
+    targets: Vec<*mut u8>,
+    types: Vec<(DType, Vec<usize>)>,
+    base: *mut u8,
+    scratch: *mut u8,
+    /// Keeps the addresses of constants valid.
+    _constants: Vec<Literal>,
+}
+
+// SAFETY: the addresses point into memory that whoever runs the frame holds during the run, into the arena of the
+// program that owns the frame, or into constants the frame shares.
+unsafe impl Send for Frame {}
+
+impl Frame {
+    /// Prepares every launch; temporaries lie as `layout` says.
+    pub fn new(plan: &Plan, layout: &Layout, setting: &Setting) -> Result<Frame> {
+        let known = |view: &View| view.buffer < plan.buffers.len();
+        if let Some(l) = plan.launches.iter().find(|l| !l.reads.iter().chain(&l.writes).all(known)) {
+            return Err(Error::new("a launch names a buffer that the plan lacks").place(&l.label));
+        }
+        let mut frame = Frame {
+            isa: setting.isa,
+            table: vec![std::ptr::null_mut(); plan.buffers.len()],
+            tasks: Vec::with_capacity(plan.launches.len()),
+            temps: vec![],
+            temp_bytes: layout.total.next_multiple_of(64),
+            scratch_bytes: 0,
+            inputs: plan.inputs.clone(),
+            outputs: plan.outputs.clone(),
+            direct: vec![],
+            targets: vec![std::ptr::null_mut(); plan.outputs.len()],
+            types: vec![],
+            base: std::ptr::null_mut(),
+            scratch: std::ptr::null_mut(),
+            _constants: vec![],
+        };
+        for (i, b) in plan.buffers.iter().enumerate() {
+            match &b.place {
+                Place::Temp => frame.temps.push((i, layout.offsets[i])),
+                Place::Constant(literal) => {
+                    frame.table[i] = address(&literal.0);
+                    frame._constants.push(literal.clone());
+                }
+                Place::Input(_) | Place::Output(_) => {}
+            }
+        }
+        for (r, b) in plan.outputs.iter().enumerate() {
+            let buffer = &plan.buffers[*b];
+            let updates = |p: usize| plan.updates.contains(&(r, p));
+            frame.direct.push(match buffer.place {
+                Place::Output(i) => i == r,
+                Place::Input(p) => updates(p),
+                _ => false,
+            });
+            frame.types.push((buffer.dtype, setting.sizes(&buffer.shape)?));
+        }
+        for (i, launch) in plan.launches.iter().enumerate() {
+            let body = layout.bodies.iter().find(|b| b.launch == i);
+            let task = Task::new(plan, launch, body, setting).map_err(|e| e.place(&launch.label))?;
+            frame.scratch_bytes = frame.scratch_bytes.max(task.scratch());
+            frame.tasks.push(task);
+        }
+        Ok(frame)
+    }
+
+    /// Bytes of the arena, and of scratch memory, that a run needs.
+    pub fn bytes(&self) -> (usize, usize) {
+        (self.temp_bytes, self.scratch_bytes)
+    }
+
+    /// Says where that memory is.
+    pub fn place(&mut self, base: *mut u8, scratch: *mut u8) {
+        self.scratch = scratch;
+        if base != self.base {
+            self.base = base;
+            for (buffer, offset) in &self.temps {
+                self.table[*buffer] = base.wrapping_add(*offset);
+            }
+        }
+    }
+
+    /// Address of parameter `i`.
+    pub fn input(&self, i: usize) -> *mut u8 {
+        self.table[self.inputs[i]]
+    }
+
+    /// Sets the address of parameter `i`.
+    pub fn set_input(&mut self, i: usize, address: *mut u8) {
+        self.table[self.inputs[i]] = address;
+    }
+
+    /// Sets the address of result `r`.
+    pub fn set_output(&mut self, r: usize, address: *mut u8) {
+        self.targets[r] = address;
+        if self.direct[r] {
+            self.table[self.outputs[r]] = address;
+        }
+    }
+
+    /// Type and sizes of result `r`.
+    pub fn result(&self, r: usize) -> (DType, &[usize]) {
+        let (dtype, shape) = &self.types[r];
+        (*dtype, shape)
+    }
+
+    /// Bytes of result `r`.
+    pub fn result_bytes(&self, r: usize) -> usize {
+        self.types[r].1.iter().product::<usize>() * element_bytes(self.types[r].0)
+    }
+
+    /// Runs every launch.
+    ///
+    /// # Safety
+    /// All parameters and results must have been given valid addresses of their sizes, and [`Frame::place`] memory of
+    /// [`Frame::bytes`]; nobody else may use them meanwhile.
+    pub unsafe fn run(&mut self, pool: &Pool) {
+        let table = Table(self.table.as_ptr());
+        let cx = Context { isa: self.isa, pool, table, arena: self.base, scratch: self.scratch };
+        for task in &mut self.tasks {
+            // SAFETY: passed on.
+            unsafe { task.run(cx) };
+        }
+        for r in (0..self.outputs.len()).filter(|r| !self.direct[*r]) {
+            let (from, to, n) = (self.table[self.outputs[r]], self.targets[r], self.result_bytes(r));
+            // SAFETY: both have the size of the result; regions may be the same one.
+            unsafe { std::ptr::copy(from, to, n) };
+        }
+    }
+}

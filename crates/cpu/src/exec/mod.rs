@@ -1,0 +1,182 @@
+//! Runs a plan. Everything symbolic is resolved once for each set of shapes into a [`frame::Frame`]; a run then
+//! walks a flat list of tasks over a table of addresses.
+
+pub(crate) mod axes;
+#[cfg(test)]
+mod draft_tests;
+mod frame;
+mod product;
+#[cfg(test)]
+mod product_tests;
+pub(crate) mod resolve;
+mod scan;
+mod simple;
+pub(crate) mod task;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use crate::backend::Threads;
+use crate::isa::Isa;
+use frame::{Arena, Frame};
+use rhyton_graph::Function;
+use rhyton_graph::interp::bind;
+use rhyton_graph::memory;
+use rhyton_graph::ops::{Control, Op};
+use rhyton_graph::plan::{Executable, Plan};
+use rhyton_tensor::{DType, Data, Error, Result, Tensor};
+use std::sync::Arc;
+
+pub(crate) use resolve::Setting;
+
+/// Frames kept for shapes seen before: the full batch, the last one, the one of validation, ..
+const FRAMES: usize = 8;
+
+/// A loaded plan.
+pub(crate) struct Program {
+    plan: Arc<Plan>,
+    threads: Threads,
+    isa: Isa,
+    /// Most recently used last.
+    frames: Vec<(Vec<usize>, Frame)>,
+    arena: Arena,
+    /// Results that the caller gets, in order; the others update state.
+    returned: Vec<usize>,
+    /// State parameters that are written.
+    written: Vec<bool>,
+}
+
+impl Program {
+    pub(crate) fn new(plan: Arc<Plan>, threads: Threads, isa: Isa) -> Result<Program> {
+        let inputs = plan.inputs.len();
+        let sound = plan.inputs.iter().chain(&plan.outputs).all(|b| *b < plan.buffers.len())
+            && plan.graph.params.len() == inputs
+            && plan.updates.iter().all(|(r, p)| *r < plan.outputs.len() && *p < plan.state)
+            && plan.state <= inputs;
+        if !sound {
+            return Err(Error::new(format!("the plan '{}' does not fit its own buffers", plan.name)));
+        }
+        let returned = (0..plan.outputs.len()).filter(|r| plan.updates.iter().all(|(u, _)| u != r)).collect();
+        let written = (0..plan.state).map(|p| plan.updates.iter().any(|(_, u)| *u == p)).collect();
+        Ok(Program { plan, threads, isa, frames: vec![], arena: Arena::default(), returned, written })
+    }
+
+    /// Moves the frame for these shapes to the end of the list, making it when it is new.
+    fn choose(&mut self, state: &[Tensor], batch: &[Tensor]) -> Result<()> {
+        let params = &self.plan.graph.params;
+        if state.len() != self.plan.state || state.len() + batch.len() != params.len() {
+            return Err(self.wrong_count(state.len(), batch.len()));
+        }
+        for (i, (p, t)) in params.iter().zip(state.iter().chain(batch)).enumerate() {
+            if t.dtype() != p.dtype() {
+                return Err(Error::new(format!("'{}' is {}", param_name(&self.plan.graph, i), t.dtype()))
+                    .place(&self.plan.name)
+                    .expected(p.dtype().to_string())
+                    .fix(format!("convert it with `.cast(DType::{:?})`", p.dtype())));
+            }
+        }
+        // Ranks are fixed by the parameters once a frame exists, so the flat list of sizes identifies the shapes.
+        let sizes = || state.iter().chain(batch).flat_map(|t| t.shape().iter().copied());
+        let ranks = params.iter().zip(state.iter().chain(batch)).all(|(p, t)| p.rank() == t.rank());
+        if let (true, Some(i)) = (ranks, self.frames.iter().position(|(s, _)| sizes().eq(s.iter().copied())))
+        {
+            let last = self.frames.len() - 1;
+            self.frames[i..=last].rotate_left(1);
+            return Ok(());
+        }
+        let shapes: Vec<&[usize]> = state.iter().chain(batch).map(Tensor::shape).collect();
+        let bindings = bind(params, &shapes).map_err(|e| e.place(&self.plan.name))?;
+        let setting = Setting { isa: self.isa, threads: self.threads.pool().threads(), bindings: &bindings };
+        let layout = memory::layout(&self.plan, &bindings)?;
+        let frame = Frame::new(&self.plan, &layout, &setting)?;
+        let (temps, scratch) = frame.bytes();
+        self.arena.reserve(temps + scratch);
+        if self.frames.len() == FRAMES {
+            self.frames.remove(0);
+        }
+        self.frames.push((sizes().collect(), frame));
+        Ok(())
+    }
+
+    fn wrong_count(&self, state: usize, batch: usize) -> Error {
+        let (s, n) = (self.plan.state, self.plan.graph.params.len());
+        let names = |range: std::ops::Range<usize>| {
+            range.map(|i| param_name(&self.plan.graph, i)).collect::<Vec<_>>().join(", ")
+        };
+        Error::new(format!("{state} state and {batch} batch values were given"))
+            .place(&self.plan.name)
+            .expected(format!("{s} state ({}) and {} batch values ({})", names(0..s), n - s, names(s..n)))
+    }
+
+    /// Gives the frame the addresses of this run.
+    fn connect(&mut self, state: &mut [Tensor], batch: &[Tensor], results: &mut Vec<Tensor>) {
+        let Some((_, frame)) = self.frames.last_mut() else { return };
+        let base = self.arena.base();
+        frame.place(base, base.wrapping_add(frame.bytes().0));
+        for (i, t) in state.iter_mut().enumerate() {
+            let address = if self.written[i] { address_mut(t) } else { address(t) };
+            frame.set_input(i, address);
+        }
+        for (i, t) in batch.iter().enumerate() {
+            frame.set_input(state.len() + i, address(t));
+        }
+        for (result, param) in &self.plan.updates {
+            frame.set_output(*result, frame.input(*param));
+        }
+        results.truncate(self.returned.len());
+        for (k, r) in self.returned.iter().enumerate() {
+            let (dtype, shape) = frame.result(*r);
+            match results.get(k) {
+                Some(t) if t.dtype() == dtype && t.shape() == shape => {}
+                Some(_) => results[k] = Tensor::zeros(dtype, shape),
+                None => results.push(Tensor::zeros(dtype, shape)),
+            }
+            frame.set_output(*r, address_mut(&mut results[k]));
+        }
+    }
+}
+
+impl Executable for Program {
+    fn run(&mut self, state: &mut [Tensor], batch: &[Tensor], results: &mut Vec<Tensor>) -> Result<()> {
+        self.choose(state, batch)?;
+        self.connect(state, batch, results);
+        if let Some((_, frame)) = self.frames.last_mut() {
+            // SAFETY: `connect` gave every buffer an address of its size: parameters and results were checked
+            // against the frame's shapes, temporaries lie in the arena.
+            unsafe { frame.run(self.threads.pool()) };
+        }
+        Ok(())
+    }
+}
+
+fn param_name(f: &Function, i: usize) -> String {
+    match f.params.get(i).map(|p| p.op()) {
+        Some(Op::Control(Control::Param { name, .. })) => name.clone(),
+        _ => format!("parameter {i}"),
+    }
+}
+
+/// Address of the elements, for reading.
+pub(crate) fn address(t: &Tensor) -> *mut u8 {
+    match t.data() {
+        Data::F32(v) => v.as_ptr().cast::<u8>().cast_mut(),
+        Data::I32(v) => v.as_ptr().cast::<u8>().cast_mut(),
+        Data::Bool(v) => v.as_ptr().cast::<u8>().cast_mut(),
+        // `choose` lets no other type in.
+        _ => std::ptr::null_mut(),
+    }
+}
+
+/// Address of the elements, for writing; shared elements are copied first.
+fn address_mut(t: &mut Tensor) -> *mut u8 {
+    match t.data_mut() {
+        Data::F32(v) => v.as_mut_ptr().cast(),
+        Data::I32(v) => v.as_mut_ptr().cast(),
+        Data::Bool(v) => v.as_mut_ptr().cast(),
+        _ => std::ptr::null_mut(),
+    }
+}
+
+/// Bytes of an element in a buffer.
+pub(crate) fn element_bytes(dtype: DType) -> usize {
+    dtype.size_bytes()
+}

@@ -1,0 +1,112 @@
+//! One prepared launch.
+
+use super::axes::Draft;
+use super::product::{ConvTask, DotTask};
+use super::resolve::Setting;
+use super::scan::ScanTask;
+use super::simple::{self, GatherTask, PoolTask, RandomTask};
+use crate::isa::Isa;
+use crate::named::NamedTask;
+use crate::pool::Pool;
+use crate::reduce::ReduceTask;
+use crate::tile::space::Table;
+use crate::tile::sweep::Sweep;
+use rhyton_graph::memory::Body;
+use rhyton_graph::plan::{Kernel, Launch, Plan};
+use rhyton_tensor::Result;
+
+/// What a task may use while it runs.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    /// Instruction set.
+    pub isa: Isa,
+    /// Threads.
+    pub pool: &'a Pool,
+    /// Addresses of the buffers.
+    pub table: Table,
+    /// The arena of the plan's temporaries.
+    pub arena: *mut u8,
+    /// Scratch memory, as much as the task asked for, 64-byte aligned.
+    pub scratch: *mut u8,
+}
+
+// SAFETY: tasks give their threads disjoint parts of the memory that the addresses point at.
+unsafe impl Sync for Context<'_> {}
+
+/// A launch with numbers instead of symbols.
+// Made once and then walked in place: one flat list is worth more than small variants.
+#[allow(clippy::large_enum_variant)]
+pub(crate) enum Task {
+    Loop(Sweep),
+    Reduce(ReduceTask),
+    Dot(DotTask),
+    Conv(ConvTask),
+    Pool(PoolTask),
+    Gather(GatherTask),
+    Random(RandomTask),
+    Scan(Box<ScanTask>),
+    Named(NamedTask),
+}
+
+impl Task {
+    /// Prepares a launch of `plan`; `body` is where a loop's temporaries lie.
+    pub fn new(plan: &Plan, launch: &Launch, body: Option<&Body>, setting: &Setting) -> Result<Task> {
+        Ok(match &launch.kernel {
+            Kernel::Loop { shape, program } => {
+                let reads: Vec<_> = setting.views(&launch.reads)?.into_iter().map(Some).collect();
+                let writes = setting.views(&launch.writes)?;
+                let sizes = setting.sizes(shape)?;
+                let draft =
+                    Draft { setting, program, sizes: &sizes, groups: None, reads: &reads, writes: &writes };
+                Task::Loop(draft.sweep()?)
+            }
+            Kernel::Reduce { .. } => Task::Reduce(ReduceTask::new(plan, launch, setting)?),
+            Kernel::Dot { .. } => Task::Dot(DotTask::new(plan, launch, setting)?),
+            Kernel::Conv { .. } => Task::Conv(ConvTask::new(launch, setting)?),
+            Kernel::Pool { window, outer } => Task::Pool(PoolTask::new(window, outer, launch, setting)?),
+            Kernel::Gather { outer, size, inner, indices } => {
+                Task::Gather(simple::gather([outer, size, inner, indices], false, launch, setting)?)
+            }
+            Kernel::ScatterAdd { outer, size, inner, indices } => {
+                Task::Gather(simple::gather([outer, size, inner, indices], true, launch, setting)?)
+            }
+            Kernel::Random { distribution, stream, elements } => {
+                Task::Random(RandomTask::new(*distribution, *stream, elements, launch, setting)?)
+            }
+            Kernel::Scan { .. } => Task::Scan(Box::new(ScanTask::new(plan, launch, body, setting)?)),
+            Kernel::Named { function } => Task::Named(NamedTask::new(function, launch, setting)?),
+        })
+    }
+
+    /// Bytes of scratch memory it needs.
+    pub fn scratch(&self) -> usize {
+        match self {
+            Task::Reduce(t) => t.scratch(),
+            Task::Dot(t) => t.scratch(),
+            Task::Conv(t) => t.scratch(),
+            Task::Scan(t) => t.scratch(),
+            Task::Loop(_) | Task::Pool(_) | Task::Gather(_) | Task::Random(_) | Task::Named(_) => 0,
+        }
+    }
+
+    /// Runs it.
+    ///
+    /// # Safety
+    /// The table must hold valid addresses of the plan's buffers, which nobody else uses meanwhile.
+    pub unsafe fn run(&mut self, cx: Context) {
+        // SAFETY: passed on.
+        unsafe {
+            match self {
+                Task::Loop(t) => t.all(cx.pool, cx.table),
+                Task::Reduce(t) => t.run(cx),
+                Task::Dot(t) => t.run(cx),
+                Task::Conv(t) => t.run(cx),
+                Task::Pool(t) => t.run(cx),
+                Task::Gather(t) => t.run(cx),
+                Task::Random(t) => t.run(cx),
+                Task::Scan(t) => t.run(cx),
+                Task::Named(t) => t.run(cx),
+            }
+        }
+    }
+}

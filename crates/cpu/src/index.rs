@@ -1,0 +1,168 @@
+//! Gathering rows and adding rows up.
+
+use crate::{Shared, pool::Pool};
+
+/// Elements below which a copy is not worth splitting.
+const SPLIT: usize = 1 << 15;
+
+/// Sizes of a gather or scatter along one axis.
+#[derive(Clone, Copy, Debug)]
+pub struct IndexShape {
+    /// Product of the axes before.
+    pub outer: usize,
+    /// Size of the axis.
+    pub size: usize,
+    /// Product of the axes after.
+    pub inner: usize,
+    /// Number of indices.
+    pub indices: usize,
+}
+
+/// The position that `index` means on an axis of `size`; negative ones count from the end.
+fn locate(index: i32, size: usize) -> Option<usize> {
+    let index = i64::from(index);
+    let index = if index < 0 { index + size as i64 } else { index };
+    usize::try_from(index).ok().filter(|i| *i < size)
+}
+
+/// `out[o, j, ..] = x[o, index[j], ..]`; NaN where an index is out of range.
+///
+/// # Safety
+/// `x`, `index` and `out` must be valid for `[outer, size, inner]`, `[indices]` and `[outer, indices, inner]`.
+pub unsafe fn gather(pool: &Pool, shape: &IndexShape, x: *const f32, index: *const i32, out: *mut f32) {
+    let IndexShape { outer, size, inner, indices } = *shape;
+    let (rows, x, index, out) =
+        (outer * indices, Shared(x.cast_mut()), Shared(index.cast_mut()), Shared(out));
+    if inner == 0 {
+        return;
+    }
+    let per_task = if rows * inner < SPLIT { rows.max(1) } else { (SPLIT / 4 / inner).max(1) };
+    pool.run(rows.div_ceil(per_task), &|task| {
+        for row in task * per_task..rows.min((task + 1) * per_task) {
+            let (o, j) = (row / indices, row % indices);
+            // SAFETY: `row < outer * indices` and `locate` gives a position below `size`; tasks write disjoint
+            // rows.
+            unsafe {
+                let to = std::slice::from_raw_parts_mut(out.get().add(row * inner), inner);
+                match locate(*index.get().add(j), size) {
+                    Some(i) => {
+                        let from = x.get().add((o * size + i) * inner);
+                        to.copy_from_slice(std::slice::from_raw_parts(from, inner));
+                    }
+                    None => to.fill(f32::NAN),
+                }
+            }
+        }
+    });
+}
+
+/// `out[o, index[j], ..] += updates[o, j, ..]` into zeros, in the order of `j`; indices out of range are dropped.
+///
+/// # Safety
+/// `updates`, `index` and `out` must be valid for `[outer, indices, inner]`, `[indices]` and `[outer, size, inner]`.
+pub unsafe fn scatter_add(
+    pool: &Pool,
+    shape: &IndexShape,
+    updates: *const f32,
+    index: *const i32,
+    out: *mut f32,
+) {
+    let IndexShape { outer, size, inner, indices } = *shape;
+    let (updates, index, out) = (Shared(updates.cast_mut()), Shared(index.cast_mut()), Shared(out));
+    if size * inner == 0 {
+        return;
+    }
+    // Each task owns some columns, so that equal indices meet in one task and add up in order.
+    let whole = outer * (size + indices) * inner < SPLIT;
+    let columns = if whole || inner < 32 { inner } else { inner.div_ceil(8).next_multiple_of(16) };
+    let blocks = inner.div_ceil(columns);
+    let task = |task: usize| {
+        let (o, first) = (task / blocks, task % blocks * columns);
+        let count = columns.min(inner - first);
+        // SAFETY: rows are below `size`, columns below `inner`; tasks write disjoint columns.
+        unsafe {
+            let row = |i: usize| {
+                std::slice::from_raw_parts_mut(out.get().add((o * size + i) * inner + first), count)
+            };
+            (0..size).for_each(|i| row(i).fill(0.0));
+            for j in 0..indices {
+                if let Some(i) = locate(*index.get().add(j), size) {
+                    let from = updates.get().add((o * indices + j) * inner + first);
+                    let from = std::slice::from_raw_parts(from, count);
+                    row(i).iter_mut().zip(from).for_each(|(to, x)| *to += x);
+                }
+            }
+        }
+    };
+    if whole { (0..outer * blocks).for_each(task) } else { pool.run(outer * blocks, &task) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPES: [(usize, usize, usize, usize); 7] = [
+        (1, 5, 3, 4),
+        (2, 7, 1, 9),
+        (3, 4, 40, 11),
+        (1, 30, 100, 700),
+        (0, 3, 2, 2),
+        (2, 0, 3, 4),
+        (2, 3, 0, 4),
+    ];
+
+    fn values(n: usize) -> Vec<f32> {
+        (0..n).map(|i| ((i * 37 + 11) % 101) as f32 / 7.0 - 5.0).collect()
+    }
+
+    fn indices(n: usize, size: usize) -> Vec<i32> {
+        // From two below the range to two above it.
+        (0..n).map(|i| ((i * 13 + 5) % (2 * size + 4)) as i32 - size as i32 - 2).collect()
+    }
+
+    #[test]
+    fn gather_follows_its_definition() {
+        for (outer, size, inner, count) in SHAPES {
+            let shape = IndexShape { outer, size, inner, indices: count };
+            let (x, index) = (values(outer * size * inner), indices(count, size));
+            for threads in [1, 2, 3] {
+                let mut out = vec![7.0; outer * count * inner];
+                // SAFETY: the sizes are those of `shape`.
+                unsafe { gather(&Pool::new(threads), &shape, x.as_ptr(), index.as_ptr(), out.as_mut_ptr()) };
+                for (at, got) in out.iter().enumerate() {
+                    let (o, j, c) = (at / inner / count, at / inner % count, at % inner);
+                    let i = index[j] as i64 + if index[j] < 0 { size as i64 } else { 0 };
+                    if (0..size as i64).contains(&i) {
+                        assert_eq!(*got, x[(o * size + i as usize) * inner + c]);
+                    } else {
+                        assert!(got.is_nan());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn scatter_adds_in_order() {
+        for (outer, size, inner, count) in SHAPES {
+            let shape = IndexShape { outer, size, inner, indices: count };
+            let (u, index) = (values(outer * count * inner), indices(count, size));
+            let mut want = vec![0.0f32; outer * size * inner];
+            for (at, x) in u.iter().enumerate() {
+                let (o, j, c) = (at / inner / count, at / inner % count, at % inner);
+                let i = index[j] as i64 + if index[j] < 0 { size as i64 } else { 0 };
+                if (0..size as i64).contains(&i) {
+                    want[(o * size + i as usize) * inner + c] += x;
+                }
+            }
+            for threads in [1, 2, 3] {
+                let mut out = vec![7.0; want.len()];
+                // SAFETY: the sizes are those of `shape`.
+                unsafe {
+                    scatter_add(&Pool::new(threads), &shape, u.as_ptr(), index.as_ptr(), out.as_mut_ptr())
+                };
+                assert_eq!(out, want);
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Named functions that have a kernel of their own. A row of [`TABLE`] says which functions it takes; the kernel is
+//! tested against the function's body.
+
+mod softmax;
+
+use crate::exec::Setting;
+use crate::exec::resolve::Lane;
+use crate::exec::task::Context;
+use rhyton_graph::Function;
+use rhyton_graph::plan::Launch;
+use rhyton_tensor::{Error, Result};
+use std::sync::Arc;
+
+/// A kernel with its sizes.
+pub(crate) type Kernel = Box<dyn Fn(Context, &[Lane], &[Lane]) + Send>;
+
+/// A fused kernel.
+pub(crate) struct Row {
+    /// Name of the function.
+    name: &'static str,
+    /// Whether the kernel computes what this body says.
+    accepts: fn(&Function) -> bool,
+    /// Prepares the kernel for sizes.
+    prepare: fn(&Function, &Setting) -> Result<Kernel>,
+}
+
+/// All of them.
+const TABLE: &[Row] = &[
+    Row { name: "softmax", accepts: softmax::accepts, prepare: softmax::plain },
+    Row { name: "log_softmax", accepts: softmax::accepts, prepare: softmax::logarithm },
+];
+
+/// The row for a function.
+pub(crate) fn find(function: &Function) -> Option<&'static Row> {
+    TABLE.iter().find(|r| r.name == function.name && (r.accepts)(function))
+}
+
+/// A prepared call.
+pub(crate) struct NamedTask {
+    kernel: Kernel,
+    reads: Vec<Lane>,
+    writes: Vec<Lane>,
+}
+
+impl NamedTask {
+    pub fn new(function: &Arc<Function>, launch: &Launch, setting: &Setting) -> Result<NamedTask> {
+        let row = find(function).ok_or_else(|| {
+            Error::new(format!("the cpu backend has no kernel for the function '{}'", function.name))
+        })?;
+        let (reads, writes) = (setting.views(&launch.reads)?, setting.views(&launch.writes)?);
+        if reads.len() != function.params.len() || writes.len() != function.results.len() {
+            return Err(Error::new(format!("a call of '{}' does not fit its parameters", function.name)));
+        }
+        Ok(NamedTask { kernel: (row.prepare)(function, setting)?, reads, writes })
+    }
+
+    /// # Safety
+    /// As for `Task::run`.
+    pub unsafe fn run(&self, cx: Context) {
+        (self.kernel)(cx, &self.reads, &self.writes);
+    }
+}

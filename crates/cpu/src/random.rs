@@ -1,0 +1,84 @@
+//! Random numbers: any element is a function of the key, the stream and its position.
+
+use crate::isa::{Isa, Loops};
+use crate::pool::Pool;
+use crate::simd::Simd;
+use rhyton_graph::ops::Distribution;
+use rhyton_tensor::rng;
+
+/// Elements of a task; a multiple of the four numbers of a block.
+const CHUNK: usize = 1 << 12;
+
+/// Fills `out` with `elements` numbers: element `i` takes lane `i % 4` of Philox block `i / 4` of `stream` under
+/// `key` (seed, step).
+///
+/// # Safety
+/// `out` must be valid for writing `elements` numbers.
+pub unsafe fn random(
+    pool: &Pool,
+    distribution: Distribution,
+    key: [u32; 2],
+    stream: u32,
+    elements: usize,
+    out: *mut f32,
+) {
+    let out = crate::Shared(out);
+    pool.run(elements.div_ceil(CHUNK), &|task| {
+        let first = task * CHUNK;
+        let count = CHUNK.min(elements - first);
+        // SAFETY: the caller vouches for `elements` numbers; tasks have disjoint ranges.
+        let part = unsafe { std::slice::from_raw_parts_mut(out.get().add(first), count) };
+        // All instruction sets give the same bits: there is nothing to fuse.
+        Isa::detect().run(Fill { distribution, key, stream, block: first / 4, part });
+    });
+}
+
+struct Fill<'a> {
+    distribution: Distribution,
+    key: [u32; 2],
+    stream: u32,
+    block: usize,
+    part: &'a mut [f32],
+}
+
+impl Loops for Fill<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let words = |i: usize| rng::block(self.key[0], self.key[1], self.stream, (self.block + i) as u64);
+        let (whole, rest) = self.part.as_chunks_mut::<4>();
+        let count = whole.len();
+        match self.distribution {
+            // A loop of its own, which compilers turn into vectors.
+            Distribution::Uniform => {
+                whole.iter_mut().enumerate().for_each(|(i, to)| *to = words(i).map(rng::unit_f32));
+            }
+            Distribution::Normal => {
+                whole.iter_mut().enumerate().for_each(|(i, to)| *to = self.distribution.four(words(i)));
+            }
+        }
+        let last = self.distribution.four(words(count));
+        rest.copy_from_slice(&last[..rest.len()]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn follows_the_definition_at_any_thread_count() {
+        for distribution in [Distribution::Uniform, Distribution::Normal] {
+            for n in [0, 1, 3, 4, 4095, 4096, 10_001] {
+                for threads in [1, 2, 3] {
+                    let mut out = vec![9.0; n];
+                    // SAFETY: `out` has `n` elements.
+                    unsafe { random(&Pool::new(threads), distribution, [5, 6], 7, n, out.as_mut_ptr()) };
+                    for (i, x) in out.iter().enumerate() {
+                        let want = distribution.four(rng::block(5, 6, 7, (i / 4) as u64))[i % 4];
+                        assert_eq!(x.to_bits(), want.to_bits(), "element {i} of {n}");
+                    }
+                }
+            }
+        }
+    }
+}

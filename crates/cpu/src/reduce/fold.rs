@@ -1,0 +1,219 @@
+//! Folds a tile: vectors first, then double precision.
+
+use super::How;
+use crate::isa::Isa;
+use crate::tile::math::{max_nan, min_nan};
+use crate::tile::portable::Portable;
+use crate::tile::run::Operand;
+use crate::tile::simd::Simd;
+use rhyton_graph::ops::Fold;
+use rhyton_graph::plan::Reduction;
+
+/// A fold in progress.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Acc {
+    /// Sum or extreme so far.
+    pub value: f64,
+    /// Position of the first largest so far; -1 before the first.
+    pub index: i32,
+}
+
+impl Acc {
+    /// Nothing folded yet.
+    pub fn start(how: How) -> Acc {
+        Acc { value: how.fold().start(), index: if how.reduction == Reduction::ArgMax { -1 } else { 0 } }
+    }
+
+    #[inline(always)]
+    fn push(&mut self, fold: Fold, x: f64) {
+        match fold {
+            Fold::Sum => self.value += x,
+            Fold::Max => {
+                if x > self.value || x.is_nan() {
+                    self.value = x;
+                }
+            }
+            Fold::Min => {
+                if x < self.value || x.is_nan() {
+                    self.value = x;
+                }
+            }
+        }
+    }
+
+    /// The first largest; NaN counts as largest.
+    #[inline(always)]
+    fn push_at(&mut self, x: f64, index: i32) {
+        if self.index < 0 || x > self.value || (x.is_nan() && !self.value.is_nan()) {
+            (self.value, self.index) = (x, index);
+        }
+    }
+
+    /// Joins a later part.
+    pub fn join(&mut self, how: How, later: &Acc) {
+        match how.reduction {
+            Reduction::Fold(f) => self.push(f, later.value),
+            Reduction::ArgMax if later.index >= 0 => self.push_at(later.value, later.index),
+            Reduction::ArgMax => {}
+        }
+    }
+}
+
+/// Element `c` of row `r` as a double.
+#[inline(always)]
+unsafe fn get(o: Operand, float: bool, r: usize, c: usize) -> f64 {
+    // SAFETY: the caller promises that the operand covers the element.
+    unsafe {
+        let p = o.ptr.offset(r as isize * o.row).add(c * o.step * 4);
+        if float {
+            f64::from(p.cast::<f32>().read_unaligned())
+        } else {
+            f64::from(p.cast::<i32>().read_unaligned())
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn step<S: Simd>(fold: Fold, a: S::F, b: S::F) -> S::F {
+    // SAFETY: the caller promises the instruction set.
+    unsafe {
+        match fold {
+            Fold::Sum => S::add(a, b),
+            Fold::Max => max_nan::<S>(a, b),
+            Fold::Min => min_nan::<S>(a, b),
+        }
+    }
+}
+
+/// Folds `n` floats into one: four vectors in turn, then lane by lane in double precision.
+#[inline(always)]
+unsafe fn line<S: Simd>(fold: Fold, p: *const f32, n: usize, acc: &mut Acc) {
+    // SAFETY: the caller promises `n` valid floats and the instruction set.
+    unsafe {
+        let start = S::splat(fold.start() as f32);
+        let mut v = [start; 4];
+        let (wide, whole) = (n - n % (4 * S::LANES), n - n % S::LANES);
+        let mut i = 0;
+        while i < wide {
+            for (k, x) in v.iter_mut().enumerate() {
+                *x = step::<S>(fold, *x, S::load(p.add(i + k * S::LANES)));
+            }
+            i += 4 * S::LANES;
+        }
+        while i < whole {
+            v[0] = step::<S>(fold, v[0], S::load(p.add(i)));
+            i += S::LANES;
+        }
+        if whole > 0 {
+            let mut lanes = [0f32; 16];
+            let all = step::<S>(fold, step::<S>(fold, v[0], v[1]), step::<S>(fold, v[2], v[3]));
+            S::store(lanes.as_mut_ptr(), all);
+            lanes[..S::LANES].iter().for_each(|x| acc.push(fold, f64::from(*x)));
+        }
+        (whole..n).for_each(|i| acc.push(fold, f64::from(*p.add(i))));
+    }
+}
+
+/// Folds the rows of a tile of floats into one, column by column.
+#[inline(always)]
+unsafe fn down<S: Simd>(fold: Fold, tile: Operand, rows: usize, cols: usize, accs: &mut [Acc]) {
+    let whole = cols - cols % S::LANES;
+    // SAFETY: the caller promises that the operand covers the tile, and the instruction set.
+    unsafe {
+        for c in (0..cols).step_by(S::LANES) {
+            let n = S::LANES.min(cols - c);
+            let mut v = S::splat(fold.start() as f32);
+            for r in 0..rows {
+                let p = tile.ptr.offset(r as isize * tile.row).add(c * 4).cast::<f32>();
+                let x = if c < whole { S::load(p) } else { S::load_part(p, n) };
+                v = step::<S>(fold, v, x);
+            }
+            let mut lanes = [0f32; 16];
+            S::store(lanes.as_mut_ptr(), v);
+            for (acc, x) in accs[c..c + n].iter_mut().zip(lanes) {
+                acc.push(fold, f64::from(x));
+            }
+        }
+    }
+}
+
+macro_rules! on_isa {
+    ($isa:expr, $f:ident($($arg:expr),*)) => {
+        match $isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => avx512::$f($($arg),*),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => avx2::$f($($arg),*),
+            Isa::Neon => $f::<Portable<true>>($($arg),*),
+            _ => $f::<Portable<false>>($($arg),*),
+        }
+    };
+}
+
+macro_rules! compiled_for {
+    ($module:ident, $set:ty, $features:literal) => {
+        #[cfg(target_arch = "x86_64")]
+        mod $module {
+            use super::*;
+            #[target_feature(enable = $features)]
+            pub(super) unsafe fn line(fold: Fold, p: *const f32, n: usize, acc: &mut Acc) {
+                // SAFETY: passed on.
+                unsafe { super::line::<$set>(fold, p, n, acc) }
+            }
+            #[target_feature(enable = $features)]
+            pub(super) unsafe fn down(fold: Fold, t: Operand, rows: usize, cols: usize, accs: &mut [Acc]) {
+                // SAFETY: passed on.
+                unsafe { super::down::<$set>(fold, t, rows, cols, accs) }
+            }
+        }
+    };
+}
+
+compiled_for!(avx512, crate::tile::avx512::Avx512, "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma");
+compiled_for!(avx2, crate::tile::avx2::Avx2, "avx2,fma");
+
+/// Folds one row of `cols` elements, the first of which is number `at` of the fold.
+///
+/// # Safety
+/// The operand must cover the row; the machine must have `isa`.
+pub(crate) unsafe fn fold_rows(isa: Isa, how: How, row: Operand, cols: usize, at: i32, acc: &mut Acc) {
+    // SAFETY: passed on.
+    unsafe {
+        match how.reduction {
+            Reduction::Fold(f) if how.float && row.step == 1 => {
+                on_isa!(isa, line(f, row.ptr.cast::<f32>().cast_const(), cols, acc));
+            }
+            Reduction::Fold(f) => (0..cols).for_each(|c| acc.push(f, get(row, how.float, 0, c))),
+            Reduction::ArgMax => {
+                (0..cols).for_each(|c| acc.push_at(get(row, how.float, 0, c), at + c as i32));
+            }
+        }
+    }
+}
+
+/// Folds the rows of a tile, column by column.
+///
+/// # Safety
+/// The operand must cover the tile, `accs` have an entry for each column; the machine must have `isa`.
+pub(crate) unsafe fn fold_cols(
+    isa: Isa,
+    how: How,
+    tile: Operand,
+    rows: usize,
+    cols: usize,
+    accs: &mut [Acc],
+) {
+    let fold = how.fold();
+    // SAFETY: passed on.
+    unsafe {
+        if how.float && tile.step == 1 {
+            on_isa!(isa, down(fold, tile, rows, cols, accs));
+            return;
+        }
+        for r in 0..rows {
+            for (c, acc) in accs.iter_mut().enumerate().take(cols) {
+                acc.push(fold, get(tile, how.float, r, c));
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Vectors of 8 by AVX2 and FMA.
+
+use super::simd::Simd;
+use std::arch::x86_64::*;
+
+/// AVX2 with FMA.
+#[derive(Clone, Copy)]
+pub struct Avx2;
+
+macro_rules! ops {
+    ($($name:ident($($arg:ident: $ty:ty),*) -> $out:ty = $body:expr;)*) => {
+        $(#[inline(always)]
+        unsafe fn $name($($arg: $ty),*) -> $out {
+            // SAFETY: the caller promises the instruction set and valid pointers.
+            unsafe { $body }
+        })*
+    };
+}
+
+/// All ones in the first `n` lanes: a window into eight ones and eight zeros.
+#[inline(always)]
+unsafe fn first(n: usize) -> __m256i {
+    const WINDOW: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+    // SAFETY: n is at most 8, so the eight lanes lie inside the window.
+    unsafe { _mm256_loadu_si256(WINDOW.as_ptr().add(8 - n).cast()) }
+}
+
+// SAFETY: each method is the instruction it is named after.
+unsafe impl Simd for Avx2 {
+    const LANES: usize = 8;
+    const FUSED: bool = true;
+    type F = __m256;
+    type I = __m256i;
+    type M = __m256i;
+
+    ops! {
+        load(p: *const f32) -> __m256 = _mm256_loadu_ps(p);
+        store(p: *mut f32, v: __m256) -> () = _mm256_storeu_ps(p, v);
+        load_part(p: *const f32, n: usize) -> __m256 = _mm256_maskload_ps(p, first(n));
+        store_part(p: *mut f32, n: usize, v: __m256) -> () = _mm256_maskstore_ps(p, first(n), v);
+        load_mask(p: *const u8, n: usize) -> __m256i = {
+            let mut bytes = [0u8; 8];
+            std::ptr::copy_nonoverlapping(p, bytes.as_mut_ptr(), n);
+            let wide = _mm256_cvtepu8_epi32(_mm_loadl_epi64(bytes.as_ptr().cast()));
+            _mm256_cmpgt_epi32(wide, _mm256_setzero_si256())
+        };
+        store_mask(p: *mut u8, n: usize, m: __m256i) -> () = {
+            let halves = _mm_packs_epi32(_mm256_castsi256_si128(m), _mm256_extracti128_si256::<1>(m));
+            let ones = _mm_and_si128(_mm_packs_epi16(halves, halves), _mm_set1_epi8(1));
+            let mut bytes = [0u8; 8];
+            _mm_storel_epi64(bytes.as_mut_ptr().cast(), ones);
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), p, n);
+        };
+        splat(x: f32) -> __m256 = _mm256_set1_ps(x);
+        add(a: __m256, b: __m256) -> __m256 = _mm256_add_ps(a, b);
+        sub(a: __m256, b: __m256) -> __m256 = _mm256_sub_ps(a, b);
+        mul(a: __m256, b: __m256) -> __m256 = _mm256_mul_ps(a, b);
+        div(a: __m256, b: __m256) -> __m256 = _mm256_div_ps(a, b);
+        fma(a: __m256, b: __m256, c: __m256) -> __m256 = _mm256_fmadd_ps(a, b, c);
+        min(a: __m256, b: __m256) -> __m256 = _mm256_min_ps(a, b);
+        max(a: __m256, b: __m256) -> __m256 = _mm256_max_ps(a, b);
+        sqrt(a: __m256) -> __m256 = _mm256_sqrt_ps(a);
+        floor(a: __m256) -> __m256 = _mm256_floor_ps(a);
+        round(a: __m256) -> __m256 = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a);
+        lt(a: __m256, b: __m256) -> __m256i = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_LT_OQ>(a, b));
+        le(a: __m256, b: __m256) -> __m256i = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_LE_OQ>(a, b));
+        eq(a: __m256, b: __m256) -> __m256i = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_EQ_OQ>(a, b));
+        select(m: __m256i, a: __m256, b: __m256) -> __m256 = _mm256_blendv_ps(b, a, _mm256_castsi256_ps(m));
+        bits(a: __m256) -> __m256i = _mm256_castps_si256(a);
+        float(a: __m256i) -> __m256 = _mm256_castsi256_ps(a);
+        isplat(x: i32) -> __m256i = _mm256_set1_epi32(x);
+        iadd(a: __m256i, b: __m256i) -> __m256i = _mm256_add_epi32(a, b);
+        isub(a: __m256i, b: __m256i) -> __m256i = _mm256_sub_epi32(a, b);
+        imul(a: __m256i, b: __m256i) -> __m256i = _mm256_mullo_epi32(a, b);
+        imin(a: __m256i, b: __m256i) -> __m256i = _mm256_min_epi32(a, b);
+        imax(a: __m256i, b: __m256i) -> __m256i = _mm256_max_epi32(a, b);
+        iand(a: __m256i, b: __m256i) -> __m256i = _mm256_and_si256(a, b);
+        ior(a: __m256i, b: __m256i) -> __m256i = _mm256_or_si256(a, b);
+        ixor(a: __m256i, b: __m256i) -> __m256i = _mm256_xor_si256(a, b);
+        ilt(a: __m256i, b: __m256i) -> __m256i = _mm256_cmpgt_epi32(b, a);
+        ieq(a: __m256i, b: __m256i) -> __m256i = _mm256_cmpeq_epi32(a, b);
+        iselect(m: __m256i, a: __m256i, b: __m256i) -> __m256i = _mm256_blendv_epi8(b, a, m);
+        to_int(a: __m256) -> __m256i = _mm256_cvttps_epi32(a);
+        to_float(a: __m256i) -> __m256 = _mm256_cvtepi32_ps(a);
+        mand(a: __m256i, b: __m256i) -> __m256i = _mm256_and_si256(a, b);
+        mor(a: __m256i, b: __m256i) -> __m256i = _mm256_or_si256(a, b);
+        mnot(a: __m256i) -> __m256i = _mm256_xor_si256(a, _mm256_set1_epi32(-1));
+        any(a: __m256i) -> bool = _mm256_movemask_epi8(a) != 0;
+    }
+
+    #[inline(always)]
+    unsafe fn shl<const N: i32>(a: __m256i) -> __m256i {
+        // SAFETY: the caller promises the instruction set.
+        unsafe { _mm256_slli_epi32::<N>(a) }
+    }
+    #[inline(always)]
+    unsafe fn sar<const N: i32>(a: __m256i) -> __m256i {
+        // SAFETY: the caller promises the instruction set.
+        unsafe { _mm256_srai_epi32::<N>(a) }
+    }
+}

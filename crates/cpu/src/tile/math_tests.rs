@@ -1,0 +1,144 @@
+//! Vector math against double precision, on every instruction set of the machine.
+
+use super::code::{Instr, Op, Width};
+use super::run::{Operand, run};
+use crate::isa::Isa;
+use rhyton_graph::ops::{Binary, Unary};
+
+fn operand(v: &mut [f32]) -> Operand {
+    Operand { ptr: v.as_mut_ptr().cast(), row: (v.len() * 4) as isize, step: 1 }
+}
+
+fn apply(isa: Isa, op: Op, a: &[f32], b: &[f32]) -> Vec<f32> {
+    let (mut a, mut b, mut out) = (a.to_vec(), b.to_vec(), vec![0.0; a.len()]);
+    let operands = [operand(&mut out), operand(&mut a), operand(&mut b)];
+    let instr = Instr { op, dst: 0, args: [1, 2, 2], width: Width::Full };
+    let cols = out.len();
+    // SAFETY: the operands have `cols` elements.
+    unsafe { run(isa, &[instr], operands.as_ptr(), 1, cols) };
+    out
+}
+
+/// Numbers of every magnitude and sign, special ones included; an odd count, so that a tail exists.
+fn sweep() -> Vec<f32> {
+    let mut x: Vec<f32> = (0..=u32::MAX - 65_537).step_by(65_537 * 3).map(f32::from_bits).collect();
+    x.extend((-40_000..40_000).map(|i| i as f32 * 1.25e-3));
+    x.extend((-4000..4000).map(|i| i as f32 * 1e-6));
+    let max = f32::MAX;
+    x.extend([
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::NAN,
+        max,
+        -max,
+        1e-45,
+        88.72,
+        -103.9,
+    ]);
+    if x.len().is_multiple_of(2) {
+        x.push(0.5);
+    }
+    x
+}
+
+/// Distance in units of the last place of the right answer, or absolute in units of `floor`.
+fn error(got: f32, want: f64, floor: f64) -> f64 {
+    if want.is_nan() || got.is_nan() {
+        return if want.is_nan() && got.is_nan() { 0.0 } else { f64::INFINITY };
+    }
+    let rounded = want as f32;
+    if got == rounded {
+        return 0.0;
+    }
+    if rounded.is_infinite() || got.is_infinite() {
+        // One step from the largest number to infinity is rounding.
+        return if got.abs().min(rounded.abs()) > 3.4e38 { 1.0 } else { f64::INFINITY };
+    }
+    let ulp = f64::from(rounded.abs().max(f32::MIN_POSITIVE)) * f64::from(f32::EPSILON) / 2.0;
+    (f64::from(got) - want).abs() / ulp.max(floor)
+}
+
+#[test]
+fn unary_functions_are_right_to_a_few_ulp() {
+    // Function, bound in units of half an epsilon relative, absolute floor of the unit.
+    let cases = [
+        (Unary::Exp, 3.0, 0.0),
+        (Unary::Expm1, 4.0, 0.0),
+        (Unary::Log, 3.0, 0.0),
+        (Unary::Log1p, 4.0, 0.0),
+        (Unary::Tanh, 6.0, 0.0),
+        (Unary::Sigmoid, 4.0, 1e-38),
+        (Unary::Erf, 4.0, 0.0),
+        (Unary::Sin, 4.0, 3e-8),
+        (Unary::Cos, 4.0, 3e-8),
+        (Unary::Sqrt, 1.0, 0.0),
+        (Unary::Rsqrt, 3.0, 0.0),
+        (Unary::Floor, 0.0, 0.0),
+        (Unary::Round, 0.0, 0.0),
+        (Unary::Sign, 0.0, 0.0),
+        (Unary::Abs, 0.0, 0.0),
+        (Unary::Neg, 0.0, 0.0),
+    ];
+    let x = sweep();
+    for isa in Isa::available() {
+        for (unary, bound, floor) in cases {
+            let y = apply(isa, Op::Float(unary), &x, &x);
+            let worst = x.iter().zip(&y).map(|(x, y)| (error(*y, unary.eval(f64::from(*x)), floor), *x, *y));
+            let (e, at, got) = worst.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
+            let want = unary.eval(f64::from(at));
+            println!("{} {unary:?}: {e:.2} at {at:e}", isa.name());
+            assert!(e <= bound, "{} {unary:?}({at:e}) = {got:e}, not {want:e}: {e}", isa.name());
+        }
+    }
+}
+
+#[test]
+fn pow_is_right() {
+    let a: Vec<f32> = sweep().into_iter().step_by(7).collect();
+    for isa in Isa::available() {
+        for p in [2.0, -1.5, 0.5, 3.0, 0.0, 17.3, f32::NAN, f32::INFINITY, -0.0] {
+            let b = vec![p; a.len()];
+            let y = apply(isa, Op::FloatPair(Binary::Pow), &a, &b);
+            for (x, y) in a.iter().zip(&y) {
+                let want = f64::from(*x).powf(f64::from(p));
+                assert!(error(*y, want, 0.0) <= 4.0, "{} {x:e}^{p} = {y:e}, not {want:e}", isa.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn binary_operations_are_exact_and_nan_wins() {
+    let a: Vec<f32> = sweep().into_iter().step_by(5).collect();
+    let b: Vec<f32> = a.iter().rev().copied().collect();
+    for isa in Isa::available() {
+        for op in [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div, Binary::Max, Binary::Min] {
+            let y = apply(isa, Op::FloatPair(op), &a, &b);
+            for ((a, b), y) in a.iter().zip(&b).zip(&y) {
+                let want = op.eval(f64::from(*a), f64::from(*b)) as f32;
+                assert!(*y == want || (y.is_nan() && want.is_nan()), "{} {op:?}({a}, {b}) = {y}", isa.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_lane_has_the_same_bits_wherever_it_lies() {
+    let x = sweep();
+    let x = &x[x.len() - 70_000..];
+    for isa in Isa::available() {
+        for unary in [Unary::Exp, Unary::Tanh, Unary::Log, Unary::Erf, Unary::Sin, Unary::Sigmoid] {
+            let whole = apply(isa, Op::Float(unary), x, x);
+            for (start, len) in [(1, 1), (3, 7), (5, 17), (100, 1000), (4095, 333)] {
+                let part = apply(isa, Op::Float(unary), &x[start..start + len], &x[start..start + len]);
+                for (a, b) in part.iter().zip(&whole[start..]) {
+                    assert_eq!(a.to_bits(), b.to_bits(), "{} {unary:?}", isa.name());
+                }
+            }
+        }
+    }
+}

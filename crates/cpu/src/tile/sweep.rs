@@ -1,0 +1,180 @@
+//! A program over an iteration space that is seen as batches of a two-dimensional block.
+
+use super::code::{Access, Code, Leaf, Output, assemble, origin};
+use super::run::Operand;
+use super::simd::SPLAT;
+use super::space::{Place, Port, Space, Table, product, runs};
+use super::walk::Tile;
+use crate::isa::Isa;
+use crate::pool::Pool;
+use rhyton_graph::ops::Scalar;
+use rhyton_graph::plan::{Program, Register};
+use rhyton_tensor::Result;
+
+/// A program with concrete sizes and strides.
+#[derive(Clone, Debug)]
+pub struct Sweep {
+    pub(super) isa: Isa,
+    /// The iteration space.
+    pub space: Space<usize>,
+    pub(super) inputs: Vec<Port>,
+    pub(super) outputs: Vec<Port>,
+    pub(super) code: Code,
+    /// Columns of the largest tile.
+    pub(super) most_cols: usize,
+}
+
+/// Work that takes less time than this is not split.
+const SPLIT_NS: f32 = 8_000.0;
+
+impl Sweep {
+    /// Prepares `program`. Registers that are neither a port nor in `constants` are computed; without `outputs`
+    /// the program's results stay in registers and are given to the visitor of [`Sweep::visit`].
+    ///
+    /// # Errors
+    /// When the program is too large.
+    pub fn new(
+        isa: Isa,
+        program: &Program,
+        space: Space<usize>,
+        mut inputs: Vec<Port>,
+        mut outputs: Vec<Port>,
+        constants: &[(Register, Scalar)],
+    ) -> Result<Sweep> {
+        if product(&space.cols) == 1 {
+            // A single column has no neighbour: call it contiguous, so that columns of rows are long rows.
+            let varies = |p: &Port| p.row() != 0 && p.place != Place::Count;
+            for p in inputs.iter_mut().filter(|p| varies(p)).chain(&mut outputs) {
+                p.strides.cols.iter_mut().for_each(|s| *s = 1);
+            }
+        }
+        let buffer = |p: &Port| if let Place::Buffer { buffer, .. } = p.place { Some(buffer) } else { None };
+        for i in &mut inputs {
+            let given = program.outputs.iter().any(|r| origin(program, *r) == i.register);
+            i.overwritten = given && outputs.iter().any(|o| buffer(o) == buffer(i));
+        }
+        let leaf = |r: Register| {
+            let constant = constants.iter().find(|(c, _)| *c == r).map(|(_, s)| Leaf::Constant(*s));
+            let port = inputs.iter().find(|p| p.register == r);
+            constant.or_else(|| port.map(|p| Leaf::Read { access: p.access(), once: p.once() }))
+        };
+        let kept = Output { access: None, aliases: vec![] };
+        let targets: Vec<Output> = if outputs.is_empty() {
+            vec![kept; program.outputs.len()]
+        } else {
+            let aliases =
+                |o: &Port| inputs.iter().filter(|i| buffer(i) == buffer(o)).map(|i| i.register).collect();
+            outputs.iter().map(|o| Output { access: Some(o.access()), aliases: aliases(o) }).collect()
+        };
+        let code = assemble(program, leaf, &targets)?;
+        let most_cols = Sweep::widest(&code, &space, inputs.iter().chain(&outputs));
+        Ok(Sweep { isa, space, inputs, outputs, code, most_cols })
+    }
+
+    /// Columns of the largest tile. Transposing operands get square tiles, which use whole cache lines.
+    fn widest<'a>(code: &Code, space: &Space<usize>, mut ports: impl Iterator<Item = &'a Port>) -> usize {
+        let inner = space.cols.last().copied().unwrap_or(1).max(1);
+        let transposed =
+            ports.any(|p| p.access() == Access::Strided && p.row() != 0 && p.row().abs() < p.col().abs());
+        inner.min(if transposed { code.tile.min(32) } else { code.tile })
+    }
+
+    /// Rough time of one element in nanoseconds, memory traffic included.
+    pub fn cost(&self) -> f32 {
+        0.06 * self.code.cost + 0.06 * (self.inputs.len() + self.outputs.len()) as f32
+    }
+
+    /// Number of batches, rows and columns.
+    pub fn extent(&self) -> (usize, usize, usize) {
+        (product(&self.space.batch), product(&self.space.rows), product(&self.space.cols))
+    }
+
+    /// Runs over the whole space, in parallel where that pays.
+    ///
+    /// # Safety
+    /// As for [`Sweep::block`].
+    pub unsafe fn all(&self, pool: &Pool, table: Table) {
+        let (batches, rows, cols) = self.extent();
+        let nanoseconds = self.cost() * (batches * rows * cols) as f32;
+        let parts = if nanoseconds < SPLIT_NS { 1 } else { pool.threads() * 2 };
+        let lines = batches * rows;
+        if parts == 1 || pool.threads() == 1 {
+            // SAFETY: passed on.
+            unsafe { self.lines(table, (0, lines), (0, cols)) }
+        } else if lines >= parts {
+            let each = lines.div_ceil(parts);
+            let cut = |i: usize| (i * each).min(lines);
+            // SAFETY: passed on; parts do not overlap.
+            pool.run(parts, &|i| unsafe { self.lines(table, (cut(i), cut(i + 1)), (0, cols)) });
+        } else {
+            let each = cols.div_ceil(parts).next_multiple_of(SPLAT);
+            let cut = |i: usize| (i * each).min(cols);
+            // SAFETY: passed on; parts do not overlap.
+            pool.run(parts, &|i| unsafe { self.lines(table, (0, lines), (cut(i), cut(i + 1))) });
+        }
+    }
+
+    /// Rows counted through all batches.
+    unsafe fn lines(&self, table: Table, lines: (usize, usize), cols: (usize, usize)) {
+        let (_, rows, _) = self.extent();
+        let mut at = lines.0;
+        while at < lines.1 {
+            let (batch, row) = (at / rows, at % rows);
+            let whole = if row == 0 { (lines.1 - at) / rows } else { 0 };
+            let (batches, to) = if whole > 0 { (whole, rows) } else { (1, rows.min(row + lines.1 - at)) };
+            // SAFETY: passed on.
+            unsafe { self.visit(table, None, (batch, batch + batches), (row, to), cols, |_, _, _, _, _| {}) };
+            at += batches * (to - row);
+        }
+    }
+
+    /// Runs over rows `rows.0..rows.1` and columns `cols.0..cols.1` of a batch. `block` is the product's tile and
+    /// its row stride in elements; its first element is (rows.0, cols.0).
+    ///
+    /// # Safety
+    /// `table` must hold valid pointers for the buffers of all ports, and nobody else may write what is read or
+    /// touch what is written.
+    pub unsafe fn block(
+        &self,
+        table: Table,
+        block: Option<(*mut f32, usize)>,
+        batch: usize,
+        rows: (usize, usize),
+        cols: (usize, usize),
+    ) {
+        // SAFETY: passed on.
+        unsafe { self.visit(table, block, (batch, batch + 1), rows, cols, |_, _, _, _, _| {}) }
+    }
+
+    /// [`Sweep::block`] over several batches that shows each finished tile: first row and column, numbers of rows
+    /// and columns, and the operand that holds the first result.
+    ///
+    /// # Safety
+    /// As for [`Sweep::block`].
+    pub unsafe fn visit(
+        &self,
+        table: Table,
+        block: Option<(*mut f32, usize)>,
+        batches: (usize, usize),
+        rows: (usize, usize),
+        cols: (usize, usize),
+        mut finished: impl FnMut(usize, usize, usize, usize, Operand),
+    ) {
+        if batches.0 >= batches.1 || rows.0 >= rows.1 || cols.0 >= cols.1 {
+            return;
+        }
+        // SAFETY: passed on.
+        unsafe {
+            Tile::with(self, table, |mut tile| {
+                for batch in batches.0..batches.1 {
+                    for r in runs(&self.space.rows, rows.0, rows.1) {
+                        for c in runs(&self.space.cols, cols.0, cols.1) {
+                            let origin = (rows.0, cols.0);
+                            tile.patch(batch, (r.at, r.len), (c.at, c.len), block, origin, &mut finished);
+                        }
+                    }
+                }
+            });
+        }
+    }
+}

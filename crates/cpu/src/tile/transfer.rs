@@ -1,0 +1,135 @@
+//! Moves values between memory and tile registers where they do not lie as tile code wants them.
+
+use super::code::LANE;
+use super::run::Operand;
+use super::simd::SPLAT;
+
+/// Where a tile lies in memory: distances in elements.
+#[derive(Clone, Copy)]
+pub struct Lie {
+    /// First element; null for a count, whose value is its own offset `start`.
+    pub ptr: *mut u8,
+    /// Offset of the first element.
+    pub start: isize,
+    /// From row to row.
+    pub row: isize,
+    /// From column to column.
+    pub col: isize,
+    /// Bytes of an element: 1 or 4.
+    pub bytes: usize,
+}
+
+impl Lie {
+    /// The element at an offset, as bits.
+    ///
+    /// # Safety
+    /// The offset must be inside the buffer.
+    #[inline(always)]
+    unsafe fn get(&self, at: isize) -> u32 {
+        // SAFETY: the caller promises that the element exists.
+        unsafe {
+            if self.ptr.is_null() {
+                at as i32 as u32
+            } else if self.bytes == 1 {
+                u32::from(*self.ptr.offset(at))
+            } else {
+                self.ptr.cast::<u32>().offset(at).read_unaligned()
+            }
+        }
+    }
+}
+
+/// Fills a vector's worth of room with one value.
+///
+/// # Safety
+/// `to` must have room for [`LANE`] bytes.
+#[inline(always)]
+pub unsafe fn replicate(to: *mut u8, bytes: usize, bits: u32) {
+    // SAFETY: the caller promises the room; 16 elements of at most 4 bytes fit.
+    unsafe {
+        if bytes == 1 {
+            std::ptr::write_bytes(to, bits as u8, SPLAT);
+        } else {
+            to.cast::<[u32; SPLAT]>().write_unaligned([bits; SPLAT]);
+        }
+    }
+}
+
+/// One value, replicated.
+///
+/// # Safety
+/// `from` must lie inside its buffer, `to` have room for [`LANE`] bytes.
+pub unsafe fn load_one(to: *mut u8, from: Lie) {
+    // SAFETY: passed on.
+    unsafe { replicate(to, from.bytes, from.get(from.start)) }
+}
+
+/// One value a row, each replicated.
+///
+/// # Safety
+/// As for [`load_one`], for every row.
+pub unsafe fn load_rows(to: *mut u8, from: Lie, rows: usize) {
+    for r in 0..rows {
+        // SAFETY: passed on.
+        unsafe { replicate(to.add(r * LANE), from.bytes, from.get(from.start + r as isize * from.row)) };
+    }
+}
+
+/// Every element, into rows without gaps.
+///
+/// # Safety
+/// The tile must lie inside its buffer, `to` have room for it.
+pub unsafe fn load_all(to: *mut u8, from: Lie, rows: usize, cols: usize) {
+    // SAFETY: passed on.
+    unsafe {
+        if from.bytes == 1 {
+            for r in 0..rows {
+                let start = from.start + r as isize * from.row;
+                for c in 0..cols {
+                    *to.add(r * cols + c) = from.get(start + c as isize * from.col) as u8;
+                }
+            }
+            return;
+        }
+        let to = to.cast::<u32>();
+        // Along the axis whose neighbours are closer in memory.
+        if from.row.abs() < from.col.abs() {
+            for c in 0..cols {
+                let start = from.start + c as isize * from.col;
+                for r in 0..rows {
+                    to.add(r * cols + c).write_unaligned(from.get(start + r as isize * from.row));
+                }
+            }
+        } else {
+            for r in 0..rows {
+                let start = from.start + r as isize * from.row;
+                for c in 0..cols {
+                    to.add(r * cols + c).write_unaligned(from.get(start + c as isize * from.col));
+                }
+            }
+        }
+    }
+}
+
+/// Every element of an operand to where it belongs.
+///
+/// # Safety
+/// The operand must be valid over the tile, and the tile lie inside the buffer of `to`.
+pub unsafe fn store_all(from: Operand, to: Lie, rows: usize, cols: usize) {
+    for r in 0..rows {
+        // SAFETY: passed on.
+        unsafe {
+            let source = from.ptr.offset(r as isize * from.row);
+            let start = to.start + r as isize * to.row;
+            for c in 0..cols {
+                let s = source.add(c * from.step * to.bytes);
+                let d = to.ptr.offset((start + c as isize * to.col) * to.bytes as isize);
+                if to.bytes == 1 {
+                    *d = *s;
+                } else {
+                    d.cast::<u32>().write_unaligned(s.cast::<u32>().read_unaligned());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Walks the tiles of a block: sets every operand, then runs the code.
+
+use super::code::{Access, Home, LANE, OPERANDS, WORK, Width};
+use super::run::{Operand, run};
+use super::space::{Place, Port, Table, locate};
+use super::sweep::Sweep;
+use super::transfer::{self, Lie};
+use rhyton_graph::ops::Scalar;
+use std::cell::UnsafeCell;
+
+/// The work area of a thread: part of its static storage, so that nothing is allocated when a program runs.
+#[repr(C, align(64))]
+struct Work {
+    bytes: [u8; WORK],
+    operands: [Operand; OPERANDS],
+}
+
+thread_local! {
+    static WORK_AREA: UnsafeCell<Work> =
+        const { UnsafeCell::new(Work { bytes: [0; WORK], operands: [Operand::NONE; OPERANDS] }) };
+}
+
+/// The tiles of one call.
+pub struct Tile<'a> {
+    sweep: &'a Sweep,
+    table: Table,
+    area: *mut u8,
+    operands: *mut Operand,
+}
+
+impl Tile<'_> {
+    /// Runs `f` on the work area of this thread.
+    ///
+    /// # Safety
+    /// As for `Sweep::block`. `f` must not run a sweep of its own.
+    pub unsafe fn with<R>(sweep: &Sweep, table: Table, f: impl FnOnce(Tile) -> R) -> R {
+        WORK_AREA.with(|work| {
+            let work = work.get();
+            // SAFETY: the area belongs to this thread, and a sweep never runs inside a sweep.
+            let (area, operands) = unsafe { (&raw mut (*work).bytes, &raw mut (*work).operands) };
+            let mut tile = Tile { sweep, table, area: area.cast(), operands: operands.cast() };
+            // SAFETY: passed on.
+            unsafe { tile.start() };
+            f(tile)
+        })
+    }
+
+    /// What is the same for all tiles: homes, constants, values that never change.
+    ///
+    /// # Safety
+    /// As for `Sweep::block`.
+    unsafe fn start(&mut self) {
+        let code = &self.sweep.code;
+        // SAFETY: homes lie inside the work area, operands inside the table, by assembly.
+        unsafe {
+            for (k, home) in code.homes.iter().enumerate() {
+                let (at, step) = match home {
+                    Home::None | Home::Memory => continue,
+                    Home::Lane(at) => (*at, 0),
+                    Home::Tile(at) => (*at, usize::from(code.widths[k] == Width::Full)),
+                };
+                *self.operands.add(k) = Operand { ptr: self.area.add(at), row: 0, step };
+            }
+            for (k, scalar) in &code.constants {
+                let (bytes, bits) = match scalar {
+                    Scalar::F32(x) => (4, x.to_bits()),
+                    Scalar::I32(x) => (4, *x as u32),
+                    Scalar::Bool(x) => (1, u32::from(*x)),
+                };
+                transfer::replicate((*self.operands.add(*k)).ptr, bytes, bits);
+            }
+            for port in self.sweep.inputs.iter().filter(|p| p.once()) {
+                transfer::load_one((*self.operands.add(port.register)).ptr, self.lie(port, 0));
+            }
+            run(self.sweep.isa, &code.instrs[..code.once], self.operands, 1, 1);
+        }
+    }
+
+    unsafe fn lie(&self, port: &Port, start: isize) -> Lie {
+        let ptr = match port.place {
+            Place::Buffer { buffer, offset } => {
+                let at = offset * port.bytes() as isize;
+                // SAFETY: every port's buffer is in the table.
+                unsafe { self.table.get(buffer) }.wrapping_offset(at)
+            }
+            Place::Block | Place::Count => std::ptr::null_mut(),
+        };
+        Lie { ptr, start, row: port.row(), col: port.col(), bytes: port.bytes() }
+    }
+
+    /// A patch of rows and columns that each have one stride: cut into tiles.
+    ///
+    /// # Safety
+    /// As for `Sweep::block`.
+    pub unsafe fn patch(
+        &mut self,
+        batch: usize,
+        (row, rows): (usize, usize),
+        (col, cols): (usize, usize),
+        block: Option<(*mut f32, usize)>,
+        origin: (usize, usize),
+        finished: &mut impl FnMut(usize, usize, usize, usize, Operand),
+    ) {
+        let most_cols = self.sweep.most_cols;
+        for c in (0..cols).step_by(most_cols) {
+            let width = most_cols.min(cols - c);
+            let most_rows = (self.sweep.code.tile / width).min(self.sweep.code.tile * 4 / LANE).max(1);
+            for r in (0..rows).step_by(most_rows) {
+                let height = most_rows.min(rows - r);
+                let (r, c) = (row + r, col + c);
+                let block = block.map(|(ptr, ld)| {
+                    (ptr.wrapping_add((r - origin.0) * ld + (c - origin.1)).cast::<u8>(), ld)
+                });
+                // SAFETY: passed on.
+                unsafe { self.tile(batch, (r, height), (c, width), block, finished) };
+            }
+        }
+    }
+
+    unsafe fn tile(
+        &mut self,
+        batch: usize,
+        (row, rows): (usize, usize),
+        (col, cols): (usize, usize),
+        block: Option<(*mut u8, usize)>,
+        finished: &mut impl FnMut(usize, usize, usize, usize, Operand),
+    ) {
+        let (sweep, code) = (self.sweep, &self.sweep.code);
+        let start = |p: &Port| {
+            locate(&sweep.space.batch, &p.strides.batch, batch)
+                + locate(&sweep.space.rows, &p.strides.rows, row)
+                + locate(&sweep.space.cols, &p.strides.cols, col)
+        };
+        // SAFETY: passed on; operands are inside the table by assembly.
+        unsafe {
+            self.set_rows(cols);
+            for port in sweep.inputs.iter().filter(|p| !p.once()) {
+                let o = self.operands.add(port.register);
+                if port.place == Place::Block {
+                    let (ptr, ld) = block.unwrap_or((std::ptr::null_mut(), 0));
+                    *o = Operand { ptr, row: (ld * 4) as isize, step: 1 };
+                    continue;
+                }
+                let lie = self.lie(port, start(port));
+                match port.access() {
+                    Access::Unit => *o = direct(lie),
+                    Access::One => transfer::load_one((*o).ptr, lie),
+                    Access::Row => transfer::load_rows((*o).ptr, lie, rows),
+                    Access::Strided => transfer::load_all((*o).ptr, lie, rows, cols),
+                }
+            }
+            let outputs = code.homes.len() - sweep.outputs.len();
+            for (j, port) in sweep.outputs.iter().enumerate() {
+                *self.operands.add(outputs + j) = direct(self.lie(port, start(port)));
+            }
+            run(sweep.isa, &code.instrs[code.once..], self.operands, rows, cols);
+            for (j, port) in sweep.outputs.iter().enumerate().filter(|(j, _)| !code.written[*j]) {
+                let from = *self.operands.add(code.results[j]);
+                transfer::store_all(from, self.lie(port, start(port)), rows, cols);
+            }
+            if let Some(first) = code.results.first() {
+                finished(row, col, rows, cols, *self.operands.add(*first));
+            }
+        }
+    }
+
+    /// Row strides of the tile registers for tiles of `cols` columns.
+    unsafe fn set_rows(&mut self, cols: usize) {
+        let code = &self.sweep.code;
+        for (k, home) in code.homes.iter().enumerate() {
+            if let Home::Tile(_) = home {
+                let row = if code.widths[k] == Width::Full { cols * code.bytes[k] } else { LANE };
+                // SAFETY: operands are inside the table by assembly.
+                unsafe { (*self.operands.add(k)).row = row as isize };
+            }
+        }
+    }
+}
+
+/// An operand used where it lies.
+fn direct(lie: Lie) -> Operand {
+    Operand {
+        ptr: lie.ptr.wrapping_offset(lie.start * lie.bytes as isize),
+        row: lie.row * lie.bytes as isize,
+        step: 1,
+    }
+}

@@ -1,0 +1,125 @@
+//! A repeated run allocates nothing; programs that come and go leave no memory behind. One test in a process of its
+//! own, because it counts every allocation of every thread.
+
+mod common {
+    pub mod models;
+}
+
+use common::models::{Model, batch, conv_net, dense_net, param, recurrent_net, softmax};
+use rhyton_cpu::CpuBackend;
+use rhyton_cpu::isa::Isa;
+use rhyton_graph::plan::{Backend, Executable};
+use rhyton_graph::testing::random_args;
+use rhyton_graph::{Function, compile};
+use rhyton_tensor::{DType, Tensor};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
+
+struct Counting;
+
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+static LIVE: AtomicIsize = AtomicIsize::new(0);
+
+// SAFETY: every call is passed on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.fetch_add(1, Ordering::Relaxed);
+        LIVE.fetch_add(layout.size() as isize, Ordering::Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size() as isize, Ordering::Relaxed);
+        unsafe { System.dealloc(p, layout) }
+    }
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        CALLS.fetch_add(1, Ordering::Relaxed);
+        LIVE.fetch_add(layout.size() as isize, Ordering::Relaxed);
+        unsafe { System.alloc_zeroed(layout) }
+    }
+    unsafe fn realloc(&self, p: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        CALLS.fetch_add(1, Ordering::Relaxed);
+        LIVE.fetch_add(size as isize - layout.size() as isize, Ordering::Relaxed);
+        unsafe { System.realloc(p, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn data(m: &Model, n: usize) -> (Vec<Tensor>, Vec<Tensor>) {
+    let mut args = random_args(&m.step, n, 3);
+    for t in args.iter_mut().filter(|t| t.dtype() == DType::I32) {
+        *t = Tensor::from_fn(t.shape(), |i| (i % 3) as i32);
+    }
+    let batch = args.split_off(m.state);
+    (args, batch)
+}
+
+fn load(m: &Model, backend: &CpuBackend) -> Box<dyn Executable> {
+    let plan = compile(&m.step, m.state, &m.updates, backend).unwrap();
+    backend.load(Arc::new(plan)).unwrap()
+}
+
+fn a_repeated_run_allocates_nothing(m: &Model, threads: usize) {
+    let mut program = load(m, &CpuBackend::with(threads, Isa::detect()));
+    // Large enough to be split between threads.
+    let ((mut state, full), (_, last)) = (data(m, 512), data(m, 3));
+    let (mut results, mut small) = (vec![], vec![]);
+    let mut step = |state: &mut [Tensor]| {
+        program.run(state, &full, &mut results).unwrap();
+        program.run(state, &last, &mut small).unwrap();
+    };
+    step(&mut state);
+    let before = CALLS.load(Ordering::Relaxed);
+    for _ in 0..20 {
+        step(&mut state);
+    }
+    let calls = CALLS.load(Ordering::Relaxed) - before;
+    assert_eq!(calls, 0, "{} at {threads} threads", m.step.name);
+}
+
+fn results_are_used_again() {
+    let x = param("x", vec![batch(), 4.into()]);
+    let f = Function::new("f", vec![x.clone()], vec![x.exp(), softmax("softmax", &x)]);
+    let backend = CpuBackend::with(1, Isa::detect());
+    let mut program = backend.load(Arc::new(compile(&f, 0, &[], &backend).unwrap())).unwrap();
+    let x = Tensor::full([8, 4], 1.0f32);
+    let mut results = vec![];
+    program.run(&mut [], std::slice::from_ref(&x), &mut results).unwrap();
+    let address = |t: &Tensor| t.as_slice::<f32>().unwrap().as_ptr();
+    let first = results.iter().map(address).collect::<Vec<_>>();
+    program.run(&mut [], &[x], &mut results).unwrap();
+    assert_eq!(first, results.iter().map(address).collect::<Vec<_>>());
+    // A result that somebody kept is not overwritten.
+    let kept = results.clone();
+    program.run(&mut [], &[Tensor::full([8, 4], 2.0f32)], &mut results).unwrap();
+    assert!((kept[0].as_slice::<f32>().unwrap()[0] - 1f32.exp()).abs() < 1e-6);
+    assert!((results[0].as_slice::<f32>().unwrap()[0] - 2f32.exp()).abs() < 1e-5);
+}
+
+fn programs_leave_no_memory_behind() {
+    let backend = CpuBackend::with(2, Isa::detect());
+    let build = |count: usize| {
+        for i in 0..count {
+            let m = if i % 2 == 0 { dense_net() } else { recurrent_net() };
+            let (mut state, batch) = data(&m, 4);
+            load(&m, &backend).run(&mut state, &batch, &mut vec![]).unwrap();
+        }
+        LIVE.load(Ordering::Relaxed)
+    };
+    let before = build(20);
+    let after = build(500);
+    assert!((after - before).abs() < 4096, "500 programs left {} bytes", after - before);
+}
+
+#[test]
+fn memory() {
+    for model in [dense_net(), conv_net(), recurrent_net()] {
+        for threads in [1, 2] {
+            a_repeated_run_allocates_nothing(&model, threads);
+        }
+    }
+    results_are_used_again();
+    programs_leave_no_memory_behind();
+}

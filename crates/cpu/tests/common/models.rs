@@ -1,0 +1,108 @@
+//! Small networks as training steps.
+
+use rhyton_graph::function::{named, scan};
+use rhyton_graph::ops::{ConvKind, PoolKind};
+use rhyton_graph::{Expr, Function, Type, grad};
+use rhyton_tensor::{DType, Dim};
+
+/// A training step: parameters are state followed by the batch; the first result is the loss.
+pub struct Model {
+    pub step: Function,
+    pub state: usize,
+    pub updates: Vec<(usize, usize)>,
+}
+
+pub fn batch() -> Dim {
+    Dim::symbol("batch")
+}
+
+pub fn param(name: &str, shape: Vec<Dim>) -> Expr {
+    Expr::param(name, Type::f32(shape))
+}
+
+fn fixed(sizes: &[usize]) -> Vec<Dim> {
+    sizes.iter().map(|n| Dim::fixed(*n)).collect()
+}
+
+/// Softmax or its logarithm over the last axis, as a named function.
+pub fn softmax(name: &str, x: &Expr) -> Expr {
+    named(name, serde_json::json!({"axis": -1}), std::slice::from_ref(x), |p| {
+        let last = [p[0].rank() - 1];
+        let d = &p[0] - p[0].max(&last).expand_dims(&last);
+        let total = d.exp().sum(&last).expand_dims(&last);
+        if name == "softmax" { d.exp() / total } else { d - total.log() }
+    })
+}
+
+/// Mean of -log p(label).
+fn crossentropy(logits: &Expr, labels: &Expr, classes: usize) -> Expr {
+    let p = softmax("softmax", logits);
+    -(labels.one_hot(classes) * (p + 1e-7).log()).sum(&[1]).mean_all()
+}
+
+/// Momentum descent on every weight: state is weights followed by velocities.
+fn descend(name: &str, weights: Vec<Expr>, batch: Vec<Expr>, loss: Expr) -> Model {
+    let velocities: Vec<Expr> =
+        weights.iter().enumerate().map(|(i, w)| param(&format!("v{i}"), w.shape().0.clone())).collect();
+    let mut results = vec![loss.clone()];
+    let gradients = grad(&loss, &weights);
+    let next: Vec<Expr> = velocities.iter().zip(&gradients).map(|(v, g)| v * 0.9 - g * 0.1).collect();
+    results.extend(weights.iter().zip(&next).map(|(w, v)| w + v));
+    results.extend(next);
+    let state = weights.len() * 2;
+    let updates = (0..state).map(|i| (i + 1, i)).collect();
+    let params = weights.into_iter().chain(velocities).chain(batch).collect();
+    Model { step: Function::new(name, params, results), state, updates }
+}
+
+/// Two dense layers.
+pub fn dense_net() -> Model {
+    let x = param("x", vec![batch(), Dim::fixed(20)]);
+    let labels = Expr::param("y", Type::new(DType::I32, vec![batch()]));
+    let w: Vec<Expr> = [&[20, 33][..], &[33], &[33, 3], &[3]]
+        .iter()
+        .enumerate()
+        .map(|(i, s)| param(&format!("w{i}"), fixed(s)))
+        .collect();
+    let h = (x.matmul(&w[0]) + &w[1]).tanh();
+    let logits = h.matmul(&w[2]) + &w[3];
+    let loss = crossentropy(&logits, &labels, 3);
+    descend("dense_net", w, vec![x, labels], loss)
+}
+
+/// Convolution, pooling, dense.
+pub fn conv_net() -> Model {
+    let x = param("x", vec![batch(), Dim::fixed(9), Dim::fixed(9), Dim::fixed(2)]);
+    let labels = Expr::param("y", Type::new(DType::I32, vec![batch()]));
+    let w: Vec<Expr> = [&[3, 3, 2, 5][..], &[5], &[45, 3], &[3]]
+        .iter()
+        .enumerate()
+        .map(|(i, s)| param(&format!("w{i}"), fixed(s)))
+        .collect();
+    let (seven, none) = (fixed(&[7, 7]), fixed(&[0, 0]));
+    let y = x.conv(&w[0], ConvKind::Forward, &seven, &[1, 1], &[1, 1], &none, 1);
+    let h = (y + &w[1]).maximum(&Expr::scalar(0.0f32));
+    let p = h.pool(PoolKind::Max, &fixed(&[3, 3]), &[2, 2], &[2, 2], &none);
+    let logits = p.reshape(vec![batch(), Dim::fixed(45)]).matmul(&w[2]) + &w[3];
+    let loss = crossentropy(&logits, &labels, 3);
+    descend("conv_net", w, vec![x, labels], loss)
+}
+
+/// A simple recurrent layer over 7 steps, then a regression.
+pub fn recurrent_net() -> Model {
+    let x = param("x", vec![batch(), Dim::fixed(7), Dim::fixed(4)]);
+    let target = param("y", vec![batch(), Dim::fixed(1)]);
+    let w: Vec<Expr> = [&[4, 6][..], &[6, 6], &[6], &[6, 1]]
+        .iter()
+        .enumerate()
+        .map(|(i, s)| param(&format!("w{i}"), fixed(s)))
+        .collect();
+    let h0 = Expr::scalar(0.0f32).broadcast_to(vec![batch(), Dim::fixed(6)]);
+    let inputs = (x.matmul(&w[0]) + &w[2]).swap_axes(0, 1);
+    let (h, _) = scan("rnn", &[h0], &[inputs], &w[1..2], false, |h, x, k| {
+        (vec![(h[0].matmul(&k[0]) + &x[0]).tanh()], vec![])
+    });
+    let error = h[0].matmul(&w[3]) - &target;
+    let loss = (&error * &error).mean_all();
+    descend("recurrent_net", w, vec![x, target], loss)
+}

@@ -1,0 +1,122 @@
+//! Training steps of small networks: gradients, updates in place, and the loop that repeats them.
+
+mod common {
+    pub mod models;
+}
+
+use common::models::{Model, batch, conv_net, dense_net, param, recurrent_net, softmax};
+use rhyton_cpu::CpuBackend;
+use rhyton_cpu::isa::Isa;
+use rhyton_graph::plan::{Backend, Executable};
+use rhyton_graph::testing::{assert_close, random_args};
+use rhyton_graph::{Function, compile, interpret};
+use rhyton_tensor::{DType, Tensor};
+use std::sync::Arc;
+
+fn load(m: &Model, backend: &CpuBackend) -> Box<dyn Executable> {
+    let plan = compile(&m.step, m.state, &m.updates, backend).unwrap();
+    backend.load(Arc::new(plan)).unwrap()
+}
+
+/// State and batch for `n` samples, labels within the classes.
+fn data(m: &Model, n: usize, seed: u64) -> (Vec<Tensor>, Vec<Tensor>) {
+    let mut args = random_args(&m.step, n, seed);
+    for t in args.iter_mut().filter(|t| t.dtype() == DType::I32) {
+        *t = Tensor::from_fn(t.shape(), |i| (i * 7 % 3) as i32);
+    }
+    let batch = args.split_off(m.state);
+    let small = |t: &Tensor| Tensor::from_fn(t.shape(), |i| t.data().get_f64(i) as f32 * 0.3);
+    (args.iter().map(small).collect(), batch)
+}
+
+/// Three steps by the interpreter.
+fn expected(m: &Model, state: &[Tensor], batches: &[Vec<Tensor>]) -> (Vec<Tensor>, Vec<Tensor>) {
+    let mut state = state.to_vec();
+    let mut losses = vec![];
+    for batch in batches {
+        let args: Vec<Tensor> = state.iter().chain(batch).cloned().collect();
+        let results = interpret(&m.step, &args).unwrap();
+        for (r, p) in &m.updates {
+            state[*p] = results[*r].clone();
+        }
+        losses.push(results[0].clone());
+    }
+    (state, losses)
+}
+
+fn train(m: &Model) {
+    let (state, first) = data(m, 6, 1);
+    // The last batch is smaller, as at the end of an epoch.
+    let batches = [first, data(m, 6, 2).1, data(m, 1, 3).1, data(m, 6, 4).1];
+    let (want, losses) = expected(m, &state, &batches);
+    for isa in Isa::available() {
+        let mut first: Option<Vec<Tensor>> = None;
+        for threads in [1, 2, 3] {
+            let mut program = load(m, &CpuBackend::with(threads, isa));
+            let mut now = state.clone();
+            let mut results = vec![];
+            for (batch, loss) in batches.iter().zip(&losses) {
+                program.run(&mut now, batch, &mut results).unwrap();
+                assert_close(&results[..1], std::slice::from_ref(loss), 1e-4, &m.step.name);
+            }
+            assert_close(&now, &want, 2e-4, &m.step.name);
+            let first = first.get_or_insert_with(|| now.clone());
+            let same = first.iter().zip(&now).all(|(a, b)| a.same_bits(b));
+            assert!(same, "{} on {isa:?}: other bits with {threads} threads", m.step.name);
+        }
+        // The caller's tensors were shared, so they were copied before they were written.
+        assert!(state.iter().zip(data(m, 6, 1).0).all(|(a, b)| a.same_bits(&b)));
+    }
+}
+
+#[test]
+fn dense_softmax_crossentropy() {
+    train(&dense_net());
+}
+
+#[test]
+fn convolution_and_pooling() {
+    train(&conv_net());
+}
+
+#[test]
+fn recurrent_over_time() {
+    train(&recurrent_net());
+}
+
+#[test]
+fn softmax_is_taken_whole_and_agrees_with_its_body() {
+    use rhyton_graph::plan::Kernel;
+    for name in ["softmax", "log_softmax"] {
+        for n in [1, 3, 10, 16, 33, 1000] {
+            let x = param("x", vec![batch(), n.into()]);
+            let y = softmax(name, &x);
+            let f = Function::new(name, vec![x], vec![y]);
+            let backend = CpuBackend::with(2, Isa::detect());
+            let plan = compile(&f, 0, &[], &backend).unwrap();
+            assert!(
+                plan.launches.iter().any(|l| matches!(l.kernel, Kernel::Named { .. })),
+                "{name} is inlined"
+            );
+            for isa in Isa::available() {
+                let backend = CpuBackend::with(2, isa);
+                let mut program = backend.load(Arc::new(compile(&f, 0, &[], &backend).unwrap())).unwrap();
+                let special = |i: usize| match i % 577 {
+                    100 => f32::NAN,
+                    200 => f32::NEG_INFINITY,
+                    300 => 80.0,
+                    _ => ((i * 37 % 101) as f32) / 9.0 - 5.0,
+                };
+                let x = Tensor::from_fn([64, n], special);
+                let mut results = vec![];
+                program.run(&mut [], std::slice::from_ref(&x), &mut results).unwrap();
+                assert_close(
+                    &results,
+                    &interpret(&f, &[x]).unwrap(),
+                    1e-6,
+                    &format!("{name} of {n} on {isa:?}"),
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! A kernel allocates nothing: all its memory is given.
+
+use rhyton_cpu::conv::{ConvShape, conv, conv_scratch_len};
+use rhyton_cpu::gemm::{GemmArgs, MatView, gemm, scratch_len};
+use rhyton_cpu::isa::Isa;
+use rhyton_cpu::pool::Pool;
+use rhyton_cpu::window::{PoolShape, pool};
+use rhyton_graph::ops::{ConvKind, PoolKind};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: passes everything on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: passed on to the caller.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
+        // SAFETY: passed on to the caller.
+        unsafe { System.dealloc(p, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// Fewest allocations of a few runs: the test runner and starting threads allocate too, but not every time.
+fn allocations(mut f: impl FnMut()) -> usize {
+    let mut run = |_| {
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        f();
+        ALLOCATIONS.load(Ordering::Relaxed) - before
+    };
+    (0..5).map(&mut run).min().unwrap_or(0)
+}
+
+#[test]
+fn kernels_allocate_nothing() {
+    let (threads, isa) = (Pool::new(2), Isa::detect());
+    let (a, mut c) = (vec![1.0f32; 1 << 20], vec![0.0f32; 1 << 20]);
+    let out = c.as_mut_ptr();
+    for (m, n, k) in [(32, 64, 100), (200, 300, 400), (32, 64, 4000), (200, 1, 300)] {
+        let mut scratch = vec![0.0; scratch_len(1, m, n, k, 2)];
+        let a = MatView { ptr: a.as_ptr(), rs: k as isize, cs: 1, batch: 0 };
+        let b = MatView { rs: 1, cs: k as isize, ..a };
+        let count = allocations(|| {
+            let scratch = &mut scratch;
+            let c = Some((out, n, 0));
+            let args = GemmArgs { isa, pool: &threads, batch: 1, m, n, k, a, b, c, epilogue: None, scratch };
+            // SAFETY: all operands have at most 2^20 numbers.
+            unsafe { gemm(args) };
+        });
+        assert_eq!(count, 0, "product {m} {n} {k}");
+    }
+    let (k, y, one) = ([1, 3, 3], [1, 14, 14], [1; 3]);
+    let (batch, x, groups, c_in, c_out) = (8, [1, 16, 16], 1, 16, 32);
+    let s = ConvShape { batch, x, k, y, stride: one, dilation: one, pad_lo: [0; 3], groups, c_in, c_out };
+    for kind in [ConvKind::Forward, ConvKind::InputGrad, ConvKind::KernelGrad] {
+        let mut scratch = vec![0.0; conv_scratch_len(kind, &s, 2)];
+        let p = a.as_ptr();
+        // SAFETY: all sides have at most 2^20 numbers.
+        let run = || unsafe { conv(kind, isa, &threads, &s, p, p, Some(out), None, &mut scratch) };
+        assert_eq!(allocations(run), 0, "{kind:?}");
+    }
+    let (full, pooled, two) = ([1, 16, 16], [1, 8, 8], [1, 2, 2]);
+    let s = PoolShape { batch: 8, channels: 32, full, pooled, window: two, stride: two, pad_lo: [0; 3] };
+    for kind in [PoolKind::Max, PoolKind::MaxSpread, PoolKind::MaxTake, PoolKind::Sum, PoolKind::SumSpread] {
+        // SAFETY: all sides have at most 2^20 numbers.
+        let run = || unsafe { pool(kind, isa, &threads, &s, a.as_ptr(), a.as_ptr(), out) };
+        assert_eq!(allocations(run), 0, "{kind:?}");
+    }
+}

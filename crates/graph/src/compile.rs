@@ -1,0 +1,71 @@
+//! From a function to a plan: checks, passes, lowering.
+
+use crate::expr::Expr;
+use crate::function::Function;
+use crate::ops::{Control, Op};
+use crate::passes::{self, Context};
+use crate::plan::{Backend, Plan};
+use rhyton_tensor::{Error, Problem, Result};
+use std::sync::Arc;
+
+/// Compiles a function for a backend. Its first `state` parameters are state, the others the batch; `updates` are
+/// (result, parameter) pairs: when the program ends, the state parameter has become the result.
+///
+/// ```
+/// use rhyton_graph::{compile, reference::ReferenceBackend, Expr, Function, Type};
+/// let f = Function::trace("f", &[Type::f32([64, 3])], |p| vec![(&p[0] * 2.0).exp()]);
+/// let plan = compile(&f, 0, &[], &ReferenceBackend::default())?;
+/// assert_eq!(plan.launches.len(), 1);
+/// # Ok::<(), rhyton_tensor::Error>(())
+/// ```
+///
+/// # Errors
+/// Every diagnostic of the function's expressions, and updates that do not fit.
+pub fn compile(
+    function: &Function,
+    state: usize,
+    updates: &[(usize, usize)],
+    backend: &dyn Backend,
+) -> Result<Plan> {
+    let mut problems = crate::expr::problems(&function.results);
+    problems.extend(wrong_updates(function, state, updates));
+    if let Some(e) = Error::from_problems(problems) {
+        return Err(e);
+    }
+    crate::verify::verify(function)?;
+    let passed = Arc::new(passes::run(function, &Context { backend, updates })?);
+    crate::lower::lower(&passed, state, updates, backend)
+}
+
+fn param_name(p: &Expr) -> String {
+    match p.op() {
+        Op::Control(Control::Param { name, .. }) => name.clone(),
+        _ => String::new(),
+    }
+}
+
+fn wrong_updates(f: &Function, state: usize, updates: &[(usize, usize)]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut report = |e: Error| problems.extend(e.problems);
+    if state > f.params.len() {
+        report(Error::new(format!("{} has {} parameters, not {state}", f.name, f.params.len())));
+    }
+    for (i, (result, param)) in updates.iter().enumerate() {
+        let (Some(r), Some(p)) = (f.results.get(*result), f.params.get(*param).filter(|_| *param < state))
+        else {
+            let what = format!("update of parameter {param} by result {result}: no such state or result");
+            report(Error::new(what).place(&f.name));
+            continue;
+        };
+        let again = updates[..i].iter().any(|(other, q)| other == result || q == param);
+        if again {
+            let what = format!("'{}' is updated twice, or by a result that updates another", param_name(p));
+            report(Error::new(what).place(&f.name));
+        }
+        if !r.is_poisoned() && r.ty() != p.ty() {
+            let what = format!("the update of '{}' is {}", param_name(p), r.ty());
+            report(Error::new(what).place(&f.name).expected(p.ty().to_string()).source(r.node().source));
+        }
+    }
+    problems
+}

@@ -1,0 +1,122 @@
+//! Kernels of their own: products, convolutions, pooling, gathers, random numbers, loops, named functions.
+
+use super::emit::{Emit, product};
+use super::graph::{internal, must};
+use super::lower;
+use crate::expr::Expr;
+use crate::ops::{Contract, Control, ConvKind, Index, Op};
+use crate::plan::{Kernel, Launch, Program, View, row_major};
+use rhyton_tensor::{Dim, Result};
+
+impl Emit<'_> {
+    /// A product with its operands.
+    pub fn contract(&self, e: &Expr, epilogue: Option<Program>) -> Result<(Kernel, Vec<View>)> {
+        match e.op() {
+            Op::Contract(Contract::Dot { .. }) => self.dot(e, epilogue),
+            Op::Contract(Contract::Conv { .. }) => self.conv(e, epilogue),
+            _ => Err(internal("no product")),
+        }
+    }
+
+    fn dot(&self, e: &Expr, epilogue: Option<Program>) -> Result<(Kernel, Vec<View>)> {
+        let Op::Contract(Contract::Dot { lhs_batch, rhs_batch, lhs_contract, rhs_contract }) = e.op() else {
+            return Err(internal("no matrix product"));
+        };
+        let (a, b) = (&e.inputs()[0], &e.inputs()[1]);
+        let free = |e: &Expr, batch: &[usize], summed: &[usize]| -> Vec<usize> {
+            (0..e.rank()).filter(|i| !batch.contains(i) && !summed.contains(i)).collect()
+        };
+        let (m, n) = (free(a, lhs_batch, lhs_contract), free(b, rhs_batch, rhs_contract));
+        let sizes =
+            |e: &Expr, axes: &[usize]| axes.iter().map(|i| e.shape()[*i].clone()).collect::<Vec<Dim>>();
+        let over = |e: &Expr, axes: [&[usize]; 3]| -> Result<View> {
+            let v = self.operand(e)?;
+            let strides = axes.concat().iter().map(|i| v.strides[*i].clone()).collect();
+            Ok(View { strides, ..v })
+        };
+        let reads = vec![over(a, [lhs_batch, &m, lhs_contract])?, over(b, [rhs_batch, rhs_contract, &n])?];
+        let kernel = Kernel::Dot {
+            batch: sizes(a, lhs_batch),
+            m: sizes(a, &m),
+            n: sizes(b, &n),
+            k: sizes(a, lhs_contract),
+            epilogue,
+        };
+        Ok((kernel, reads))
+    }
+
+    fn conv(&self, e: &Expr, epilogue: Option<Program>) -> Result<(Kernel, Vec<View>)> {
+        let Op::Contract(Contract::Conv { kind, strides, dilation, pad_lo, groups, .. }) = e.op() else {
+            return Err(internal("no convolution"));
+        };
+        let (a, b, c) = (&e.inputs()[0], &e.inputs()[1], e);
+        let (x, w, y) = match kind {
+            ConvKind::Forward => (a, b, c),
+            ConvKind::InputGrad => (c, b, a),
+            ConvKind::KernelGrad => (a, c, b),
+        };
+        let kernel = Kernel::Conv {
+            kind: *kind,
+            x: x.shape().to_vec(),
+            w: w.shape().to_vec(),
+            y: y.shape().to_vec(),
+            strides: strides.clone(),
+            dilation: dilation.clone(),
+            pad_lo: pad_lo.clone(),
+            groups: *groups,
+            epilogue,
+        };
+        let contiguous =
+            |e: &Expr| -> Result<View> { Ok(View { strides: row_major(e.shape()), ..self.operand(e)? }) };
+        Ok((kernel, vec![contiguous(a)?, contiguous(b)?]))
+    }
+
+    /// A node with a kernel of its own.
+    pub fn kernel(&self, node: usize) -> Result<Launch> {
+        let e = &self.g.nodes[node];
+        let kernel = match e.op() {
+            Op::Window(window) => {
+                let shape = e.shape();
+                let channels = must(shape.last(), "pooling without channels")?;
+                Kernel::Pool { window: window.clone(), outer: [shape[0].clone(), channels.clone()] }
+            }
+            Op::Index(Index::Gather { axis }) => {
+                let shape = e.inputs()[0].shape();
+                Kernel::Gather {
+                    outer: product(&shape[..*axis]),
+                    size: shape[*axis].clone(),
+                    inner: product(&shape[axis + 1..]),
+                    indices: product(e.inputs()[1].shape()),
+                }
+            }
+            Op::Index(Index::ScatterAdd { axis, shape }) => Kernel::ScatterAdd {
+                outer: product(&shape[..*axis]),
+                size: shape[*axis].clone(),
+                inner: product(&shape[axis + 1..]),
+                indices: product(e.inputs()[1].shape()),
+            },
+            Op::Random(r) => Kernel::Random {
+                distribution: r.distribution,
+                stream: r.stream,
+                elements: r.shape.elements(),
+            },
+            Op::Control(Control::Scan { body, carries, xs, length, reverse }) => Kernel::Scan {
+                length: length.clone(),
+                reverse: *reverse,
+                carries: *carries,
+                xs: *xs,
+                body: Box::new(lower(body, 0, &[], self.backend)?),
+            },
+            Op::Control(Control::Call(f)) => Kernel::Named { function: f.clone() },
+            _ => return Err(internal("no kernel for an operation")),
+        };
+        let reads = e.inputs().iter().map(|i| self.operand(i)).collect::<Result<_>>()?;
+        let writes = (0..e.node().outs.len()).map(|o| self.result((node, o))).collect::<Result<_>>()?;
+        let mut launch = Launch { kernel, reads, writes, label: self.label(&[node]) };
+        // All these kernels read and write one element after the other, in index spaces of their own.
+        let (reads, writes) = launch.shapes();
+        let views = launch.reads.iter_mut().chain(&mut launch.writes);
+        views.zip(reads.iter().chain(&writes)).for_each(|(v, shape)| v.strides = row_major(shape));
+        Ok(launch)
+    }
+}

@@ -1,0 +1,95 @@
+//! The order of the kernels: one that respects what must run before what and keeps little memory alive. A kernel
+//! that frees at least as much as it needs runs as soon as it can; the others in the order of the graph.
+
+use super::graph::{Graph, Value};
+use super::groups::Groups;
+use super::storage::Storage;
+use crate::plan::Place;
+use rhyton_tensor::Bindings;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Groups in the order they run.
+pub fn schedule(g: &Graph, groups: &Groups, storage: &Storage) -> Vec<usize> {
+    let all: Vec<usize> = groups.alive().chain(storage.copies.keys().copied()).collect();
+    let last = |i: &usize| groups.groups[*i].nodes.iter().max().copied().unwrap_or(usize::MAX);
+    let mut waiting: BTreeMap<usize, usize> =
+        all.iter().map(|i| (*i, groups.order.before(*i).len())).collect();
+    let mut ready: BTreeSet<(usize, usize)> =
+        all.iter().filter(|i| waiting[i] == 0).map(|i| (last(i), *i)).collect();
+    let mut memory = Memory::new(g, groups, storage);
+    let mut order = Vec::new();
+    while let Some(first) = ready.first().copied() {
+        let next = ready.iter().copied().find(|(_, i)| memory.grows_by(*i) <= 0).unwrap_or(first);
+        ready.remove(&next);
+        memory.run(next.1);
+        order.push(next.1);
+        for after in groups.order.after(next.1) {
+            if let Some(n) = waiting.get_mut(after) {
+                *n -= 1;
+                if *n == 0 {
+                    ready.insert((last(after), *after));
+                }
+            }
+        }
+    }
+    order
+}
+
+/// Sizes of what groups write and free.
+struct Memory {
+    writes: BTreeMap<usize, i64>,
+    /// For each group the values it reads, with their sizes.
+    reads: BTreeMap<usize, Vec<(Value, i64)>>,
+    readers: BTreeMap<Value, usize>,
+}
+
+impl Memory {
+    fn new(g: &Graph, groups: &Groups, storage: &Storage) -> Memory {
+        let (mut writes, mut reads, mut readers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        for (value, buffer) in &storage.of {
+            let b = &storage.buffers[*buffer];
+            let Some(writer) = groups.of[value.0].filter(|_| b.place == Place::Temp) else { continue };
+            let size = bytes(&b.shape, b.dtype.size_bytes());
+            *writes.entry(writer).or_insert(0) += size;
+            let mut seen: BTreeSet<usize> = BTreeSet::new();
+            for u in &g.uses[value.0] {
+                // What is recomputed reads where its readers are; the direct group is close enough.
+                if let Some(group) = groups.of[u.consumer].filter(|i| *i != writer && u.out == value.1)
+                    && seen.insert(group)
+                {
+                    reads.entry(group).or_insert_with(Vec::new).push((*value, size));
+                }
+            }
+            readers.insert(*value, seen.len());
+        }
+        Memory { writes, reads, readers }
+    }
+
+    fn grows_by(&self, group: usize) -> i64 {
+        let freed: i64 = self
+            .reads
+            .get(&group)
+            .into_iter()
+            .flatten()
+            .filter(|(v, _)| self.readers.get(v) == Some(&1))
+            .map(|(_, size)| size)
+            .sum();
+        self.writes.get(&group).copied().unwrap_or(0) - freed
+    }
+
+    fn run(&mut self, group: usize) {
+        for (value, _) in self.reads.get(&group).into_iter().flatten() {
+            if let Some(n) = self.readers.get_mut(value) {
+                *n = n.saturating_sub(1);
+            }
+        }
+    }
+}
+
+fn bytes(shape: &rhyton_tensor::Shape, size: usize) -> i64 {
+    // Any plausible sizes do: they only rank the choices.
+    let mut names = BTreeSet::new();
+    shape.iter().for_each(|d| d.symbols(&mut names));
+    let sample: Bindings = names.into_iter().map(|n| (n, 32)).collect();
+    shape.eval(&sample).map_or(0, |s| (s.iter().product::<usize>() * size) as i64)
+}

@@ -1,0 +1,77 @@
+//! The passes: each rewrites a [`Function`] into an equal one that is smaller or easier to lower. One file each.
+
+mod canonicalize;
+mod dead;
+mod deduplicate;
+mod hoist;
+mod inline;
+mod merge_scans;
+mod pads;
+mod views;
+
+use crate::expr::{Expr, rewrite};
+use crate::function::Function;
+use crate::ops::{Control, Op};
+use crate::plan::Backend;
+use rhyton_tensor::Result;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What passes may know beside the function.
+pub struct Context<'a> {
+    /// Which named functions stay whole.
+    pub backend: &'a dyn Backend,
+    /// (result, parameter) pairs of results that replace a parameter.
+    pub updates: &'a [(usize, usize)],
+}
+
+/// A pass maps a function to new results over the same parameters.
+pub type Pass = fn(&Function, &Context) -> Vec<Expr>;
+
+/// All passes in the order they run.
+pub const PASSES: &[(&str, Pass)] = &[
+    ("inline", inline::inline),
+    ("canonicalize", canonicalize::canonicalize),
+    ("deduplicate", deduplicate::deduplicate),
+    ("merge_scans", merge_scans::merge_scans),
+    ("dead", dead::dead),
+    ("hoist", hoist::hoist),
+    ("deduplicate", deduplicate::deduplicate),
+    ("views", views::views),
+];
+
+/// Runs all passes; debug builds verify the function after each.
+///
+/// # Errors
+/// When a pass broke the function, which is a mistake of Rhyton's.
+pub fn run(function: &Function, cx: &Context) -> Result<Function> {
+    let mut f = function.rebuilt(function.params.clone(), function.results.clone());
+    for (name, pass) in PASSES {
+        f = apply(*pass, &f, cx);
+        if cfg!(debug_assertions) {
+            crate::verify::verify(&f).map_err(|e| e.place(format!("{} after the pass {name}", f.name)))?;
+        }
+    }
+    Ok(f)
+}
+
+/// One pass over a function, then over the bodies of its loops.
+pub fn apply(pass: Pass, f: &Function, cx: &Context) -> Function {
+    let inner = Context { backend: cx.backend, updates: &[] };
+    let results = rewrite(&pass(f, cx), HashMap::new(), |e, inputs| {
+        let Op::Control(Control::Scan { body, .. }) = e.op() else { return e.with_inputs(inputs) };
+        let new = apply(pass, body, &inner);
+        let changed = new.results.iter().zip(&body.results).any(|(a, b)| a.key() != b.key());
+        if changed { e.with_op(with_body(e.op(), new), inputs) } else { e.with_inputs(inputs) }
+    });
+    f.rebuilt(f.params.clone(), results)
+}
+
+/// A loop with another body that takes and gives the same.
+fn with_body(op: &Op, new: Function) -> Op {
+    let mut op = op.clone();
+    if let Op::Control(Control::Scan { body, .. }) = &mut op {
+        *body = Arc::new(new);
+    }
+    op
+}

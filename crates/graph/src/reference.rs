@@ -1,0 +1,334 @@
+//! Backends for tests: [`ReferenceBackend`] runs a plan launch by launch in double precision, slow and obvious;
+//! [`NullBackend`] accepts everything and computes nothing.
+
+use crate::expr::{Expr, Type};
+use crate::function::Function;
+use crate::interp::{Value, bind};
+use crate::ops::{Contract, ConvKind, Index, Op, Random};
+use crate::plan::{Backend, Executable, Kernel, Launch, Place, Plan, Program, Reduction, Step, View};
+use crate::verify::elements;
+use rhyton_tensor::{Bindings, DType, Dim, Error, Result, Shape, Tensor};
+use std::sync::Arc;
+
+/// Runs plans in double precision, element by element.
+#[derive(Clone, Debug, Default)]
+pub struct ReferenceBackend {
+    /// Names of the functions that stay whole; they are interpreted.
+    pub whole: Vec<String>,
+}
+
+impl Backend for ReferenceBackend {
+    fn name(&self) -> String {
+        "reference".into()
+    }
+
+    fn takes(&self, function: &Function) -> bool {
+        self.whole.contains(&function.name)
+    }
+
+    fn load(&self, plan: Arc<Plan>) -> Result<Box<dyn Executable>> {
+        Ok(Box::new(Loaded { plan, compute: true }))
+    }
+}
+
+/// Accepts every plan; results are zeros of the right shapes and state stays as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NullBackend;
+
+impl Backend for NullBackend {
+    fn name(&self) -> String {
+        "null".into()
+    }
+
+    fn takes(&self, _: &Function) -> bool {
+        false
+    }
+
+    fn load(&self, plan: Arc<Plan>) -> Result<Box<dyn Executable>> {
+        Ok(Box::new(Loaded { plan, compute: false }))
+    }
+}
+
+/// Traces `f` over the shapes of `args`, compiles it for `backend` and runs it once.
+///
+/// # Errors
+/// Every diagnostic of the expressions, and what the backend refuses.
+pub fn eval_on(
+    backend: &dyn Backend,
+    f: impl FnOnce(&[Expr]) -> Vec<Expr>,
+    args: &[Tensor],
+) -> Result<Vec<Tensor>> {
+    let ty = |t: &Tensor| Type::new(crate::ops::control::graph_dtype(t.dtype()), t.shape());
+    let function = Function::trace("eval", &args.iter().map(ty).collect::<Vec<_>>(), f);
+    let plan = crate::compile(&function, 0, &[], backend)?;
+    let mut results = Vec::new();
+    backend.load(Arc::new(plan))?.run(&mut [], args, &mut results)?;
+    Ok(results)
+}
+
+struct Loaded {
+    plan: Arc<Plan>,
+    compute: bool,
+}
+
+impl Executable for Loaded {
+    fn run(&mut self, state: &mut [Tensor], batch: &[Tensor], results: &mut Vec<Tensor>) -> Result<()> {
+        let plan = &*self.plan;
+        let args: Vec<&Tensor> = state.iter().chain(batch).collect();
+        let params = &plan.graph.params;
+        if state.len() != plan.state || args.len() != params.len() {
+            let expected = format!("{} and {}", plan.state, params.len() - plan.state);
+            return Err(Error::new(format!(
+                "{} got {} values of state and {} of the batch",
+                plan.name,
+                state.len(),
+                batch.len()
+            ))
+            .expected(expected));
+        }
+        for (i, (a, p)) in args.iter().zip(params).enumerate() {
+            if a.dtype() != p.dtype() {
+                return Err(Error::new(format!("parameter {i} of {} is {}", plan.name, a.dtype()))
+                    .expected(p.ty().to_string()));
+            }
+        }
+        let bindings = bind(params, &args.iter().map(|t| t.shape()).collect::<Vec<_>>())?;
+        let values = args.iter().map(|t| Value::from_tensor(t).data).collect();
+        let buffers = if self.compute { Some(run(plan, values, &bindings)?) } else { None };
+        let tensor = |buffer: usize| -> Result<Tensor> {
+            let b = &plan.buffers[buffer];
+            let zero = Value::zeros(&Type { dtype: b.dtype, shape: b.shape.clone() }, &bindings)?;
+            let data = buffers.as_ref().map_or(zero.data, |all| all[buffer].clone());
+            Value { dtype: b.dtype, shape: zero.shape, data }.to_tensor()
+        };
+        for (_, param) in plan.updates.iter().filter(|_| self.compute) {
+            state[*param] = tensor(plan.inputs[*param])?;
+        }
+        results.clear();
+        for (i, buffer) in plan.outputs.iter().enumerate() {
+            if !plan.updates.iter().any(|(r, _)| *r == i) {
+                results.push(tensor(*buffer)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The memory of a run.
+type Memory = Vec<Vec<f64>>;
+
+/// Runs a plan on parameter values; returns all buffers.
+fn run(plan: &Plan, args: Vec<Vec<f64>>, bindings: &Bindings) -> Result<Memory> {
+    let mut memory: Memory = Vec::new();
+    for b in &plan.buffers {
+        let zero = Value::zeros(&Type { dtype: b.dtype, shape: b.shape.clone() }, bindings)?;
+        memory.push(match &b.place {
+            Place::Input(i) => args[*i].clone(),
+            Place::Constant(l) => Value::from_tensor(&l.0).data,
+            // What is read before it is written shows.
+            Place::Output(_) | Place::Temp => vec![f64::NAN; zero.data.len()],
+        });
+    }
+    for launch in &plan.launches {
+        let (reads, writes) = launch.shapes();
+        let inputs: Vec<Vec<f64>> = launch
+            .reads
+            .iter()
+            .zip(&reads)
+            .map(|(v, shape)| {
+                Ok(elements(v, shape, bindings)?.iter().map(|i| memory[v.buffer][*i as usize]).collect())
+            })
+            .collect::<Result<_>>()?;
+        let outputs = compute(launch, inputs, (&reads, &writes), bindings)?;
+        for ((v, shape), values) in launch.writes.iter().zip(&writes).zip(outputs) {
+            let View { buffer, .. } = v;
+            for (i, x) in elements(v, shape, bindings)?.into_iter().zip(values) {
+                memory[*buffer][i as usize] = x;
+            }
+        }
+    }
+    Ok(memory)
+}
+
+fn sizes(shape: &[Dim], bindings: &Bindings) -> Result<Vec<usize>> {
+    let shape = Shape::from(shape);
+    shape.eval(bindings).ok_or_else(|| Error::new(format!("the sizes {shape} are not all known")))
+}
+
+/// One launch: values of its reads, in row-major order of their index spaces, to values of its writes.
+fn compute(
+    launch: &Launch,
+    inputs: Vec<Vec<f64>>,
+    (reads, writes): (&[Vec<Dim>], &[Vec<Dim>]),
+    bindings: &Bindings,
+) -> Result<Vec<Vec<f64>>> {
+    match &launch.kernel {
+        Kernel::Loop { shape, program } => program_over(program, &inputs, &sizes(shape, bindings)?, bindings),
+        Kernel::Reduce { shape, folded, fold, program } => {
+            let space = sizes(shape, bindings)?;
+            let values = program_over(program, &inputs, &space, bindings)?.remove(0);
+            let kept = space.len().saturating_sub(*folded);
+            Ok(vec![fold_last(
+                *fold,
+                &values,
+                space[..kept].iter().product(),
+                space[kept..].iter().product(),
+            )])
+        }
+        Kernel::Dot { batch, m, n, k, epilogue } => {
+            let whole = [&batch[..], m, n].concat();
+            let size = |d: &[Dim]| sizes(d, bindings).map(|s| s.iter().product::<usize>());
+            let product = matrix_product(&inputs, [size(batch)?, size(m)?, size(n)?, size(k)?]);
+            finish(product, epilogue, inputs, &whole, bindings)
+        }
+        Kernel::Conv { kind, x, w, y, strides, dilation, pad_lo, groups, epilogue } => {
+            let (out, spatial) = match kind {
+                ConvKind::Forward => (y, &y[1..y.len() - 1]),
+                ConvKind::InputGrad => (x, &x[1..x.len() - 1]),
+                ConvKind::KernelGrad => (w, &w[..w.len() - 2]),
+            };
+            let op = Contract::Conv {
+                kind: *kind,
+                sizes: spatial.to_vec(),
+                strides: strides.clone(),
+                dilation: dilation.clone(),
+                pad_lo: pad_lo.clone(),
+                groups: *groups,
+            };
+            let product = primitive(op, &inputs[..2], &reads[..2], DType::F32, out, bindings)?;
+            finish(product, epilogue, inputs, out, bindings)
+        }
+        Kernel::Pool { window, .. } => {
+            Ok(vec![primitive(window.clone(), &inputs, reads, DType::F32, &writes[0], bindings)?])
+        }
+        Kernel::Gather { .. } => {
+            Ok(vec![primitive(Index::Gather { axis: 1 }, &inputs, reads, DType::F32, &writes[0], bindings)?])
+        }
+        Kernel::ScatterAdd { .. } => {
+            let op = Index::ScatterAdd { axis: 1, shape: writes[0].clone().into() };
+            Ok(vec![primitive(op, &inputs, reads, DType::F32, &writes[0], bindings)?])
+        }
+        Kernel::Random { distribution, stream, .. } => {
+            let shape = writes[0].clone().into();
+            let op = Random { distribution: *distribution, stream: *stream, shape };
+            Ok(vec![primitive(op, &inputs, reads, DType::F32, &writes[0], bindings)?])
+        }
+        Kernel::Scan { length, reverse, carries, xs, body } => {
+            let steps = sizes(std::slice::from_ref(length), bindings)?[0];
+            scan(body, (steps, *reverse), (*carries, *xs), inputs, writes, bindings)
+        }
+        Kernel::Named { function } => {
+            let args =
+                function.params.iter().zip(inputs).map(|(p, data)| {
+                    Ok(Value { dtype: p.dtype(), shape: sizes(p.shape(), bindings)?, data })
+                });
+            let results =
+                crate::interp::run_function(function, &args.collect::<Result<Vec<_>>>()?, bindings)?;
+            Ok(results.into_iter().map(|v| v.data).collect())
+        }
+    }
+}
+
+/// A kernel that is one primitive, by that primitive's own meaning.
+fn primitive(
+    op: impl Into<Op>,
+    inputs: &[Vec<f64>],
+    shapes: &[Vec<Dim>],
+    dtype: DType,
+    out: &[Dim],
+    bindings: &Bindings,
+) -> Result<Vec<f64>> {
+    let value = |(data, shape): (&Vec<f64>, &Vec<Dim>)| {
+        Ok(Value { dtype, shape: sizes(shape, bindings)?, data: data.clone() })
+    };
+    let values: Vec<Value> = inputs.iter().zip(shapes).map(value).collect::<Result<_>>()?;
+    let out = Type { dtype, shape: out.into() };
+    Ok(op.into().interp(&values.iter().collect::<Vec<_>>(), &[out], bindings)?.remove(0).data)
+}
+
+fn matrix_product(inputs: &[Vec<f64>], [batch, m, n, k]: [usize; 4]) -> Vec<f64> {
+    let mut out = vec![0.0; batch * m * n];
+    for (o, x) in out.iter_mut().enumerate() {
+        let (b, i, j) = (o / (m * n), o / n % m, o % n);
+        *x = (0..k).map(|s| inputs[0][(b * m + i) * k + s] * inputs[1][(b * k + s) * n + j]).sum();
+    }
+    out
+}
+
+/// The epilogue of a product.
+fn finish(
+    product: Vec<f64>,
+    epilogue: &Option<Program>,
+    inputs: Vec<Vec<f64>>,
+    shape: &[Dim],
+    bindings: &Bindings,
+) -> Result<Vec<Vec<f64>>> {
+    let Some(program) = epilogue else { return Ok(vec![product]) };
+    let values: Vec<Vec<f64>> = std::iter::once(product).chain(inputs.into_iter().skip(2)).collect();
+    program_over(program, &values, &sizes(shape, bindings)?, bindings)
+}
+
+fn fold_last(fold: Reduction, values: &[f64], kept: usize, folded: usize) -> Vec<f64> {
+    let group = |i: usize| &values[i * folded..(i + 1) * folded];
+    let one = |i: usize| match fold {
+        Reduction::Fold(f) => group(i).iter().fold(f.start(), |a, b| f.step(a, *b)),
+        Reduction::ArgMax => {
+            let g = group(i);
+            let better = |a: usize, b: usize| g[b] > g[a] || (g[b].is_nan() && !g[a].is_nan());
+            (0..folded).reduce(|a, b| if better(a, b) { b } else { a }).unwrap_or(0) as f64
+        }
+    };
+    (0..kept).map(one).collect()
+}
+
+/// A program at every element of a space.
+fn program_over(
+    p: &Program,
+    inputs: &[Vec<f64>],
+    space: &[usize],
+    bindings: &Bindings,
+) -> Result<Vec<Vec<f64>>> {
+    let mut out = vec![vec![]; p.outputs.len()];
+    for (i, at) in crate::interp::coordinates(space).enumerate() {
+        let mut registers: Vec<f64> = inputs.iter().map(|x| x[i]).collect();
+        for instruction in &p.code {
+            let args: Vec<f64> = instruction.args.iter().map(|a| registers[*a]).collect();
+            registers.push(match &instruction.op {
+                Step::Apply(op) => op.eval(&args, instruction.dtype),
+                Step::Constant(s) => s.as_f64(),
+                Step::Size(d) => sizes(std::slice::from_ref(d), bindings)?[0] as f64,
+                Step::Position(axis) => at[*axis] as f64,
+            });
+        }
+        out.iter_mut().zip(&p.outputs).for_each(|(o, r)| o.push(registers[*r]));
+    }
+    Ok(out)
+}
+
+fn scan(
+    body: &Plan,
+    (steps, reverse): (usize, bool),
+    (carries, xs): (usize, usize),
+    inputs: Vec<Vec<f64>>,
+    writes: &[Vec<Dim>],
+    bindings: &Bindings,
+) -> Result<Vec<Vec<f64>>> {
+    let mut out: Vec<Vec<f64>> = inputs[..carries].to_vec();
+    for shape in &writes[carries..] {
+        out.push(vec![f64::NAN; sizes(shape, bindings)?.iter().product()]);
+    }
+    for step in 0..steps {
+        let t = if reverse { steps - 1 - step } else { step };
+        let entry = |x: &Vec<f64>| x[t * x.len() / steps..(t + 1) * x.len() / steps].to_vec();
+        let mut args: Vec<Vec<f64>> = out[..carries].to_vec();
+        args.extend(inputs[carries..carries + xs].iter().map(entry));
+        args.extend(inputs[carries + xs..].iter().cloned());
+        let memory = run(body, args, bindings)?;
+        for (i, buffer) in body.outputs.iter().enumerate() {
+            let (value, n) = (&memory[*buffer], memory[*buffer].len());
+            let start = if i < carries { 0 } else { t * n };
+            out[i][start..start + n].copy_from_slice(value);
+        }
+    }
+    Ok(out)
+}

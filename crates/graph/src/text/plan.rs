@@ -1,0 +1,79 @@
+//! Plans as text, for people.
+
+use crate::plan::{Kernel, Launch, Place, Plan, Program, Step, View};
+use std::fmt::Write;
+
+/// The text of a plan: buffers, then one line a launch with its programs indented below.
+pub fn print_plan(plan: &Plan) -> String {
+    let mut out = String::new();
+    write_plan(&mut out, plan, "");
+    out
+}
+
+fn write_plan(out: &mut String, plan: &Plan, indent: &str) {
+    let _ =
+        writeln!(out, "{indent}plan {}: updates {:?}, results {:?}", plan.name, plan.updates, plan.outputs);
+    for (i, b) in plan.buffers.iter().enumerate() {
+        let place = match &b.place {
+            Place::Input(i) => format!("input {i}"),
+            Place::Output(i) => format!("output {i}"),
+            Place::Constant(_) => "constant".into(),
+            Place::Temp => "temp".into(),
+        };
+        let _ = writeln!(out, "{indent}  b{i} = {place} : {}{}", b.dtype, b.shape);
+    }
+    for launch in &plan.launches {
+        write_launch(out, launch, indent);
+    }
+}
+
+fn write_launch(out: &mut String, launch: &Launch, indent: &str) {
+    let views = |all: &[View]| all.iter().map(view).collect::<Vec<_>>().join(", ");
+    let (writes, reads) = (views(&launch.writes), views(&launch.reads));
+    let program = match &launch.kernel {
+        Kernel::Loop { program, .. } | Kernel::Reduce { program, .. } => Some(program),
+        Kernel::Dot { epilogue, .. } | Kernel::Conv { epilogue, .. } => epilogue.as_ref(),
+        _ => None,
+    };
+    let _ = writeln!(out, "{indent}  {writes} = {} ({reads})  // {}", kernel(&launch.kernel), launch.label);
+    if let Some(p) = program {
+        write_program(out, p, &format!("{indent}      "));
+    }
+    if let Kernel::Scan { body, .. } = &launch.kernel {
+        write_plan(out, body, &format!("{indent}      "));
+    }
+}
+
+fn view(v: &View) -> String {
+    format!("b{}[{} +{:?}]", v.buffer, v.offset, v.strides)
+}
+
+fn kernel(k: &Kernel) -> String {
+    match k {
+        Kernel::Loop { shape, .. } => format!("loop {shape:?}"),
+        Kernel::Reduce { shape, folded, fold, .. } => format!("reduce {shape:?} last {folded} {fold:?}"),
+        Kernel::Dot { batch, m, n, k, .. } => format!("dot batch {batch:?} m {m:?} n {n:?} k {k:?}"),
+        Kernel::Conv { kind, x, w, y, .. } => format!("conv {kind:?} x {x:?} w {w:?} y {y:?}"),
+        Kernel::Pool { window, .. } => format!("pool {:?} {:?}", window.kind, window.window),
+        Kernel::Gather { .. } => "gather".into(),
+        Kernel::ScatterAdd { .. } => "scatter_add".into(),
+        Kernel::Random { distribution, .. } => format!("random {distribution:?}"),
+        Kernel::Scan { length, reverse, carries, xs, .. } => {
+            format!("scan {length} steps, {carries} states, {xs} sequences, reverse {reverse}")
+        }
+        Kernel::Named { function } => format!("named {}", function.name),
+    }
+}
+
+fn write_program(out: &mut String, p: &Program, indent: &str) {
+    for (i, step) in p.code.iter().enumerate() {
+        let what = match &step.op {
+            Step::Apply(op) => format!("{op:?}"),
+            other => format!("{other:?}"),
+        };
+        let args: Vec<String> = step.args.iter().map(|a| format!("r{a}")).collect();
+        let _ = writeln!(out, "{indent}r{} = {what} {}", p.inputs.len() + i, args.join(" "));
+    }
+    let outputs: Vec<String> = p.outputs.iter().map(|r| format!("r{r}")).collect();
+    let _ = writeln!(out, "{indent}-> {}", outputs.join(" "));
+}

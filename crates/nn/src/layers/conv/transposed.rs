@@ -1,0 +1,132 @@
+//! Transposed convolutions: they undo the change of size of a convolution.
+
+use super::Convolution;
+use crate::activations::Activation;
+use crate::constraints::Constraint;
+use crate::initializers::Initializer;
+use crate::layers::windows::Windows;
+use crate::layers::{Sizes, check, parameter};
+use crate::regularizers::Regularizer;
+use crate::{Args, Cx, Layer, Object, Outputs, Setting};
+use rhyton_graph::Expr;
+use rhyton_graph::ops::ConvKind;
+use rhyton_tensor::{Dim, Error, Result};
+
+impl Convolution<'_> {
+    /// Size of the result along `axis` for an input of `n`, and how many positions of the full result lie
+    /// before it, by Keras's rules.
+    fn transposed_axis(&self, n: &Dim, axis: usize, extra: Option<usize>) -> Result<(Dim, usize)> {
+        let (extent, stride) = (self.windows.extent(axis), self.windows.strides[axis]);
+        if let Some(extra) = extra.filter(|e| *e >= stride) {
+            let what = format!("{} got output_padding {extra} with strides {stride}", self.windows.class);
+            return Err(Error::new(what).expected("an output_padding below the strides"));
+        }
+        let full = (n.clone() - 1usize) * stride;
+        match self.padding.to_lowercase().as_str() {
+            "valid" => {
+                let more = extra.unwrap_or(extent.max(stride) - extent);
+                Ok((full + extent + more, 0))
+            }
+            "same" => {
+                let (size, padding) = match extra {
+                    None => (n.clone() * stride, (stride + extent) as i64 - 2),
+                    Some(e) => (full + extent % 2 + e, (extent + extent % 2 + e) as i64 - 2),
+                };
+                let left = (padding / 2 + padding % 2).clamp(0, extent as i64 - 1) as usize;
+                Ok((size, extent - 1 - left))
+            }
+            other => Err(Error::new(format!("{} got padding '{other}'", self.windows.class))
+                .expected("'valid' or 'same'")),
+        }
+    }
+
+    fn transposed(&self, x: &Expr, kernel: &Expr, output_padding: Option<&[usize]>) -> Result<Expr> {
+        let (mut sizes, mut before) = (vec![], vec![]);
+        for axis in 0..self.windows.kernel.len() {
+            let extra = output_padding.map(|p| p[axis]);
+            let (size, cut) = self.transposed_axis(&x.shape()[axis + 1], axis, extra)?;
+            sizes.push(size);
+            before.push(Dim::fixed(cut));
+        }
+        let w = &self.windows;
+        Ok(x.conv(kernel, ConvKind::InputGrad, &sizes, w.strides, w.dilation, &before, 1))
+    }
+}
+
+macro_rules! transposed {
+    ($name:ident, $n:literal, $doc:literal) => {
+        crate::layer! {
+            #[doc = $doc]
+            pub struct $name {
+                /// Number of output channels.
+                filters: usize = 0,
+                /// Sizes of the window.
+                kernel_size: Sizes<$n> = 1usize.into(),
+                /// How many times larger the result is.
+                strides: Sizes<$n> = 1usize.into(),
+                /// `valid` or `same`: `same` gives `size * strides`.
+                padding: String = "valid".into(),
+                /// Positions added at the end; chosen by the padding when not set.
+                output_padding: Option<Sizes<$n>> = None,
+                /// `channels_last`.
+                data_format: String = "channels_last".into(),
+                /// Distances between the entries of the window.
+                dilation_rate: Sizes<$n> = 1usize.into(),
+                /// Applied to the result.
+                activation: Activation = "linear".into(),
+                /// Adds a bias.
+                use_bias: bool = true,
+                /// How the kernel `[window.., filters, channels]` starts.
+                kernel_initializer: Initializer = "glorot_uniform".into(),
+                /// How the bias `[filters]` starts.
+                bias_initializer: Initializer = "zeros".into(),
+                /// Penalty of the kernel.
+                kernel_regularizer: Option<Regularizer> = None,
+                /// Penalty of the bias.
+                bias_regularizer: Option<Regularizer> = None,
+                /// Projection of the kernel.
+                kernel_constraint: Option<Constraint> = None,
+                /// Projection of the bias.
+                bias_constraint: Option<Constraint> = None,
+            }
+        }
+
+        impl $name {
+            /// `filters` output channels from windows of `kernel_size`.
+            #[track_caller]
+            pub fn new(filters: usize, kernel_size: impl Setting<Sizes<$n>>) -> $name {
+                $name::default().filters(filters).kernel_size(kernel_size)
+            }
+
+            fn output(&self, cx: &mut Cx<'_>, x: &Expr) -> Result<Expr> {
+                let class = self.class_name();
+                let (kernel, strides, dilation) =
+                    (&self.kernel_size[..], &self.strides[..], &self.dilation_rate[..]);
+                let windows = Windows { class, kernel, strides, dilation };
+                let conv = Convolution { windows, padding: &self.padding, causal: false };
+                check::positive(class, "filters", self.filters)?;
+                let channels = conv.channels(x, &self.data_format)?;
+                let of_kernel = (&self.kernel_initializer, &self.kernel_regularizer, &self.kernel_constraint);
+                let kernel = parameter(cx, "kernel", conv.kernel_shape(self.filters, channels), of_kernel);
+                let mut y = conv.transposed(x, &kernel, self.output_padding.as_deref())?;
+                if self.use_bias {
+                    let of_bias = (&self.bias_initializer, &self.bias_regularizer, &self.bias_constraint);
+                    y = y + parameter(cx, "bias", [self.filters], of_bias);
+                }
+                Ok(self.activation.apply(&y))
+            }
+        }
+
+        impl Layer for $name {
+            fn call(&self, cx: &mut Cx<'_>, args: &Args) -> Outputs {
+                self.output(cx, &args.x()).into()
+            }
+            fn activity_regularizer_follows(&self) -> Option<&'static str> {
+                Some("bias_regularizer")
+            }
+        }
+    };
+}
+transposed!(Conv1DTranspose, 1, "Transposed convolution over time.");
+transposed!(Conv2DTranspose, 2, "Transposed convolution of images.");
+transposed!(Conv3DTranspose, 3, "Transposed convolution of volumes.");

@@ -1,0 +1,70 @@
+//! Dense.
+
+use crate::activations::Activation;
+use crate::constraints::Constraint;
+use crate::initializers::Initializer;
+use crate::layers::{check, parameter};
+use crate::regularizers::Regularizer;
+use crate::{Args, Cx, Layer, Object, Outputs};
+use rhyton_graph::Expr;
+use rhyton_tensor::{DType, Result};
+use serde_json::Value as Json;
+
+crate::layer! {
+    /// `activation(x . kernel + bias)` over the last axis of `[batch, .., features]`; the result is
+    /// `[batch, .., units]`.
+    pub struct Dense {
+        /// Width of the result.
+        units: usize = 0,
+        /// Applied to the result.
+        activation: Activation = "linear".into(),
+        /// Adds a bias.
+        use_bias: bool = true,
+        /// How the kernel `[features, units]` starts.
+        kernel_initializer: Initializer = "glorot_uniform".into(),
+        /// How the bias `[units]` starts.
+        bias_initializer: Initializer = "zeros".into(),
+        /// Penalty of the kernel.
+        kernel_regularizer: Option<Regularizer> = None,
+        /// Penalty of the bias.
+        bias_regularizer: Option<Regularizer> = None,
+        /// Projection of the kernel.
+        kernel_constraint: Option<Constraint> = None,
+        /// Projection of the bias.
+        bias_constraint: Option<Constraint> = None,
+        /// Kept for Keras.
+        quantization_config: Json = Json::Null,
+    }
+}
+
+impl Dense {
+    /// `units` outputs.
+    #[track_caller]
+    pub fn new(units: usize) -> Dense {
+        Dense::default().units(units)
+    }
+
+    fn output(&self, cx: &mut Cx<'_>, x: &Expr) -> Result<Expr> {
+        let class = self.class_name();
+        check::positive(class, "units", self.units)?;
+        let features = check::features(class, x)?;
+        let of_kernel = (&self.kernel_initializer, &self.kernel_regularizer, &self.kernel_constraint);
+        let kernel = parameter(cx, "kernel", [features, self.units], of_kernel);
+        let mut y = x.cast(DType::F32).matmul(&kernel);
+        if self.use_bias {
+            let of_bias = (&self.bias_initializer, &self.bias_regularizer, &self.bias_constraint);
+            y = y + parameter(cx, "bias", [self.units], of_bias);
+        }
+        Ok(self.activation.apply(&y))
+    }
+}
+
+impl Layer for Dense {
+    fn call(&self, cx: &mut Cx<'_>, args: &Args) -> Outputs {
+        self.output(cx, &args.x()).into()
+    }
+
+    fn supports_masking(&self) -> bool {
+        true
+    }
+}

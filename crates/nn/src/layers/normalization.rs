@@ -1,0 +1,250 @@
+//! Normalization within a sample: LayerNormalization, RMSNormalization, GroupNormalization,
+//! UnitNormalization.
+
+use crate::constraints::Constraint;
+use crate::initializers::Initializer;
+use crate::layers::{activation::listed, check, parameter};
+use crate::regularizers::Regularizer;
+use crate::{Args, Cx, Layer, Object, Outputs};
+use rhyton_graph::{Expr, function::named};
+use rhyton_tensor::{DType, Dim, Error, Result, Shape};
+use serde_json::{Value as Json, json};
+
+/// `(x - mean) / sqrt(variance + epsilon)` over `axes`; with `keep_mean` the mean is not taken away.
+fn standardize(x: &Expr, axes: &[usize], epsilon: f64, keep_mean: bool) -> Expr {
+    let over = |v: &Expr| v.mean(axes).expand_dims(axes);
+    let centred = x - over(x);
+    let scale = (over(&(&centred * &centred)) + epsilon as f32).rsqrt();
+    if keep_mean { x * scale } else { centred * scale }
+}
+
+/// The axes of a setting, as ascending indices, and a shape that has their sizes and 1 elsewhere.
+fn axes_of(class: &str, setting: &Json, x: &Expr) -> Result<(Vec<usize>, Vec<usize>, Shape)> {
+    let mut axes = vec![];
+    for a in listed(setting) {
+        axes.push(check::axis(class, a, x)?);
+    }
+    axes.sort_unstable();
+    axes.dedup();
+    if axes.is_empty() {
+        return Err(
+            Error::new(format!("{class} got the axis {setting}")).expected("an axis or a list of axes")
+        );
+    }
+    let mut laid = Shape::from(vec![1usize; x.rank()]);
+    let mut sizes = vec![];
+    for a in &axes {
+        sizes.push(check::known(class, &x.shape()[*a], "normalized axis", x)?);
+        laid.0[*a] = x.shape()[*a].clone();
+    }
+    Ok((axes, sizes, laid))
+}
+
+crate::layer! {
+    /// Each sample scaled to mean 0 and variance 1 over `axis` (Ba et al. 2016):
+    /// `gamma * (x - mean) / sqrt(variance + epsilon) + beta`.
+    pub struct LayerNormalization {
+        /// The axis or a list of axes.
+        axis: Json = json!(-1),
+        /// Added to the variance.
+        epsilon: f64 = 1e-3,
+        /// Adds `beta`.
+        center: bool = true,
+        /// Multiplies by `gamma`.
+        scale: bool = true,
+        /// Divides by the standard deviation without taking the mean away.
+        rms_scaling: bool = false,
+        /// How `beta` starts.
+        beta_initializer: Initializer = "zeros".into(),
+        /// How `gamma` starts.
+        gamma_initializer: Initializer = "ones".into(),
+        /// Penalty of `beta`.
+        beta_regularizer: Option<Regularizer> = None,
+        /// Penalty of `gamma`.
+        gamma_regularizer: Option<Regularizer> = None,
+        /// Projection of `beta`.
+        beta_constraint: Option<Constraint> = None,
+        /// Projection of `gamma`.
+        gamma_constraint: Option<Constraint> = None,
+    }
+}
+
+impl LayerNormalization {
+    /// Over the last axis.
+    #[track_caller]
+    pub fn new() -> LayerNormalization {
+        LayerNormalization::default()
+    }
+
+    fn output(&self, cx: &mut Cx<'_>, x: &Expr) -> Result<Expr> {
+        let (axes, sizes, laid) = axes_of(self.class_name(), &self.axis, x)?;
+        let of_gamma = (&self.gamma_initializer, &self.gamma_regularizer, &self.gamma_constraint);
+        let gamma = (self.scale || self.rms_scaling).then(|| parameter(cx, "gamma", sizes.clone(), of_gamma));
+        let of_beta = (&self.beta_initializer, &self.beta_regularizer, &self.beta_constraint);
+        let beta = (self.center && !self.rms_scaling).then(|| parameter(cx, "beta", sizes, of_beta));
+        let x = x.cast(DType::F32);
+        let attrs = json!({
+            "axes": axes, "epsilon": self.epsilon, "rms_scaling": self.rms_scaling,
+            "scale": gamma.is_some(), "center": beta.is_some(),
+        });
+        let scaled = gamma.is_some();
+        let inputs: Vec<Expr> = std::iter::once(x).chain(gamma).chain(beta).collect();
+        Ok(named("layer_norm", attrs, &inputs, |p| {
+            let mut y = standardize(&p[0], &axes, self.epsilon, self.rms_scaling);
+            if scaled {
+                y = y * p[1].reshape(laid.clone());
+            }
+            match p.get(1 + usize::from(scaled)) {
+                Some(beta) => y + beta.reshape(laid),
+                None => y,
+            }
+        }))
+    }
+}
+
+impl Layer for LayerNormalization {
+    fn call(&self, cx: &mut Cx<'_>, args: &Args) -> Outputs {
+        self.output(cx, &args.x()).into()
+    }
+    fn supports_masking(&self) -> bool {
+        true
+    }
+}
+
+crate::layer! {
+    /// `scale * x / sqrt(mean(x^2) + epsilon)` over `axis` (Zhang and Sennrich 2019).
+    pub struct RMSNormalization {
+        /// The axis or a list of axes.
+        axis: Json = json!(-1),
+        /// Added to the mean square.
+        epsilon: f64 = 1e-6,
+    }
+}
+
+impl RMSNormalization {
+    /// Over the last axis.
+    #[track_caller]
+    pub fn new() -> RMSNormalization {
+        RMSNormalization::default()
+    }
+
+    fn output(&self, cx: &mut Cx<'_>, x: &Expr) -> Result<Expr> {
+        let (axes, sizes, laid) = axes_of(self.class_name(), &self.axis, x)?;
+        let scale = cx.weight("scale", sizes, &"ones".into());
+        let attrs = json!({ "axes": axes, "epsilon": self.epsilon });
+        Ok(named("rms_norm", attrs, &[x.cast(DType::F32), scale], |p| {
+            let square = (&p[0] * &p[0]).mean(&axes).expand_dims(&axes);
+            &p[0] * (square + self.epsilon as f32).rsqrt() * p[1].reshape(laid)
+        }))
+    }
+}
+
+impl Layer for RMSNormalization {
+    fn call(&self, cx: &mut Cx<'_>, args: &Args) -> Outputs {
+        self.output(cx, &args.x()).into()
+    }
+}
+
+crate::layer! {
+    /// Each sample scaled to mean 0 and variance 1 over groups of channels and all positions (Wu and He
+    /// 2018).
+    pub struct GroupNormalization {
+        /// Number of groups; -1 makes every channel a group.
+        groups: i64 = 32,
+        /// The axis of the channels.
+        axis: i64 = -1,
+        /// Added to the variance.
+        epsilon: f64 = 1e-3,
+        /// Adds `beta`.
+        center: bool = true,
+        /// Multiplies by `gamma`.
+        scale: bool = true,
+        /// How `beta` starts.
+        beta_initializer: Initializer = "zeros".into(),
+        /// How `gamma` starts.
+        gamma_initializer: Initializer = "ones".into(),
+        /// Penalty of `beta`.
+        beta_regularizer: Option<Regularizer> = None,
+        /// Penalty of `gamma`.
+        gamma_regularizer: Option<Regularizer> = None,
+        /// Projection of `beta`.
+        beta_constraint: Option<Constraint> = None,
+        /// Projection of `gamma`.
+        gamma_constraint: Option<Constraint> = None,
+    }
+}
+
+impl GroupNormalization {
+    /// With this many groups.
+    #[track_caller]
+    pub fn new(groups: i64) -> GroupNormalization {
+        GroupNormalization::default().groups(groups)
+    }
+
+    fn output(&self, cx: &mut Cx<'_>, x: &Expr) -> Result<Expr> {
+        let class = self.class_name();
+        let (axes, sizes, laid) = axes_of(class, &json!(self.axis), x)?;
+        let (axis, channels) = (axes[0], sizes[0]);
+        let groups = if self.groups == -1 { channels } else { self.groups.max(0) as usize };
+        if groups == 0 || channels % groups != 0 || axis == 0 {
+            let what = format!("{class} cannot split {channels} channels into {} groups", self.groups);
+            return Err(Error::new(what).expected("groups that divide the channels, or -1"));
+        }
+        let mut split = x.shape().clone();
+        split.0.splice(axis..=axis, [Dim::fixed(groups), Dim::fixed(channels / groups)]);
+        let over: Vec<usize> = (1..=x.rank()).filter(|a| *a != axis).collect();
+        let mut y = standardize(&x.cast(DType::F32).reshape(split), &over, self.epsilon, false)
+            .reshape(x.shape().clone());
+        if self.scale {
+            let of_gamma = (&self.gamma_initializer, &self.gamma_regularizer, &self.gamma_constraint);
+            y = y * parameter(cx, "gamma", [channels], of_gamma).reshape(laid.clone());
+        }
+        if self.center {
+            let of_beta = (&self.beta_initializer, &self.beta_regularizer, &self.beta_constraint);
+            y = y + parameter(cx, "beta", [channels], of_beta).reshape(laid);
+        }
+        Ok(y)
+    }
+}
+
+impl Layer for GroupNormalization {
+    fn call(&self, cx: &mut Cx<'_>, args: &Args) -> Outputs {
+        self.output(cx, &args.x()).into()
+    }
+    fn supports_masking(&self) -> bool {
+        true
+    }
+}
+
+crate::layer! {
+    /// Each sample scaled to length one over `axis`.
+    pub struct UnitNormalization {
+        /// The axis or a list of axes.
+        axis: Json = json!(-1),
+    }
+}
+
+impl UnitNormalization {
+    /// Over the last axis.
+    #[track_caller]
+    pub fn new() -> UnitNormalization {
+        UnitNormalization::default()
+    }
+}
+
+impl Layer for UnitNormalization {
+    fn call(&self, _: &mut Cx<'_>, args: &Args) -> Outputs {
+        let x = args.x();
+        match axes_of(self.class_name(), &self.axis, &x) {
+            Ok((axes, ..)) => {
+                let square = (&x * &x).sum(&axes).expand_dims(&axes);
+                // The floor keeps the gradient finite at zero.
+                (&x * square.maximum(&Expr::scalar(1e-24f32)).rsqrt()).into()
+            }
+            Err(e) => e.into(),
+        }
+    }
+    fn supports_masking(&self) -> bool {
+        true
+    }
+}

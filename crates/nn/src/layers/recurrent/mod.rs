@@ -1,0 +1,9 @@
+//! Recurrent layers: one driver over [`rhyton_graph::function::scan`], three cells, and Bidirectional.
+
+mod bidirectional;
+mod cells;
+mod driver;
+mod rows;
+
+pub use bidirectional::Bidirectional;
+pub use rows::{GRU, LSTM, SimpleRNN};
