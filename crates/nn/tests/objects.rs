@@ -9,16 +9,16 @@ use rhyton_nn::losses::{self, Loss, LossRef, loss_value};
 use rhyton_nn::metrics::{self, Metric};
 use rhyton_nn::object::snake_case;
 use rhyton_nn::optimizers::{self, Adam, LearningRate, OptimizerRef, Pipeline, SGD, schedules};
-use rhyton_nn::{Handle, Kind, Layer, Row, constraints, regularizers};
+use rhyton_nn::{Handle, Kind, Layer, constraints, regularizers};
 use rhyton_tensor::rng::Stream;
 use rhyton_tensor::{DType, Dim, Result, Source, Tensor};
 use serde_json::{Value, json};
 use std::panic::Location;
 
 /// Every name of every row gives an object, whose configuration reads back as it was written.
-fn names_and_configs<T: ?Sized + Kind>(rows: &'static [Row<T>]) {
-    assert!(!rows.is_empty());
-    for row in rows {
+fn names_and_configs<T: ?Sized + Kind>() {
+    assert!(!T::rows().is_empty());
+    for row in T::rows() {
         let snake = snake_case(row.class_name);
         for name in row.names.iter().copied().chain([row.class_name, snake.as_str()]) {
             let object = Handle::<T>::named(name).unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -33,13 +33,13 @@ fn names_and_configs<T: ?Sized + Kind>(rows: &'static [Row<T>]) {
 
 #[test]
 fn every_row_has_its_names_and_configuration() {
-    names_and_configs::<dyn losses::Loss>(losses::ROWS);
-    names_and_configs::<dyn metrics::Metric>(metrics::ROWS);
-    names_and_configs::<dyn optimizers::Optimizer>(optimizers::ROWS);
-    names_and_configs::<dyn schedules::Schedule>(schedules::ROWS);
-    names_and_configs::<dyn initializers::Initialize>(initializers::ROWS);
-    names_and_configs::<dyn regularizers::Regularize>(regularizers::ROWS);
-    names_and_configs::<dyn constraints::Constrain>(constraints::ROWS);
+    names_and_configs::<dyn losses::Loss>();
+    names_and_configs::<dyn metrics::Metric>();
+    names_and_configs::<dyn optimizers::Optimizer>();
+    names_and_configs::<dyn schedules::Schedule>();
+    names_and_configs::<dyn initializers::Initialize>();
+    names_and_configs::<dyn regularizers::Regularize>();
+    names_and_configs::<dyn constraints::Constrain>();
     for name in activations::ROWS.iter().flat_map(|r| r.names) {
         let a: Activation = serde_json::from_value(json!(name)).unwrap();
         assert_eq!(serde_json::to_value(&a).unwrap(), json!(name));

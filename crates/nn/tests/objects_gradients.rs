@@ -3,10 +3,10 @@
 
 use rhyton_graph::interp::{Value, run_function};
 use rhyton_graph::{Expr, Function, Type, grad};
-use rhyton_nn::Handle;
 use rhyton_nn::activations::{self, Activation};
 use rhyton_nn::losses::{self, Loss, LossRef, loss_value};
 use rhyton_nn::regularizers::{self, Regularize};
+use rhyton_nn::{Handle, Kind};
 use rhyton_tensor::{Bindings, DType, Tensor};
 
 fn scalar_of(f: &Function, x: &Value) -> f64 {
@@ -83,7 +83,7 @@ fn loss_gradient(what: &str, loss: &dyn Loss, x: &[f64; 12]) {
 
 #[test]
 fn losses_have_their_gradients() {
-    for row in losses::ROWS {
+    for row in <dyn Loss>::rows() {
         let loss = LossRef::named(row.class_name).unwrap();
         loss_gradient(row.class_name, &**loss.get().unwrap(), &SHARES);
     }
@@ -114,7 +114,7 @@ fn softmax_and_crossentropy_together() {
 
 #[test]
 fn regularizers_have_their_gradients() {
-    for row in regularizers::ROWS {
+    for row in <dyn Regularize>::rows() {
         let regularizer = Handle::<dyn Regularize>::named(row.class_name).unwrap();
         let penalty = |x: &Expr| regularizer.get().unwrap().penalty(x);
         check(row.class_name, &[3, 4], &POINTS, penalty);
