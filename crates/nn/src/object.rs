@@ -192,9 +192,8 @@ pub fn fields(object: &impl Serialize) -> Map<String, Value> {
 /// When a value has the wrong type.
 pub fn from_fields<O: DeserializeOwned>(config: Value) -> Result<O> {
     INNER.set(None);
-    serde_json::from_value(config).map_err(|e| {
-        INNER.take().unwrap_or_else(|| Error::new(format!("a configuration does not fit: {e}")))
-    })
+    serde_json::from_value(config)
+        .map_err(|e| INNER.take().unwrap_or_else(|| Error::new(format!("a configuration does not fit: {e}"))))
 }
 
 thread_local! {
@@ -264,6 +263,11 @@ plain_settings!(bool, usize, i64, f64, u64, String, Value);
 impl Setting<String> for &str {
     fn setting(self) -> String {
         self.into()
+    }
+}
+impl Setting<Option<String>> for &str {
+    fn setting(self) -> Option<String> {
+        Some(self.into())
     }
 }
 impl<T: ?Sized, X: Into<Handle<T>>> Setting<Handle<T>> for X {

@@ -119,12 +119,6 @@ f_scores! {
     F1Score, |_s| 1.0;
 }
 
-impl crate::Setting<Option<String>> for &str {
-    fn setting(self) -> Option<String> {
-        Some(self.into())
-    }
-}
-
 metric! {
     /// `(1 + beta^2) precision recall / (beta^2 precision + recall)` of one-hot targets. Without an `average` it is
     /// the mean over classes, where Keras shows a figure for each.

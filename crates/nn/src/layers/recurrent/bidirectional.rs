@@ -21,12 +21,6 @@ crate::layer! {
     }
 }
 
-impl crate::Setting<Option<String>> for &str {
-    fn setting(self) -> Option<String> {
-        Some(self.into())
-    }
-}
-
 impl Bidirectional {
     /// Runs `layer` (LSTM, GRU or SimpleRNN) both ways.
     #[track_caller]
