@@ -1,5 +1,6 @@
 //! Which instruction set the kernels use, found when the program starts.
 
+use crate::simd::Simd;
 use std::sync::OnceLock;
 
 /// An instruction set that the kernels know.
@@ -64,22 +65,22 @@ impl Isa {
     }
 }
 
-/// Plain loops to be compiled for every instruction set. `run` must be `#[inline(always)]`, as must what it calls.
+/// Loops to be compiled for every instruction set: with its vectors `S`, or plain ones left to the compiler. `run` must be `#[inline(always)]`, as must what it calls.
 pub(crate) trait Loops {
     /// Does the work.
-    fn run(self);
+    fn run<S: Simd>(self);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
 fn run_avx512(loops: impl Loops) {
-    loops.run();
+    loops.run::<crate::simd::x86::Avx512>();
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn run_avx2(loops: impl Loops) {
-    loops.run();
+    loops.run::<crate::simd::x86::Avx2>();
 }
 
 impl Isa {
@@ -92,7 +93,9 @@ impl Isa {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => unsafe { run_avx2(loops) },
-            _ => loops.run(),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => loops.run::<crate::simd::neon::Neon>(),
+            _ => loops.run::<crate::simd::Portable>(),
         }
     }
 }

@@ -11,6 +11,7 @@ mod named;
 pub mod pool;
 pub mod random;
 mod reduce;
+mod simd;
 mod tile;
 pub mod window;
 

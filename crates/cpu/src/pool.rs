@@ -35,6 +35,7 @@ struct Shared {
     /// Held by the caller whose job runs.
     busy: AtomicBool,
     stop: AtomicBool,
+    started: AtomicUsize,
     asleep: AtomicUsize,
     lock: Mutex<()>,
     wake: Condvar,
@@ -68,6 +69,7 @@ impl Pool {
             job: UnsafeCell::new(None),
             busy: AtomicBool::new(false),
             stop: AtomicBool::new(false),
+            started: AtomicUsize::new(0),
             asleep: AtomicUsize::new(0),
             lock: Mutex::new(()),
             wake: Condvar::new(),
@@ -80,7 +82,11 @@ impl Pool {
                 .spawn(move || shared.work(worker))
                 .ok()
         };
-        let workers = (1..threads.clamp(1, 1024)).map_while(spawn).collect();
+        let workers: Vec<_> = (1..threads.clamp(1, 1024)).map_while(spawn).collect();
+        // A thread allocates while it starts; later, nothing does.
+        while shared.started.load(Ordering::Acquire) < workers.len() {
+            std::thread::yield_now();
+        }
         Pool { shared, workers }
     }
 
@@ -178,6 +184,7 @@ impl Shared {
     }
 
     fn work(&self, worker: usize) {
+        self.started.fetch_add(1, Ordering::Release);
         let mut done = 0;
         while let Some(gate) = self.wait(done) {
             done = gate & !(NUMBER - 1);

@@ -2,6 +2,7 @@
 
 use crate::isa::{Isa, Loops};
 use crate::pool::Pool;
+use crate::simd::Simd;
 use rhyton_graph::ops::Distribution;
 use rhyton_tensor::rng;
 
@@ -42,7 +43,7 @@ struct Fill<'a> {
 
 impl Loops for Fill<'_> {
     #[inline(always)]
-    fn run(self) {
+    fn run<S: Simd>(self) {
         let words = |i: usize| rng::block(self.key[0], self.key[1], self.stream, (self.block + i) as u64);
         let (whole, rest) = self.part.as_chunks_mut::<4>();
         let count = whole.len();

@@ -2,6 +2,7 @@
 
 use crate::isa::{Isa, Loops};
 use crate::pool::Pool;
+use crate::simd::Simd;
 use rhyton_graph::ops::PoolKind;
 use std::ops::Range;
 
@@ -25,8 +26,6 @@ pub struct PoolShape {
     pub pad_lo: [usize; 3],
 }
 
-/// Channels that are treated together: their running maxima stay in the first-level cache.
-const CHANNELS: usize = 64;
 /// Numbers read below which a split costs more than it saves.
 const SPLIT: usize = 1 << 15;
 
@@ -82,24 +81,68 @@ struct Rows<'a>(&'a Job<'a>, Range<usize>);
 
 impl Loops for Rows<'_> {
     #[inline(always)]
-    fn run(self) {
+    fn run<S: Simd>(self) {
         // SAFETY: the caller of `pool` vouches for the sides.
-        self.1.for_each(|row| unsafe { self.0.row(row) });
+        self.1.for_each(|row| unsafe { self.0.row::<S>(row) });
     }
 }
 
-/// The numbers of some channels at one position.
-#[inline(always)]
-unsafe fn part<'a>(p: *const f32, at: usize, len: usize) -> &'a [f32] {
-    // SAFETY: passed on to the caller.
-    unsafe { std::slice::from_raw_parts(p.add(at), len) }
+/// Runs `$body` for every position in row-major order with its number and its place in memory. Numbers are floats
+/// so that vectors of them can be compared: windows have far fewer than 2^24 positions. (No closure: those are not
+/// always inlined, and then their vectors are not in registers.)
+macro_rules! each {
+    ($positions:expr, |$number:ident, $at:ident| $body:expr) => {{
+        let mut $number = 0.0f32;
+        for z in $positions.spans[0].clone() {
+            for y in $positions.spans[1].clone() {
+                for x in $positions.spans[2].clone() {
+                    let $at = $positions.place(z, y, x);
+                    $body;
+                    $number += 1.0;
+                }
+            }
+        }
+    }};
 }
 
-/// As [`part`], for writing.
+/// `N` vectors of neighbouring channels, of which the last may be cut short by a mask.
+struct Lanes<S: Simd, const N: usize> {
+    mask: Option<S::Mask>,
+}
+
+impl<S: Simd, const N: usize> Lanes<S, N> {
+    #[inline(always)]
+    unsafe fn load(&self, p: *const f32, at: usize) -> [S::V; N] {
+        // SAFETY: passed on to the caller.
+        std::array::from_fn(|i| unsafe {
+            let p = p.add(at + i * S::LANES);
+            self.mask.map_or_else(|| S::load(p), |mask| S::load_part(p, mask))
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn store(&self, p: *mut f32, at: usize, x: [S::V; N]) {
+        for (i, x) in x.into_iter().enumerate() {
+            // SAFETY: passed on to the caller.
+            unsafe {
+                let p = p.add(at + i * S::LANES);
+                self.mask.map_or_else(|| S::store(p, x), |mask| S::store_part(p, x, mask));
+            }
+        }
+    }
+
+    /// Adds to what is at `p`.
+    #[inline(always)]
+    unsafe fn add(&self, p: *mut f32, at: usize, x: [S::V; N]) {
+        // SAFETY: passed on to the caller.
+        unsafe { self.store(p, at, sum::<S, N>(self.load(p, at), x)) }
+    }
+}
+
 #[inline(always)]
-unsafe fn part_mut<'a>(p: *mut f32, at: usize, len: usize) -> &'a mut [f32] {
+unsafe fn sum<S: Simd, const N: usize>(a: [S::V; N], b: [S::V; N]) -> [S::V; N] {
     // SAFETY: passed on to the caller.
-    unsafe { std::slice::from_raw_parts_mut(p.add(at), len) }
+    std::array::from_fn(|i| unsafe { S::multiply_add(a[i], S::splat(1.0), b[i]) })
 }
 
 impl Job<'_> {
@@ -108,7 +151,7 @@ impl Job<'_> {
         if self.kind.result_full() {
             let len = self.s.full.iter().product::<usize>() * self.s.channels;
             // SAFETY: the image lies inside the result.
-            unsafe { part_mut(self.out, image * len, len).fill(0.0) };
+            unsafe { std::slice::from_raw_parts_mut(self.out.add(image * len), len).fill(0.0) };
         }
     }
 
@@ -121,123 +164,121 @@ impl Job<'_> {
 
     /// One row of the pooled side; rows are numbered through all images.
     #[inline(always)]
-    unsafe fn row(&self, row: usize) {
+    unsafe fn row<S: Simd>(&self, row: usize) {
         let s = self.s;
         let [planes, height, width] = s.pooled;
         let (image, plane, y) = (row / height / planes, row / height % planes, row % height);
         let spans = [self.span(0, plane), self.span(1, y)];
         for x in 0..width {
-            let columns = self.span(2, x);
-            for channel in (0..s.channels).step_by(CHANNELS) {
-                let len = CHANNELS.min(s.channels - channel);
-                let at = |z: usize, y: usize, x: usize| {
-                    (((image * s.full[0] + z) * s.full[1] + y) * s.full[2] + x) * s.channels + channel
-                };
-                let positions =
-                    Positions { spans: [spans[0].clone(), spans[1].clone(), columns.clone()], at };
-                // SAFETY: all positions are inside the sides.
-                unsafe { self.window(&positions, (row * width + x) * s.channels + channel, len) };
+            let spans = [spans[0].clone(), spans[1].clone(), self.span(2, x)];
+            let mut positions = Positions { shape: s, image, spans, channel: 0 };
+            let pooled = (row * width + x) * s.channels;
+            // SAFETY: all positions are inside the sides.
+            unsafe {
+                let full = || Lanes::<S, 2> { mask: None };
+                while positions.channel + 2 * S::LANES <= s.channels {
+                    self.window(&positions, pooled + positions.channel, full());
+                    positions.channel += 2 * S::LANES;
+                }
+                while positions.channel < s.channels {
+                    let rest = s.channels - positions.channel;
+                    let mask = (rest < S::LANES).then(|| S::mask(rest));
+                    self.window(&positions, pooled + positions.channel, Lanes::<S, 1> { mask });
+                    positions.channel += S::LANES;
+                }
             }
         }
     }
 
-    /// `len` channels of one window; `pooled` is where they are on the pooled side.
+    /// Some channels of one window; `pooled` is where they are on the pooled side.
     #[inline(always)]
-    unsafe fn window(
+    unsafe fn window<S: Simd, const N: usize>(
         &self,
-        positions: &Positions<impl Fn(usize, usize, usize) -> usize>,
+        positions: &Positions,
         pooled: usize,
-        len: usize,
+        lanes: Lanes<S, N>,
     ) {
-        let (mut best, mut chosen) = ([f32::NEG_INFINITY; CHANNELS], [0u32; CHANNELS]);
-        let (best, chosen) = (&mut best[..len], &mut chosen[..len]);
         // SAFETY: passed on to the caller.
         unsafe {
+            let zero = [S::splat(0.0); N];
             match self.kind {
-                PoolKind::Max => {
-                    positions.each(|_, at| larger(best, part(self.a, at, len)));
-                    part_mut(self.out, pooled, len).copy_from_slice(best);
-                }
+                PoolKind::Max => lanes.store(self.out, pooled, self.largest(positions, &lanes).0),
                 PoolKind::MaxSpread => {
-                    positions.each(|i, at| first_largest(best, chosen, part(self.a, at, len), i));
-                    let y = part(self.b, pooled, len);
-                    positions.each(|i, at| spread(part_mut(self.out, at, len), chosen, y, i));
+                    let ((_, chosen), y) = (self.largest(positions, &lanes), lanes.load(self.b, pooled));
+                    each!(positions, |number, at| {
+                        lanes.add(self.out, at, where_equal::<S, N>(chosen, number, y, zero));
+                    });
                 }
                 PoolKind::MaxTake => {
-                    positions.each(|i, at| first_largest(best, chosen, part(self.a, at, len), i));
-                    let out = part_mut(self.out, pooled, len);
-                    out.fill(0.0);
-                    positions.each(|i, at| take(out, chosen, part(self.b, at, len), i));
+                    let ((_, chosen), mut out) = (self.largest(positions, &lanes), zero);
+                    each!(positions, |number, at| {
+                        out = where_equal::<S, N>(chosen, number, lanes.load(self.b, at), out);
+                    });
+                    lanes.store(self.out, pooled, out);
                 }
                 PoolKind::Sum => {
-                    let out = part_mut(self.out, pooled, len);
-                    out.fill(0.0);
-                    positions.each(|_, at| add(out, part(self.a, at, len)));
+                    let mut total = zero;
+                    each!(positions, |_number, at| total = sum::<S, N>(total, lanes.load(self.a, at)));
+                    lanes.store(self.out, pooled, total);
                 }
                 PoolKind::SumSpread => {
-                    let y = part(self.a, pooled, len);
-                    positions.each(|_, at| add(part_mut(self.out, at, len), y));
+                    let y = lanes.load(self.a, pooled);
+                    each!(positions, |_number, at| lanes.add(self.out, at, y));
                 }
             }
         }
     }
+
+    /// The largest of a window and the number of its position, the first if there are several.
+    #[inline(always)]
+    unsafe fn largest<S: Simd, const N: usize>(
+        &self,
+        positions: &Positions,
+        lanes: &Lanes<S, N>,
+    ) -> ([S::V; N], [S::V; N]) {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            let (mut best, mut chosen) = ([S::splat(f32::NEG_INFINITY); N], [S::splat(0.0); N]);
+            each!(positions, |number, at| {
+                let x = lanes.load(self.a, at);
+                for i in 0..N {
+                    let larger = S::larger(x[i], best[i]);
+                    best[i] = S::select(larger, x[i], best[i]);
+                    chosen[i] = S::select(larger, S::splat(number), chosen[i]);
+                }
+            });
+            (best, chosen)
+        }
+    }
+}
+
+/// `yes` where the chosen position is `number`, else `no`.
+#[inline(always)]
+unsafe fn where_equal<S: Simd, const N: usize>(
+    chosen: [S::V; N],
+    number: f32,
+    yes: [S::V; N],
+    no: [S::V; N],
+) -> [S::V; N] {
+    // SAFETY: passed on to the caller.
+    std::array::from_fn(|i| unsafe { S::select(S::equal(chosen[i], S::splat(number)), yes[i], no[i]) })
 }
 
 /// The positions of a window that are inside the image.
-struct Positions<F> {
+struct Positions<'a> {
+    shape: &'a PoolShape,
+    image: usize,
     spans: [Range<usize>; 3],
-    at: F,
+    channel: usize,
 }
 
-impl<F: Fn(usize, usize, usize) -> usize> Positions<F> {
-    /// Calls `f(number, place in memory)` in row-major order.
+impl Positions<'_> {
+    /// Where a position is in memory.
     #[inline(always)]
-    fn each(&self, mut f: impl FnMut(u32, usize)) {
-        let mut number = 0;
-        for z in self.spans[0].clone() {
-            for y in self.spans[1].clone() {
-                for x in self.spans[2].clone() {
-                    f(number, (self.at)(z, y, x));
-                    number += 1;
-                }
-            }
-        }
+    fn place(&self, z: usize, y: usize, x: usize) -> usize {
+        let [planes, height, width] = self.shape.full;
+        (((self.image * planes + z) * height + y) * width + x) * self.shape.channels + self.channel
     }
-}
-
-#[inline(always)]
-fn larger(best: &mut [f32], x: &[f32]) {
-    for (best, x) in best.iter_mut().zip(x) {
-        *best = if *x > *best || x.is_nan() { *x } else { *best };
-    }
-}
-
-#[inline(always)]
-fn first_largest(best: &mut [f32], chosen: &mut [u32], x: &[f32], number: u32) {
-    for ((best, chosen), x) in best.iter_mut().zip(chosen).zip(x) {
-        let better = *x > *best || (x.is_nan() && !best.is_nan());
-        *best = if better { *x } else { *best };
-        *chosen = if better { number } else { *chosen };
-    }
-}
-
-#[inline(always)]
-fn spread(out: &mut [f32], chosen: &[u32], y: &[f32], number: u32) {
-    for ((out, chosen), y) in out.iter_mut().zip(chosen).zip(y) {
-        *out += if *chosen == number { *y } else { 0.0 };
-    }
-}
-
-#[inline(always)]
-fn take(out: &mut [f32], chosen: &[u32], z: &[f32], number: u32) {
-    for ((out, chosen), z) in out.iter_mut().zip(chosen).zip(z) {
-        *out = if *chosen == number { *z } else { *out };
-    }
-}
-
-#[inline(always)]
-fn add(out: &mut [f32], x: &[f32]) {
-    out.iter_mut().zip(x).for_each(|(out, x)| *out += x);
 }
 
 #[cfg(test)]

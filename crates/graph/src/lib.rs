@@ -9,6 +9,7 @@ pub mod compile;
 pub mod expr;
 pub mod function;
 pub mod grad;
+mod grad_scan;
 pub mod interp;
 mod lower;
 pub mod memory;

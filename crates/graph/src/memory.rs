@@ -159,3 +159,54 @@ impl Layout {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::function::scan;
+    use crate::reference::NullBackend;
+    use crate::{Expr, Function, Type, compile};
+    use rhyton_tensor::Dim;
+
+    fn plan(f: impl FnOnce(&Expr, &Expr) -> Expr) -> Plan {
+        let x = Type::f32(vec![Dim::symbol("batch"), Dim::fixed(16)]);
+        let f = Function::trace("f", &[x, Type::f32([16, 16])], |p| vec![f(&p[0], &p[1])]);
+        compile(&f, 0, &[], &NullBackend).unwrap()
+    }
+
+    #[test]
+    fn a_chain_needs_room_for_two() {
+        let plan = plan(|x, w| (0..10).fold(x.clone(), |x, _| x.matmul(w)));
+        for batch in [1, 7, 32] {
+            let layout = layout(&plan, &crate::testing::bindings(batch)).unwrap();
+            assert_eq!((layout.total, layout.peak), (2 * batch * 64, 2 * batch * 64));
+            layout.check(&plan, &crate::testing::bindings(batch)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_loop_body_has_its_arena_inside() {
+        let plan = plan(|x, w| {
+            let body = |s: &[Expr], x: &[Expr], k: &[Expr]| {
+                let h = (&s[0].matmul(&k[0]).matmul(&k[0]) + &x[0]).tanh();
+                (vec![h.clone()], vec![h])
+            };
+            let zero = Expr::full([4, 16], 0.0);
+            let xs = x.expand_dims(&[1]).broadcast_to(vec![Dim::symbol("batch"), 4.into(), 16.into()]);
+            scan("loop", &[zero], &[xs], std::slice::from_ref(w), false, body).1[0].matmul(w)
+        });
+        let layout = layout(&plan, &crate::testing::bindings(3)).unwrap();
+        assert_eq!(layout.bodies.len(), 1);
+        assert_eq!(layout.bodies[0].layout.total, 256);
+        layout.check(&plan, &crate::testing::bindings(3)).unwrap();
+        let mut moved = layout.clone();
+        moved.bodies[0].offset = moved.offsets.iter().copied().max().unwrap();
+        assert!(moved.check(&plan, &crate::testing::bindings(3)).is_err(), "overlaps are found");
+    }
+
+    #[test]
+    fn unknown_sizes_are_an_error() {
+        let plan = plan(|x, w| x.matmul(w).matmul(w));
+        assert!(layout(&plan, &Bindings::new()).is_err());
+    }
+}

@@ -25,7 +25,9 @@ pub struct Plan {
     /// Number of leading parameters that are state; the others are the batch.
     pub state: usize,
     /// (result, parameter): results that replace a state parameter when the program ends. Such a result shares
-    /// the parameter's buffer; every read of the old value is launched before the write.
+    /// the parameter's buffer; every read of the old value is launched before the write. The launch that writes
+    /// may itself read the old value through the very view it writes: a kernel reads an element before it writes
+    /// any output at that place.
     pub updates: Vec<(usize, usize)>,
     /// The buffer of each result.
     pub outputs: Vec<BufferId>,

@@ -3,6 +3,7 @@
 use super::axis::Axis;
 use super::{ConvShape, Job, volume};
 use crate::isa::Loops;
+use crate::simd::Simd;
 use rhyton_graph::ops::ConvKind;
 
 /// Rows of a task: a row of the result image, or a tap of the kernel.
@@ -44,7 +45,7 @@ struct Row<'a> {
 
 impl Loops for Row<'_> {
     #[inline(always)]
-    fn run(self) {
+    fn run<S: Simd>(self) {
         self.line.fill(0.0);
         // SAFETY: the caller of `conv` vouches for the sides; all positions read are inside them.
         unsafe {

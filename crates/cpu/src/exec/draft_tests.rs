@@ -3,7 +3,7 @@
 use super::axes::Draft;
 use super::product::row_major;
 use super::resolve::{Lane, Setting};
-use crate::exec::test_support::{Memory, Random, offset, view};
+use crate::exec::testing::{Memory, Random, offset, view};
 use crate::isa::Isa;
 use crate::pool::Pool;
 use crate::tile::space::Table;

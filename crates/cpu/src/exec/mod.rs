@@ -13,7 +13,7 @@ mod scan;
 mod simple;
 pub(crate) mod task;
 #[cfg(test)]
-pub(crate) mod test_support;
+pub(crate) mod testing;
 
 use crate::backend::Threads;
 use crate::isa::Isa;

@@ -1,7 +1,7 @@
 //! Products over axes that no single stride can walk, with epilogues that read and write other layouts.
 
 use super::resolve::Lane;
-use super::test_support::{Memory, Random, everywhere, offset, view};
+use super::testing::{Memory, Random, everywhere, offset, view};
 use rhyton_graph::interp::coordinates;
 use rhyton_graph::ops::{Binary, Elementwise};
 use rhyton_graph::plan::{Instruction, Kernel, Program, Step};

@@ -2,15 +2,10 @@
 
 mod drive;
 mod long;
-#[cfg(target_arch = "aarch64")]
-mod neon;
 pub(crate) mod pack;
-pub(crate) mod simd;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tile;
-#[cfg(target_arch = "x86_64")]
-pub(crate) mod x86;
 
 pub(crate) use drive::{SPLIT, cache_line};
 pub use drive::{gemm, scratch_len};

@@ -1,7 +1,7 @@
 //! The inner kernel: a tile of a sum of products, held in registers.
 
-use super::simd::{Portable, Simd};
 use crate::isa::Isa;
+use crate::simd::{Portable, Simd};
 
 /// A tile `c[i, j] (+)= sum over segments s and p < len of a[seg[s].0 + i * a_rs + p * a_cs] * b[seg[s].1 + p * b_ks + j]`.
 ///
@@ -259,12 +259,12 @@ macro_rules! kernels {
 
 // Rows so that sums, one row of b and one broadcast fill the registers: 32 of them for AVX-512 and NEON, 16 else.
 #[cfg(target_arch = "x86_64")]
-kernels!(avx512, super::super::x86::Avx512, #[target_feature(enable = "avx512f")],
+kernels!(avx512, crate::simd::x86::Avx512, #[target_feature(enable = "avx512f")],
     [1 2 3 4 5 6 7 8 9 10 11 12 13 14], [1 2 3 4 5 6 7 8 9 10 11 12 13 14], [1 2 3 4 5 6], [1 2 3]);
 #[cfg(target_arch = "x86_64")]
-kernels!(avx2, super::super::x86::Avx2, #[target_feature(enable = "avx2,fma")],
+kernels!(avx2, crate::simd::x86::Avx2, #[target_feature(enable = "avx2,fma")],
     [1 2 3 4 5 6], [1 2 3 4 5 6], [1 2], [1]);
 #[cfg(target_arch = "aarch64")]
-kernels!(neon, super::super::neon::Neon, #[target_feature(enable = "neon")],
+kernels!(neon, crate::simd::neon::Neon, #[target_feature(enable = "neon")],
     [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3 4 5 6], [1 2 3]);
 kernels!(portable, Portable, , [1 2 3 4], [1 2 3 4], [1 2], [1]);

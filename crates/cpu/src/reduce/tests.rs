@@ -1,6 +1,6 @@
 //! Reductions over any axes, sizes and layouts.
 
-use crate::exec::test_support::{Memory, Random, everywhere, offset, view};
+use crate::exec::testing::{Memory, Random, everywhere, offset, view};
 use rhyton_graph::interp::coordinates;
 use rhyton_graph::ops::{Binary, Elementwise, Fold};
 use rhyton_graph::plan::{Instruction, Kernel, Program, Reduction, Step};

@@ -28,6 +28,7 @@ unsafe fn first(n: usize) -> __m256i {
 // SAFETY: each method is the instruction it is named after.
 unsafe impl Simd for Avx2 {
     const LANES: usize = 8;
+    const FUSED: bool = true;
     type F = __m256;
     type I = __m256i;
     type M = __m256i;

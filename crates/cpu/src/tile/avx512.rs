@@ -25,6 +25,7 @@ fn first(n: usize) -> u16 {
 // SAFETY: each method is the instruction it is named after.
 unsafe impl Simd for Avx512 {
     const LANES: usize = 16;
+    const FUSED: bool = true;
     type F = __m512;
     type I = __m512i;
     type M = __mmask16;

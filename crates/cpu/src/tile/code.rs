@@ -381,7 +381,7 @@ fn weight(op: Op) -> f32 {
         }
         Op::Float(Unary::Sqrt | Unary::Rsqrt) | Op::FloatPair(Binary::Div) => 4.0,
         Op::Float(_) => 12.0,
-        Op::FloatPair(Binary::Pow) => 300.0,
+        Op::FloatPair(Binary::Pow) => 40.0,
         _ => 1.0,
     }
 }

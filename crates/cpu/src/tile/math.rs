@@ -88,7 +88,7 @@ unsafe fn pow2<S: Simd>(n: S::I) -> S::F {
     unsafe { S::float(S::shl::<23>(S::iadd(n, S::isplat(127)))) }
 }
 
-/// x = n ln 2 + r with |r| <= ln 2 / 2; `(n, r, exp(r) - 1)`.
+/// x = n ln 2 + r with |r| <= ln 2 / 2: n and e^r - 1.
 #[inline(always)]
 unsafe fn exp_parts<S: Simd>(x: S::F) -> (S::I, S::F) {
     // SAFETY: passed on.
@@ -305,9 +305,61 @@ pub unsafe fn cos<S: Simd>(x: S::F) -> S::F {
     unsafe { sin_cos::<S>(x, 1, f64::cos) }
 }
 
-/// a^b.
+/// x + y and what rounding lost.
+#[inline(always)]
+unsafe fn two_sum<S: Simd>(x: S::F, y: S::F) -> (S::F, S::F) {
+    // SAFETY: passed on.
+    unsafe {
+        let s = S::add(x, y);
+        let t = S::sub(s, x);
+        (s, S::add(S::sub(x, S::sub(s, t)), S::sub(y, t)))
+    }
+}
+
+/// ln x as the sum of two numbers, for positive normal x. With x = 2^k m and t = (m - 1) / (m + 1) it is
+/// k ln 2 + 2 (t + t^3/3 + t^5/5 + ..); only the first two terms need both halves.
+#[inline(always)]
+unsafe fn log_two<S: Simd>(x: S::F) -> (S::F, S::F) {
+    // SAFETY: passed on.
+    unsafe {
+        let one = S::splat(1.0);
+        // The bits of sqrt(1/2) make the mantissa's range [sqrt(1/2), sqrt(2)).
+        let shifted = S::isub(S::bits(x), S::isplat(0x3f35_04f3));
+        let k = S::to_float(S::sar::<23>(shifted));
+        let m = S::float(S::iadd(S::iand(shifted, S::isplat(0x007f_ffff)), S::isplat(0x3f35_04f3)));
+        let (f, s) = (S::sub(m, one), S::add(m, one));
+        let s_lo = S::sub(m, S::sub(s, one));
+        let t = S::div(f, s);
+        let rest = S::fma(neg::<S>(t), s_lo, S::fma(neg::<S>(t), s, f));
+        let t_lo = S::div(rest, s);
+        let z = S::mul(t, t);
+        let p = poly::<S>(z, &[2.0 / 11.0, 2.0 / 9.0, 2.0 / 7.0, 2.0 / 5.0, 2.0 / 3.0]);
+        let small = S::fma(S::mul(z, t), p, S::add(t_lo, t_lo));
+        let (hi, lo) = two_sum::<S>(S::mul(k, S::splat(LN2_HI)), S::add(t, t));
+        two_sum::<S>(hi, S::add(lo, S::fma(k, S::splat(LN2_LO), small)))
+    }
+}
+
+/// a^b = e^(b ln a), the exponent in two halves. Anything but positive normal a and ordinary exponents takes the
+/// slow way; so does everything where multiply-add is not fused, because the halves need it.
 #[inline(always)]
 pub unsafe fn pow<S: Simd>(a: S::F, b: S::F) -> S::F {
     // SAFETY: passed on.
-    unsafe { by_lane::<S>(S::le(S::splat(0.0), S::splat(0.0)), a, a, b, f64::powf) }
+    unsafe {
+        let (min, max) = (S::splat(f32::MIN_POSITIVE), S::splat(f32::MAX));
+        let plain = S::mand(S::mand(S::le(min, a), S::le(a, max)), S::lt(abs::<S>(b), S::splat(1e30)));
+        let plain = if S::FUSED { plain } else { S::lt(a, a) };
+        let (hi, lo) = log_two::<S>(a);
+        let p = S::mul(b, hi);
+        let p_lo = S::fma(b, lo, S::fma(b, hi, neg::<S>(p)));
+        let x = S::max(S::splat(-104.0), S::min(S::splat(89.0), p));
+        let p_lo = S::select(S::eq(x, p), p_lo, S::splat(0.0));
+        let (n, em1) = exp_parts::<S>(x);
+        // e^(r + p_lo) = e^r (1 + p_lo) up to the square of p_lo.
+        let y = S::add(S::fma(em1, p_lo, p_lo), em1);
+        let y = S::add(y, S::splat(1.0));
+        let half = S::sar::<1>(n);
+        let y = S::mul(S::mul(y, pow2::<S>(half)), pow2::<S>(S::isub(n, half)));
+        by_lane::<S>(S::mnot(plain), y, a, b, f64::powf)
+    }
 }

@@ -105,7 +105,7 @@ fn pow_is_right() {
             let y = apply(isa, Op::FloatPair(Binary::Pow), &a, &b);
             for (x, y) in a.iter().zip(&y) {
                 let want = f64::from(*x).powf(f64::from(p));
-                assert!(error(*y, want, 0.0) <= 2.0, "{} {x:e}^{p} = {y:e}, not {want:e}", isa.name());
+                assert!(error(*y, want, 0.0) <= 4.0, "{} {x:e}^{p} = {y:e}, not {want:e}", isa.name());
             }
         }
     }

@@ -34,6 +34,7 @@ fn mask(t: bool) -> i32 {
 // SAFETY: plain Rust; pointers are valid for the lanes moved, as the caller promises.
 unsafe impl<const FMA: bool> Simd for Portable<FMA> {
     const LANES: usize = 8;
+    const FUSED: bool = FMA;
     type F = F;
     type I = I;
     type M = M;

@@ -13,6 +13,8 @@ pub const SPLAT: usize = 16;
 pub unsafe trait Simd: Copy + 'static {
     /// Numbers in a vector.
     const LANES: usize;
+    /// Whether [`Simd::fma`] rounds once.
+    const FUSED: bool;
     /// Vector of f32.
     type F: Copy;
     /// Vector of i32.
@@ -104,66 +106,35 @@ pub struct Int<S>(PhantomData<S>);
 /// Truth values, one byte each.
 pub struct Truth<S>(PhantomData<S>);
 
-// SAFETY (all three): the caller's promise is passed on unchanged.
-impl<S: Simd> Lane<S> for Float<S> {
-    type V = S::F;
-    const BYTES: usize = 4;
-    #[inline(always)]
-    unsafe fn get(p: *const u8) -> S::F {
-        unsafe { S::load(p.cast()) }
-    }
-    #[inline(always)]
-    unsafe fn get_part(p: *const u8, n: usize) -> S::F {
-        unsafe { S::load_part(p.cast(), n) }
-    }
-    #[inline(always)]
-    unsafe fn put(p: *mut u8, v: S::F) {
-        unsafe { S::store(p.cast(), v) }
-    }
-    #[inline(always)]
-    unsafe fn put_part(p: *mut u8, n: usize, v: S::F) {
-        unsafe { S::store_part(p.cast(), n, v) }
-    }
+macro_rules! lane {
+    ($lane:ident, $v:ident, $bytes:literal, $($name:ident($($arg:ident: $ty:ty),*) -> $out:ty = $body:expr;)*) => {
+        impl<S: Simd> Lane<S> for $lane<S> {
+            type V = S::$v;
+            const BYTES: usize = $bytes;
+            $(#[inline(always)]
+            unsafe fn $name($($arg: $ty),*) -> $out {
+                // SAFETY: the caller's promise is passed on unchanged.
+                unsafe { $body }
+            })*
+        }
+    };
 }
 
-impl<S: Simd> Lane<S> for Int<S> {
-    type V = S::I;
-    const BYTES: usize = 4;
-    #[inline(always)]
-    unsafe fn get(p: *const u8) -> S::I {
-        unsafe { S::bits(S::load(p.cast())) }
-    }
-    #[inline(always)]
-    unsafe fn get_part(p: *const u8, n: usize) -> S::I {
-        unsafe { S::bits(S::load_part(p.cast(), n)) }
-    }
-    #[inline(always)]
-    unsafe fn put(p: *mut u8, v: S::I) {
-        unsafe { S::store(p.cast(), S::float(v)) }
-    }
-    #[inline(always)]
-    unsafe fn put_part(p: *mut u8, n: usize, v: S::I) {
-        unsafe { S::store_part(p.cast(), n, S::float(v)) }
-    }
+lane! { Float, F, 4,
+    get(p: *const u8) -> S::F = S::load(p.cast());
+    get_part(p: *const u8, n: usize) -> S::F = S::load_part(p.cast(), n);
+    put(p: *mut u8, v: S::F) -> () = S::store(p.cast(), v);
+    put_part(p: *mut u8, n: usize, v: S::F) -> () = S::store_part(p.cast(), n, v);
 }
-
-impl<S: Simd> Lane<S> for Truth<S> {
-    type V = S::M;
-    const BYTES: usize = 1;
-    #[inline(always)]
-    unsafe fn get(p: *const u8) -> S::M {
-        unsafe { S::load_mask(p, S::LANES) }
-    }
-    #[inline(always)]
-    unsafe fn get_part(p: *const u8, n: usize) -> S::M {
-        unsafe { S::load_mask(p, n) }
-    }
-    #[inline(always)]
-    unsafe fn put(p: *mut u8, v: S::M) {
-        unsafe { S::store_mask(p, S::LANES, v) }
-    }
-    #[inline(always)]
-    unsafe fn put_part(p: *mut u8, n: usize, v: S::M) {
-        unsafe { S::store_mask(p, n, v) }
-    }
+lane! { Int, I, 4,
+    get(p: *const u8) -> S::I = S::bits(S::load(p.cast()));
+    get_part(p: *const u8, n: usize) -> S::I = S::bits(S::load_part(p.cast(), n));
+    put(p: *mut u8, v: S::I) -> () = S::store(p.cast(), S::float(v));
+    put_part(p: *mut u8, n: usize, v: S::I) -> () = S::store_part(p.cast(), n, S::float(v));
+}
+lane! { Truth, M, 1,
+    get(p: *const u8) -> S::M = S::load_mask(p, S::LANES);
+    get_part(p: *const u8, n: usize) -> S::M = S::load_mask(p, n);
+    put(p: *mut u8, v: S::M) -> () = S::store_mask(p, S::LANES, v);
+    put_part(p: *mut u8, n: usize, v: S::M) -> () = S::store_mask(p, n, v);
 }

@@ -1,6 +1,6 @@
 //! Vectors of 64-bit ARM.
 
-use super::simd::Simd;
+use super::Simd;
 use std::arch::aarch64::*;
 
 /// NEON.
@@ -58,5 +58,25 @@ impl Simd for Neon {
     unsafe fn multiply_add(a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
         // SAFETY: see the trait.
         unsafe { vfmaq_f32(c, a, b) }
+    }
+
+    type Choice = uint32x4_t;
+    #[inline(always)]
+    unsafe fn larger(x: float32x4_t, than: float32x4_t) -> uint32x4_t {
+        // SAFETY: see the trait.
+        unsafe {
+            let new = vbicq_u32(vceqq_f32(than, than), vceqq_f32(x, x));
+            vorrq_u32(vcgtq_f32(x, than), new)
+        }
+    }
+    #[inline(always)]
+    unsafe fn equal(a: float32x4_t, b: float32x4_t) -> uint32x4_t {
+        // SAFETY: see the trait.
+        unsafe { vceqq_f32(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn select(choice: uint32x4_t, yes: float32x4_t, no: float32x4_t) -> float32x4_t {
+        // SAFETY: see the trait.
+        unsafe { vbslq_f32(choice, yes, no) }
     }
 }

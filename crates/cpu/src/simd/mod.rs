@@ -1,5 +1,10 @@
 //! The few vector operations that the kernels need, and the portable version of them.
 
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod x86;
+
 /// Vectors of one instruction set.
 ///
 /// # Safety
@@ -27,6 +32,15 @@ pub(crate) trait Simd {
     unsafe fn store_part(p: *mut f32, v: Self::V, mask: Self::Mask);
     /// `a * b + c`.
     unsafe fn multiply_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+
+    /// One bit, or one lane, per number.
+    type Choice: Copy;
+    /// Where `x` is larger than `than`; NaN is larger than all numbers.
+    unsafe fn larger(x: Self::V, than: Self::V) -> Self::Choice;
+    /// Where the numbers are equal.
+    unsafe fn equal(a: Self::V, b: Self::V) -> Self::Choice;
+    /// `yes` where chosen, else `no`.
+    unsafe fn select(choice: Self::Choice, yes: Self::V, no: Self::V) -> Self::V;
 
     /// Side of the squares of [`Simd::transpose`].
     const SQUARE: usize = 4;
@@ -90,5 +104,19 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn multiply_add(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
         std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+
+    type Choice = [bool; 4];
+    #[inline(always)]
+    unsafe fn larger(x: [f32; 4], than: [f32; 4]) -> [bool; 4] {
+        std::array::from_fn(|i| (x[i] > than[i]) | (x[i].is_nan() & !than[i].is_nan()))
+    }
+    #[inline(always)]
+    unsafe fn equal(a: [f32; 4], b: [f32; 4]) -> [bool; 4] {
+        std::array::from_fn(|i| a[i] == b[i])
+    }
+    #[inline(always)]
+    unsafe fn select(choice: [bool; 4], yes: [f32; 4], no: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| if choice[i] { yes[i] } else { no[i] })
     }
 }

@@ -1,6 +1,6 @@
 //! Vectors of x86-64.
 
-use super::simd::Simd;
+use super::Simd;
 use std::arch::x86_64::*;
 
 /// AVX-512F.
@@ -44,6 +44,26 @@ impl Simd for Avx512 {
     unsafe fn multiply_add(a: __m512, b: __m512, c: __m512) -> __m512 {
         // SAFETY: see the trait.
         unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+
+    type Choice = __mmask16;
+    #[inline(always)]
+    unsafe fn larger(x: __m512, than: __m512) -> __mmask16 {
+        // SAFETY: see the trait.
+        unsafe {
+            let new = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x) & _mm512_cmp_ps_mask::<_CMP_ORD_Q>(than, than);
+            _mm512_cmp_ps_mask::<_CMP_GT_OQ>(x, than) | new
+        }
+    }
+    #[inline(always)]
+    unsafe fn equal(a: __m512, b: __m512) -> __mmask16 {
+        // SAFETY: see the trait.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn select(choice: __mmask16, yes: __m512, no: __m512) -> __m512 {
+        // SAFETY: see the trait.
+        unsafe { _mm512_mask_blend_ps(choice, no, yes) }
     }
 
     const SQUARE: usize = 8;
@@ -98,6 +118,27 @@ impl Simd for Avx2 {
     unsafe fn multiply_add(a: __m256, b: __m256, c: __m256) -> __m256 {
         // SAFETY: see the trait.
         unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+
+    type Choice = __m256;
+    #[inline(always)]
+    unsafe fn larger(x: __m256, than: __m256) -> __m256 {
+        // SAFETY: see the trait.
+        unsafe {
+            let new =
+                _mm256_and_ps(_mm256_cmp_ps::<_CMP_UNORD_Q>(x, x), _mm256_cmp_ps::<_CMP_ORD_Q>(than, than));
+            _mm256_or_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(x, than), new)
+        }
+    }
+    #[inline(always)]
+    unsafe fn equal(a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see the trait.
+        unsafe { _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn select(choice: __m256, yes: __m256, no: __m256) -> __m256 {
+        // SAFETY: see the trait.
+        unsafe { _mm256_blendv_ps(no, yes, choice) }
     }
 
     const SQUARE: usize = 8;
