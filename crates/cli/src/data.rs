@@ -1,5 +1,6 @@
 //! Inputs, targets and sample weights in an `.npz` file: `x0 x1 .. y0 y1 .. sw0 sw1 ..`.
 
+use rhyton::nn::training::Samples;
 use rhyton::{Error, Result, Tensor};
 use std::path::Path;
 
@@ -23,6 +24,11 @@ impl Data {
             return Err(missing(path, "x0", &arrays));
         }
         Ok(data)
+    }
+
+    /// Everything, for `fit` and `evaluate`.
+    pub fn samples(self) -> Samples {
+        Samples { x: self.inputs, y: self.targets, weights: self.sample_weights }
     }
 
     /// The same, for what needs targets too.

@@ -4,16 +4,21 @@
 //! that are really there, and can run no code. Every writer replaces its file in one step or leaves the old one alone.
 
 pub mod archive;
+pub mod callbacks;
 pub mod files;
 pub mod hdf5;
 mod keras;
+mod methods;
 pub mod npz;
 pub mod safetensors;
+mod state;
 mod weights;
 
 pub use archive::{Archive, ArchiveWriter};
 pub use hdf5::{Attribute, Dataset, Group, read_hdf5, write_hdf5};
-pub use keras::{Loaded, load_keras, save_keras};
+pub use keras::{Loaded, Saved, load_keras, save_keras};
+pub use methods::{Load, Save};
 pub use npz::{read_npy, read_npz, write_npy, write_npz};
 pub use safetensors::{SafeTensors, read_safetensors, write_safetensors};
+pub use state::{load_state, save_state};
 pub use weights::{load_weights, save_weights};
