@@ -26,6 +26,11 @@ impl Data {
         Ok(data)
     }
 
+    /// Everything, for `fit` and `evaluate`.
+    pub fn samples(self) -> Samples {
+        Samples { x: self.inputs, y: self.targets, weights: self.sample_weights }
+    }
+
     /// The same, for what needs targets too.
     pub fn read_with_targets(path: &Path) -> Result<Data> {
         let data = Data::read(path)?;
@@ -33,11 +38,6 @@ impl Data {
             true => Err(missing(path, "y0", &rhyton::io::read_npz(path)?)),
             false => Ok(data),
         }
-    }
-
-    /// As training data.
-    pub fn into_samples(self) -> Samples {
-        Samples { x: self.inputs, y: self.targets, weights: self.sample_weights }
     }
 }
 

@@ -2,10 +2,14 @@
 
 mod commands;
 mod data;
+mod json;
 mod output;
 
 use clap::{Parser, Subcommand};
 use commands::{evaluate, fit, list, predict, summary};
+use rhyton::nn::training::Compiled;
+use rhyton::{Result, io};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Deep learning as Keras users know it, in one program.
@@ -18,9 +22,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Train a compiled model on the data of an .npz file
+    /// Train a compiled model on the data in an .npz file
     Fit(fit::Arguments),
-    /// Compute a compiled model's loss and metrics on the data of an .npz file
+    /// Print a compiled model's loss and metrics on the data in an .npz file
     Evaluate(evaluate::Arguments),
     /// Compute a model's outputs for the inputs in an .npz file
     Predict(predict::Arguments),
@@ -45,4 +49,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A model that was compiled before it was saved.
+fn load_compiled(path: &Path) -> Result<Compiled> {
+    let (model, warnings) = io::load_keras(path)?.into_compiled()?;
+    warnings.iter().for_each(|w| output::complain(&format!("warning: {w}")));
+    Ok(model)
 }

@@ -2,55 +2,88 @@
 //! Nothing in an archive is ever run; what a configuration may describe is bounded before memory is asked for.
 
 use crate::archive::{Archive, ArchiveWriter};
-use crate::hdf5::{Attribute, Dataset, Group};
+use crate::hdf5::{Attribute, Group};
 use crate::{files, weights};
 use rhyton_nn::Model;
 use rhyton_nn::layer::Variable;
 use rhyton_nn::model::json::{from_record, model_record};
+use rhyton_nn::object::snake_case;
 use rhyton_nn::training::{Compile, Compiled};
 use rhyton_tensor::{Error, Result, Tensor};
 use serde_json::{Value as Json, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The version whose format is written.
 const KERAS_VERSION: &str = "3.15.1";
+/// Where the optimizer's tensors are.
+const OPTIMIZER: &str = "optimizer/vars";
 /// Bytes of `config.json`; Keras's own models of a thousand layers stay below two million.
 const MAX_CONFIG: usize = 64 << 20;
 /// The largest whole number of a configuration; products of sizes stay far from the end of a machine word.
 const MAX_SIZE: u64 = i32::MAX as u64;
-/// Where the optimizer's variables are.
-const OPTIMIZER: &str = "optimizer/vars";
 /// Numbers that are no sizes.
 const IDENTITIES: [&str; 2] = ["seed", "shared_object_id"];
+
+/// What [`save_keras`] takes: a model, or a compiled one with its optimizer's state.
+pub enum Saved<'a> {
+    /// Layers and weights.
+    Model(&'a Model),
+    /// The same with optimizer, loss and metrics.
+    Compiled(&'a Compiled),
+}
+
+impl<'a> From<&'a Model> for Saved<'a> {
+    fn from(model: &'a Model) -> Self {
+        Saved::Model(model)
+    }
+}
+impl<'a> From<&'a Compiled> for Saved<'a> {
+    fn from(model: &'a Compiled) -> Self {
+        Saved::Compiled(model)
+    }
+}
 
 /// Writes the whole model, which Keras 3 loads.
 ///
 /// # Errors
 /// When the name does not end in `.keras` or the file cannot be written; an old file is untouched then.
-pub fn save_keras(model: &Model, path: impl AsRef<Path>) -> Result<()> {
+pub fn save_keras<'a>(model: impl Into<Saved<'a>>, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     check_name(path)?;
-    write(path, &model_record(model.definition(), json!({})), &weights::tree(model)?)
+    match model.into() {
+        Saved::Model(model) => {
+            write(path, &model_record(model.definition(), json!({})), &weights::tree(model)?)
+        }
+        Saved::Compiled(model) => {
+            let arguments = compile_config(model);
+            let mut tree = weights::tree(model)?;
+            add_optimizer(&mut tree, model, &arguments["optimizer"])?;
+            write(path, &model_record(model.definition(), arguments), &tree)
+        }
+    }
 }
 
-/// Writes the whole model with what it was compiled with and the optimizer's state, so that training can go on, here
-/// or in Keras 3.
-///
-/// # Errors
-/// As for [`save_keras`].
-pub fn save_compiled(model: &Compiled, path: impl AsRef<Path>) -> Result<()> {
-    let path = path.as_ref();
-    check_name(path)?;
-    let mut tree = weights::tree(model)?;
-    let vars = tree.group_mut(OPTIMIZER)?;
-    let name = model.arguments().to_json()["optimizer"]["config"]["name"].clone();
-    vars.attributes.push(("name".into(), Attribute::Text(name.as_str().unwrap_or("optimizer").into())));
-    for (number, tensor) in model.optimizer_state().iter().enumerate() {
-        let dataset = Dataset { tensor: tensor.clone(), attributes: vec![] };
-        vars.datasets.push((number.to_string(), dataset));
+/// The arguments of `compile`; the learning rate is the one training has come to, as in Keras's files.
+fn compile_config(model: &Compiled) -> Json {
+    let mut config = model.arguments().to_json();
+    if let (Some(rate), Ok(now)) = (
+        config.pointer_mut("/optimizer/config/learning_rate").filter(|r| r.is_number()),
+        model.learning_rate(),
+    ) {
+        *rate = now.into();
     }
-    write(path, &model_record(model.definition(), model.arguments().to_json()), &tree)
+    config
+}
+
+fn add_optimizer(tree: &mut Group, model: &Compiled, record: &Json) -> Result<()> {
+    let class = record["class_name"].as_str().unwrap_or_default();
+    let name = record["config"]["name"].as_str().map_or_else(|| snake_case(class), String::from);
+    tree.group_mut(OPTIMIZER)?.attributes.push(("name".into(), Attribute::Text(name)));
+    for (i, t) in model.optimizer_state().iter().enumerate() {
+        tree.add_tensor(&format!("{OPTIMIZER}/{i}"), t.clone())?;
+    }
+    Ok(())
 }
 
 fn check_name(path: &Path) -> Result<()> {
@@ -93,45 +126,50 @@ fn date(time: SystemTime) -> String {
 /// What a `.keras` archive held.
 #[derive(Debug)]
 pub struct Loaded {
-    model: Content,
-    /// What was left out or is not as the file says, in words for the user.
-    pub warnings: Vec<String>,
-}
-
-#[derive(Debug)]
-enum Content {
-    Plain(Box<Model>),
-    Compiled(Box<Compiled>),
+    model: Model,
+    compile_config: Json,
+    optimizer: Option<Vec<Tensor>>,
+    path: PathBuf,
+    warnings: Vec<String>,
 }
 
 impl Loaded {
     /// The model.
     pub fn model(&self) -> &Model {
-        match &self.model {
-            Content::Plain(m) => m,
-            Content::Compiled(c) => c,
-        }
+        &self.model
+    }
+
+    /// What is not as the file says, in words for the user.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The model, without what it was compiled with.
     pub fn into_model(self) -> Model {
-        match self.model {
-            Content::Plain(m) => *m,
-            Content::Compiled(c) => c.into_model(),
-        }
+        self.model
     }
 
-    /// The model with what it was compiled with, ready to be fitted and evaluated.
+    /// The model ready to be trained further, and all warnings. The optimizer's state is left out, with a warning,
+    /// when it does not fit the optimizer.
     ///
     /// # Errors
-    /// When it was saved without having been compiled.
-    pub fn into_compiled(self) -> Result<Compiled> {
-        match self.model {
-            Content::Compiled(c) => Ok(*c),
-            Content::Plain(m) => Err(Error::new("the model in the file was not compiled")
-                .place(m.name())
-                .fix("compile it with an optimizer and a loss, then save it again")),
+    /// When the model was saved before it was compiled, or uses an unknown loss, metric or optimizer.
+    pub fn into_compiled(mut self) -> Result<(Compiled, Vec<String>)> {
+        if self.compile_config["optimizer"].is_null() {
+            return Err(Error::new("the model was saved before it was compiled")
+                .place(self.path.display().to_string())
+                .expected("a model with optimizer and loss")
+                .fix("compile the model before saving it, or load it as a Model and compile that"));
         }
+        let compiled = Compile::from_json(&self.compile_config).and_then(|c| self.model.compile(c));
+        let mut compiled = compiled.map_err(|e| files::in_file(e, &self.path))?;
+        if let Some(values) = self.optimizer
+            && let Err(e) = compiled.set_optimizer_state(&values)
+        {
+            let why = e.to_string().replace('\n', ";");
+            self.warnings.push(format!("the optimizer starts anew, its saved state does not fit: {why}"));
+        }
+        Ok((compiled, self.warnings))
     }
 }
 
@@ -143,36 +181,39 @@ impl Loaded {
 pub fn load_keras(path: impl AsRef<Path>) -> Result<Loaded> {
     let path = path.as_ref();
     let mut archive = Archive::open(path)?;
-    read(&mut archive).map_err(|e| files::in_file(e, path))
+    read(&mut archive, path).map_err(|e| files::in_file(e, path))
 }
 
-fn read(archive: &mut Archive) -> Result<Loaded> {
-    let record = config_of(archive)?;
+fn read(archive: &mut Archive, path: &Path) -> Result<Loaded> {
+    let mut record = config_of(archive)?;
     check_config(&record, "", "")?;
+    let mut warnings = vec![];
+    other_policies(&record["config"], &mut warnings);
     let tree = weights_of(archive)?;
     let fill = |variables: &[Variable]| weights::from_tree(variables, &tree);
     let model = Model::with_weights(from_record(&record)?, fill)?;
-    let compile = &record["compile_config"];
-    if compile.as_object().is_none_or(serde_json::Map::is_empty) {
-        return Ok(Loaded { model: Content::Plain(Box::new(model)), warnings: vec![] });
-    }
-    let mut compiled = model.compile(Compile::from_json(compile)?)?;
-    let warnings = restore_optimizer(&mut compiled, &tree);
-    Ok(Loaded { model: Content::Compiled(Box::new(compiled)), warnings })
+    let optimizer = tree.group(OPTIMIZER).map(|g| {
+        let numbered = g.datasets_by_number().into_iter();
+        numbered.map(|(_, d)| d.tensor.clone()).collect()
+    });
+    Ok(Loaded {
+        model,
+        compile_config: record["compile_config"].take(),
+        optimizer,
+        path: path.into(),
+        warnings,
+    })
 }
 
-/// Gives the optimizer its state back. A state that does not fit is left out with a warning, as in Keras; an
-/// optimizer that had not started holds only its counters.
-fn restore_optimizer(model: &mut Compiled, tree: &Group) -> Vec<String> {
-    let stored = tree.group(OPTIMIZER).map(Group::datasets_by_number).unwrap_or_default();
-    let wanted = model.optimizer_state().len();
-    if stored.len() < wanted && stored.len() <= 2 {
-        return vec![];
-    }
-    let values: Vec<Tensor> = stored.iter().map(|(_, d)| d.tensor.clone()).collect();
-    match model.set_optimizer_state(&values) {
-        Ok(()) => vec![],
-        Err(e) => vec![format!("the optimizer starts anew, because its state in the file does not fit: {e}")],
+/// Notes every layer of another precision than float32.
+fn other_policies(config: &Json, warnings: &mut Vec<String>) {
+    for layer in config["layers"].as_array().into_iter().flatten() {
+        let config = &layer["config"];
+        if let Some(policy) = config["dtype"]["config"]["name"].as_str().filter(|p| *p != "float32") {
+            let name = config["name"].as_str().unwrap_or_default();
+            warnings.push(format!("the layer '{name}' was saved as {policy} and is computed in float32"));
+        }
+        other_policies(config, warnings);
     }
 }
 

@@ -168,12 +168,12 @@ pub fn save_weights(model: &Model, path: impl AsRef<Path>) -> Result<()> {
     }
 }
 
-/// Replaces the weights of `model` by those of a file that [`save_weights`] or Keras wrote; of a `.keras` file the
-/// weights are taken and the rest is ignored.
+/// The weights for `model` in a file that [`save_weights`] or Keras wrote, in the order of its variables; of a
+/// `.keras` file the weights are taken and the rest is ignored.
 ///
 /// # Errors
-/// Every layer whose weights differ in number or shape, and damaged files; the model is unchanged then.
-pub fn load_weights(model: &mut Model, path: impl AsRef<Path>) -> Result<()> {
+/// Every layer whose weights differ in number or shape, and damaged files.
+pub fn load_weights(model: &Model, path: impl AsRef<Path>) -> Result<Vec<Tensor>> {
     let path = path.as_ref();
     let variables = model.variables();
     let values = match format_of(path)? {
@@ -184,6 +184,5 @@ pub fn load_weights(model: &mut Model, path: impl AsRef<Path>) -> Result<()> {
         Format::SafeTensors => from_named(variables, &safetensors::read_safetensors(path)?.tensors),
         Format::Npz => from_named(variables, &npz::read_npz(path)?),
     };
-    let values = values.map_err(|e| files::in_file(e, path))?;
-    model.set_weights(&values)
+    values.map_err(|e| files::in_file(e, path))
 }

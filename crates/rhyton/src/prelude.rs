@@ -1,6 +1,6 @@
 //! `use rhyton::prelude::*;`: what a usual program needs.
 
-pub use rhyton_io::{BackupAndRestore, CSVLogger, ModelCheckpoint, Save, load_keras};
+pub use rhyton_io::{BackupAndRestore, CSVLogger, Load, ModelCheckpoint, Save, load_keras};
 pub use rhyton_nn::callbacks::*;
 pub use rhyton_nn::layers::*;
 pub use rhyton_nn::losses::*;

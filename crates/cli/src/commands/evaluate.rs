@@ -1,19 +1,20 @@
 //! `rhyton evaluate`.
 
 use crate::data::Data;
-use crate::output::{complain, say};
-use rhyton::nn::training::{Evaluate, Verbose};
-use rhyton::{Result, io};
+use crate::output::say;
+use crate::{json, load_compiled};
+use rhyton::Result;
+use rhyton::nn::training::Evaluate;
 use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The compiled model, a .keras file
+    /// The model, a .keras file of a compiled model
     model: PathBuf,
-    /// Inputs and targets: an .npz file with x0, x1, .., y0, y1, .. and, if wanted, sw0
+    /// Inputs and targets: an .npz file with x0, x1, .. and y0, y1, ..; sw0, .. are sample weights
     #[arg(long)]
     data: PathBuf,
-    /// Samples computed at a time
+    /// Samples of a step
     #[arg(long, default_value_t = 32)]
     batch_size: usize,
     /// Print the figures as one JSON object
@@ -22,11 +23,11 @@ pub struct Arguments {
 }
 
 pub fn run(a: &Arguments) -> Result<()> {
-    let loaded = io::load_keras(&a.model)?;
-    loaded.warnings.iter().for_each(|w| complain(&format!("warning: {w}")));
-    let mut model = loaded.into_compiled()?;
-    let data = Data::read_with_targets(&a.data)?.into_samples();
-    let how = Evaluate::new().batch_size(a.batch_size).verbose(Verbose::Silent);
-    let figures = model.evaluate_with(data, how)?;
-    if a.json { say(&figures.to_json().to_string()) } else { say(&figures.to_string()) }
+    let mut model = load_compiled(&a.model)?;
+    let data = Data::read_with_targets(&a.data)?;
+    let logs = model.evaluate_with(data.samples(), Evaluate::new().batch_size(a.batch_size).verbose(0))?;
+    if a.json {
+        return say(&json::object(logs.iter().map(|(name, value)| (name.to_string(), json::number(value)))));
+    }
+    say(&logs.to_string())
 }

@@ -1,130 +1,147 @@
 //! `rhyton fit`.
 
 use crate::data::Data;
-use crate::output::{complain, say};
-use rhyton::nn::training::{Fit, Verbose};
+use crate::{json, load_compiled};
+use rhyton::io::callbacks::BackupAndRestore;
+use rhyton::io::files;
+use rhyton::nn::training::{Fit, History};
 use rhyton::{Error, Result, io};
-use serde_json::Value as Json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Time between two states of training within an epoch.
+const BACKUP: Duration = Duration::from_secs(30);
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The compiled model, a .keras file
+    /// The model, a .keras file of a compiled model
     model: PathBuf,
-    /// Inputs and targets: an .npz file with x0, x1, .., y0, y1, .. and, if wanted, sw0
+    /// Inputs and targets: an .npz file with x0, x1, .. and y0, y1, ..; sw0, .. are sample weights
     #[arg(long)]
     data: PathBuf,
     /// Where the trained model goes, a .keras file
     #[arg(long)]
     out: PathBuf,
-    /// Samples of a step
-    #[arg(long)]
-    batch_size: Option<usize>,
     /// Passes over the data
     #[arg(long, default_value_t = 1)]
     epochs: usize,
-    /// Take the samples in their order
+    /// Samples of a step [default: 32]
+    #[arg(long)]
+    batch_size: Option<usize>,
+    /// Keep the order of the samples
     #[arg(long)]
     no_shuffle: bool,
-    /// Seed of shuffling and of random layers
+    /// Seed of shuffling and of the random numbers of layers
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// The last part of the data, between 0 and 1, is kept for validation
-    #[arg(long)]
-    validation_split: Option<f64>,
-    /// Weights of classes as JSON, like {"0": 1.0, "1": 2.5}
+    /// The part of the samples, the last ones, to validate on
+    #[arg(long, default_value_t = 0.0)]
+    validation_split: f64,
+    /// Validate on this .npz file
+    #[arg(long, conflicts_with = "validation_split")]
+    validation_data: Option<PathBuf>,
+    /// Weights of classes as JSON: {"0": 1.0, "1": 2.5}
     #[arg(long)]
     class_weight: Option<String>,
-    /// Steps of an epoch
+    /// Steps of an epoch; the next epoch goes on with the rest
     #[arg(long)]
     steps_per_epoch: Option<usize>,
     /// Where the figures of every epoch go, a JSON file
     #[arg(long)]
     history: Option<PathBuf>,
-    /// Keeps the state of training in this file, and goes on from it after an interruption; deleted at the end
+    /// Keep the state of training here while it runs
     #[arg(long)]
     checkpoint: Option<PathBuf>,
-    /// Seconds between checkpoints within an epoch
-    #[arg(long, default_value_t = 30.0, requires = "checkpoint")]
-    checkpoint_seconds: f64,
-    /// 0: nothing; 1: a bar; 2: a line an epoch. A bar on a terminal, lines elsewhere, unless set
-    #[arg(long)]
-    verbose: Option<usize>,
+    /// Save that state after every N steps, too
+    #[arg(long, value_name = "N", requires = "checkpoint")]
+    checkpoint_steps: Option<usize>,
+    /// Go on from the checkpoint of a run that was cut off
+    #[arg(long, requires = "checkpoint")]
+    resume: bool,
+    /// 0 says nothing, 1 shows a bar, 2 writes a line an epoch [default: a bar on a terminal, lines elsewhere]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=2))]
+    verbose: Option<u8>,
 }
 
 pub fn run(a: &Arguments) -> Result<()> {
-    for target in [Some(&a.out), a.history.as_ref(), a.checkpoint.as_ref()].into_iter().flatten() {
-        check_folder(target)?;
-    }
-    let loaded = io::load_keras(&a.model)?;
-    loaded.warnings.iter().for_each(|w| complain(&format!("warning: {w}")));
-    let mut model = loaded.into_compiled()?;
-    let data = Data::read_with_targets(&a.data)?.into_samples();
-    let history = model.fit(data, how(a)?)?;
-    model.save(&a.out)?;
-    if let Some(path) = &a.history {
-        let text = history.to_json().to_string();
-        io::files::write_atomically(path, |out| {
-            out.write_all(text.as_bytes()).map_err(|e| Error::new(format!("cannot write the history: {e}")))
-        })?;
-    }
-    say(&format!("saved {}", a.out.display()))
-}
-
-use rhyton::io::Save;
-
-fn how(a: &Arguments) -> Result<Fit<'static>> {
-    let mut fit = Fit::epochs(a.epochs).seed(a.seed).shuffle(!a.no_shuffle);
+    let mut model = load_compiled(&a.model)?;
+    let data = Data::read_with_targets(&a.data)?;
+    let mut fit = Fit::epochs(a.epochs)
+        .shuffle(!a.no_shuffle)
+        .seed(a.seed)
+        .validation_split(a.validation_split)
+        .class_weight(class_weights(a.class_weight.as_deref())?);
     if let Some(n) = a.batch_size {
         fit = fit.batch_size(n);
-    }
-    if let Some(part) = a.validation_split {
-        fit = fit.validation_split(part);
     }
     if let Some(n) = a.steps_per_epoch {
         fit = fit.steps_per_epoch(n);
     }
-    if let Some(text) = &a.class_weight {
-        fit = fit.class_weight(class_weights(text)?);
+    if let Some(path) = &a.validation_data {
+        fit = fit.validation(Data::read_with_targets(path)?.samples());
     }
     if let Some(path) = &a.checkpoint {
-        let interval = Duration::try_from_secs_f64(a.checkpoint_seconds).map_err(|_| {
-            Error::new(format!("{} are no seconds between checkpoints", a.checkpoint_seconds))
-        })?;
-        fit = fit.callback(io::BackupAndRestore::new(path).every(interval));
+        fit = fit.callback(backup(a, path)?);
     }
-    Ok(match a.verbose {
-        None => fit,
-        Some(0) => fit.verbose(Verbose::Silent),
-        Some(1) => fit.verbose(Verbose::Bar),
-        Some(2) => fit.verbose(Verbose::Lines),
-        Some(n) => return Err(Error::new(format!("--verbose is {n}")).expected("0, 1 or 2")),
+    if let Some(level) = a.verbose {
+        fit = fit.verbose(level);
+    }
+    can_write(&a.out)?;
+    let history = model.fit(data.samples(), fit)?;
+    io::save_keras(&model, &a.out)?;
+    match &a.history {
+        Some(path) => save_history(&history, path),
+        None => Ok(()),
+    }
+}
+
+fn backup(a: &Arguments, path: &Path) -> Result<BackupAndRestore> {
+    if path.exists() && !a.resume {
+        return Err(Error::new("there is a checkpoint of an earlier run already")
+            .place(path.display().to_string())
+            .fix("add --resume to go on from it, or remove the file to start anew"));
+    }
+    let backup = BackupAndRestore::new(path).every(BACKUP);
+    Ok(match a.checkpoint_steps {
+        Some(n) => backup.every_steps(n),
+        None => backup,
     })
 }
 
-fn class_weights(text: &str) -> Result<Vec<(i64, f64)>> {
-    let bad = |what: String| {
-        Error::new(what).place("--class-weight").expected(r#"an object like {"0": 1.0, "1": 2.5}"#)
+/// Hours of training are not to end in a folder that does not exist.
+fn can_write(out: &Path) -> Result<()> {
+    let folder = match out.parent() {
+        Some(p) if p != Path::new("") => p,
+        _ => Path::new("."),
     };
-    let json: Json = serde_json::from_str(text).map_err(|e| bad(format!("this is no JSON: {e}")))?;
-    let pairs = json.as_object().ok_or_else(|| bad("this is no JSON object".into()))?;
-    pairs
-        .iter()
-        .map(|(class, weight)| match (class.parse(), weight.as_f64()) {
-            (Ok(c), Some(w)) => Ok((c, w)),
-            _ => Err(bad(format!("\"{class}\": {weight} is no class and weight"))),
-        })
-        .collect()
+    let keras = out.extension().is_some_and(|e| e == "keras");
+    match (folder.is_dir(), keras) {
+        (true, true) => Ok(()),
+        (false, _) => Err(Error::new(format!("there is no folder '{}'", folder.display()))
+            .place("--out")
+            .fix("create it first, or correct the path")),
+        (_, false) => Err(Error::new(format!("the trained model cannot go to '{}'", out.display()))
+            .place("--out")
+            .expected("a name that ends in .keras")),
+    }
 }
 
-/// Says before hours of training, not after, that a result could not be written.
-fn check_folder(path: &std::path::Path) -> Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
-    if folder.is_some_and(|f| !f.is_dir()) {
-        return Err(Error::new("the folder does not exist")
-            .place(path.display().to_string())
-            .fix("make the folder first"));
-    }
-    Ok(())
+/// `{"0": 1.0, "1": 2.5}`.
+fn class_weights(text: Option<&str>) -> Result<Vec<(i64, f64)>> {
+    let Some(text) = text else { return Ok(vec![]) };
+    let wrong = || {
+        Error::new(format!("'{text}' gives no weights of classes"))
+            .place("--class-weight")
+            .expected(r#"a JSON object of class and weight: {"0": 1.0, "1": 2.5}"#)
+    };
+    let map: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).map_err(|_| wrong())?;
+    let pair = |(class, weight): (String, serde_json::Value)| Some((class.parse().ok()?, weight.as_f64()?));
+    map.into_iter().map(|p| pair(p).ok_or_else(wrong)).collect()
+}
+
+fn save_history(history: &History, path: &Path) -> Result<()> {
+    let text = json::object(history.iter().map(|(name, values)| (name.to_string(), json::list(values))));
+    files::write_atomically(path, |out| {
+        out.write_all(text.as_bytes()).map_err(|e| Error::io("write the history", path, &e))
+    })
 }

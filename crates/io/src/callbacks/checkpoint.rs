@@ -1,141 +1,173 @@
-//! [`ModelCheckpoint`]: the model of every epoch, or the best so far.
+//! [`ModelCheckpoint`].
 
-use crate::{keras, weights};
+use super::name;
+use crate::{save_keras, save_weights};
 use rhyton_nn::callbacks::{Callback, CallbackState, Mode, Monitor};
 use rhyton_nn::training::Training;
 use rhyton_tensor::{Error, Result};
-use std::path::PathBuf;
+use serde_json::json;
+use std::path::Path;
 
-/// Saves the model at the end of every epoch, or only when a figure is better than ever.
+/// Saves the model, or its weights alone, after every epoch or only when a figure is the best so far.
 ///
-/// `{epoch}` (from 1, also `{epoch:02d}`) and figures like `{val_loss:.2f}` in the path are replaced.
-///
-/// ```no_run
-/// use rhyton_io::ModelCheckpoint;
-/// let best = ModelCheckpoint::new("best.keras").monitor("val_accuracy").save_best_only(true);
 /// ```
+/// use rhyton_io::callbacks::ModelCheckpoint;
+/// use rhyton_nn::training::Fit;
+/// Fit::epochs(10).callback(ModelCheckpoint::new("best.keras").save_best_only(true));
+/// Fit::epochs(10).callback(ModelCheckpoint::new("{epoch:02d}-{val_loss:.3f}.weights.h5"));
+/// ```
+#[derive(Clone, Debug)]
 pub struct ModelCheckpoint {
-    path: String,
+    pattern: String,
     monitor: Monitor,
-    save_best_only: bool,
-    save_weights_only: bool,
+    best_only: bool,
+    batches: Option<usize>,
     verbose: bool,
+    seen: usize,
+    epoch: usize,
 }
 
 impl ModelCheckpoint {
-    /// Saves to this path: a whole model to `.keras`, weights alone to `.weights.h5`.
+    /// Saves to this file, the whole model where it ends in `.keras`, otherwise the weights. `{epoch}`, `{batch}` and
+    /// the names of figures are filled in, with Python's formats: `{epoch:02d}-{val_loss:.3f}.keras`.
     pub fn new(path: impl Into<String>) -> ModelCheckpoint {
         ModelCheckpoint {
-            path: path.into(),
+            pattern: path.into(),
             monitor: Monitor::new("val_loss"),
-            save_best_only: false,
-            save_weights_only: false,
+            best_only: false,
+            batches: None,
             verbose: false,
+            seen: 0,
+            epoch: 0,
         }
     }
 
-    /// The figure that decides what is best; `val_loss` unless set.
-    pub fn monitor(mut self, figure: &str) -> ModelCheckpoint {
+    /// The figure that says which model is the best; `val_loss` otherwise.
+    pub fn monitor(mut self, figure: &str) -> Self {
         self.monitor.name = figure.into();
         self
     }
 
-    /// Whether smaller or larger is better; known for Keras's figures.
-    pub fn mode(mut self, mode: Mode) -> ModelCheckpoint {
+    /// Which way the figure gets better.
+    pub fn mode(mut self, mode: Mode) -> Self {
         self.monitor.mode = mode;
         self
     }
 
-    /// Saves only when the figure is better than ever.
-    pub fn save_best_only(mut self, yes: bool) -> ModelCheckpoint {
-        self.save_best_only = yes;
+    /// Only models better than this value count.
+    pub fn initial_value_threshold(mut self, value: f64) -> Self {
+        self.monitor.best = Some(value);
         self
     }
 
-    /// Saves the weights alone.
-    pub fn save_weights_only(mut self, yes: bool) -> ModelCheckpoint {
-        self.save_weights_only = yes;
+    /// Saves only when the figure is the best so far.
+    pub fn save_best_only(mut self, yes: bool) -> Self {
+        self.best_only = yes;
         self
     }
 
-    /// Says what it does.
-    pub fn verbose(mut self, yes: bool) -> ModelCheckpoint {
+    /// Saves after every `n` batches instead of every epoch.
+    pub fn save_freq(mut self, n: usize) -> Self {
+        self.batches = Some(n);
+        self
+    }
+
+    /// Says when it saves.
+    pub fn verbose(mut self, yes: bool) -> Self {
         self.verbose = yes;
         self
     }
 
-    fn path_of(&self, epoch: usize, cx: &Training<'_>) -> Result<PathBuf> {
-        let (mut out, mut rest) = (String::new(), self.path.as_str());
-        while let Some((before, after)) = rest.split_once('{') {
-            let Some((field, tail)) = after.split_once('}') else { break };
-            let (name, format) = field.split_once(':').unwrap_or((field, ""));
-            out.push_str(before);
-            out.push_str(&match name {
-                "epoch" => whole(epoch + 1, format),
-                figure => {
-                    let value = cx.logs().get(figure).ok_or_else(|| {
-                        Error::new(format!("there is no figure '{figure}' for the name of the file"))
-                            .place("ModelCheckpoint")
-                            .expected(format!("epoch or one of {}", cx.logs().names().join(", ")))
-                    })?;
-                    let digits = format.trim_start_matches('.').trim_end_matches('f').parse().unwrap_or(4);
-                    format!("{value:.digits$}")
-                }
-            });
-            rest = tail;
+    /// Whether the model is to be saved now, and why, in Keras's words.
+    fn decide(&mut self, current: Option<f64>, cx: &Training<'_>) -> Result<Option<String>> {
+        if !self.best_only {
+            return Ok(Some("saving model to".into()));
         }
-        Ok(PathBuf::from(out + rest))
+        let Some(current) = current else {
+            return cx.missing("ModelCheckpoint", &self.monitor.name).map(|()| None);
+        };
+        self.monitor.settle("ModelCheckpoint", cx)?;
+        let (name, best) = (&self.monitor.name, self.monitor.best);
+        let from = best.map_or("None".into(), |b| format!("{b:.5}"));
+        let why = format!("{name} improved from {from} to {current:.5}, saving model to");
+        Ok(self.monitor.improved(current).then_some(why))
     }
-}
 
-/// An epoch in Python's format, like `02d`.
-fn whole(n: usize, format: &str) -> String {
-    let width = format.trim_end_matches('d').trim_start_matches('0').parse().unwrap_or(0);
-    format!("{n:0width$}")
-}
-
-impl Callback for ModelCheckpoint {
-    fn on_epoch_end(&mut self, epoch: usize, cx: &mut Training<'_>) -> Result<()> {
-        let path = self.path_of(epoch, cx)?;
-        let mut line = format!("Epoch {}: saving model to {}", epoch + 1, path.display());
-        if self.save_best_only {
-            self.monitor.settle("ModelCheckpoint", cx)?;
-            let Some(value) = self.monitor.value(cx) else {
-                return cx.missing("ModelCheckpoint", &self.monitor.name);
-            };
-            let before = self.monitor.best.map_or("None".into(), |b| format!("{b:.5}"));
-            let name = self.monitor.name.clone();
-            if !self.monitor.improved(value) {
-                if self.verbose {
-                    cx.print(&format!("\nEpoch {}: {name} did not improve from {before}", epoch + 1));
+    fn save(&mut self, epoch: usize, batch: Option<usize>, cx: &mut Training<'_>) -> Result<()> {
+        let logs = if batch.is_some() { cx.batch_logs() } else { cx.logs().clone() };
+        let path = name::fill(&self.pattern, |name| match name {
+            "epoch" => Some((epoch + 1) as f64),
+            "batch" => batch.map(|b| (b + 1) as f64),
+            figure => logs.get(figure),
+        })
+        .map_err(|e| e.place("ModelCheckpoint"))?;
+        let current = logs.get(&self.monitor.name);
+        match self.decide(current, cx)? {
+            Some(why) => {
+                self.say(cx, &format!("\nEpoch {}: {why} {path}", epoch + 1));
+                let path = Path::new(&path);
+                if path.extension().is_some_and(|e| e == "keras") {
+                    save_keras(&*cx.model, path)?;
+                } else {
+                    save_weights(cx.model, path)?;
                 }
-                return Ok(());
+                self.say(cx, &format!("\nEpoch {}: finished saving model to {}", epoch + 1, path.display()));
             }
-            line = format!(
-                "Epoch {}: {name} improved from {before} to {value:.5}, saving model to {}",
-                epoch + 1,
-                path.display()
-            );
-        }
-        if self.verbose {
-            cx.print(&format!("\n{line}"));
-        }
-        match self.save_weights_only {
-            true => weights::save_weights(cx.model, &path)?,
-            false => keras::save_compiled(cx.model, &path)?,
-        }
-        if self.verbose {
-            cx.print(&format!("\nEpoch {}: finished saving model to {}", epoch + 1, path.display()));
+            None if self.best_only && self.monitor.best.is_some() => {
+                let (name, best) = (&self.monitor.name, self.monitor.best.unwrap_or_default());
+                self.say(cx, &format!("\nEpoch {}: {name} did not improve from {best:.5}", epoch + 1));
+            }
+            None => {}
         }
         Ok(())
     }
 
+    fn say(&self, cx: &mut Training<'_>, text: &str) {
+        if self.verbose {
+            cx.print(text);
+        }
+    }
+}
+
+impl Callback for ModelCheckpoint {
+    /// Refuses at once what would only fail at the end of an epoch.
+    fn on_train_begin(&mut self, _: &mut Training<'_>) -> Result<()> {
+        let known = [".keras", ".weights.h5", ".safetensors", ".npz"];
+        if !known.iter().any(|end| self.pattern.ends_with(end)) {
+            return Err(Error::new(format!("the name '{}' does not say what to save", self.pattern))
+                .place("ModelCheckpoint")
+                .expected(
+                    "a name that ends in .keras for the whole model, or in .weights.h5 for its weights",
+                ));
+        }
+        if self.batches == Some(0) {
+            return Err(Error::new("save_freq=0").place("ModelCheckpoint").expected("at least 1"));
+        }
+        Ok(())
+    }
+
+    fn on_epoch_begin(&mut self, epoch: usize, _: &mut Training<'_>) -> Result<()> {
+        self.epoch = epoch;
+        Ok(())
+    }
+
+    fn on_train_batch_end(&mut self, batch: usize, cx: &mut Training<'_>) -> Result<()> {
+        let Some(every) = self.batches else { return Ok(()) };
+        self.seen += 1;
+        if self.seen.is_multiple_of(every.max(1)) { self.save(self.epoch, Some(batch), cx) } else { Ok(()) }
+    }
+
+    fn on_epoch_end(&mut self, epoch: usize, cx: &mut Training<'_>) -> Result<()> {
+        if self.batches.is_none() { self.save(epoch, None, cx) } else { Ok(()) }
+    }
+
     fn state(&self) -> CallbackState {
-        self.monitor.to_json().into()
+        json!({ "best": self.monitor.to_json(), "seen": self.seen }).into()
     }
 
     fn restore(&mut self, state: &CallbackState) -> Result<()> {
-        self.monitor.restore(&state.json);
+        self.monitor.restore(&state.json["best"]);
+        self.seen = state.json["seen"].as_u64().unwrap_or(0) as usize;
         Ok(())
     }
 }

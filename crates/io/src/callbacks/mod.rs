@@ -1,9 +1,10 @@
-//! Callbacks that write files: checkpoints of models and of training, logs.
+//! Callbacks that write files while a model is trained.
 
 mod backup;
 mod checkpoint;
-mod csv_logger;
+mod csv;
+mod name;
 
-pub use backup::{BackupAndRestore, read_training_state, write_training_state};
+pub use backup::BackupAndRestore;
 pub use checkpoint::ModelCheckpoint;
-pub use csv_logger::CSVLogger;
+pub use csv::CSVLogger;

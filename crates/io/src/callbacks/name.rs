@@ -13,7 +13,8 @@ pub(super) fn fill(pattern: &str, value: impl Fn(&str) -> Option<f64>) -> Result
     while let Some(start) = rest.find('{') {
         out.push_str(&rest[..start]);
         let bad = |what: String| Error::new(what).place(pattern.to_string());
-        let end = rest[start..].find('}').ok_or_else(|| bad("a { in the file name is never closed".into()))?;
+        let end =
+            rest[start..].find('}').ok_or_else(|| bad("a { in the file name is never closed".into()))?;
         let field = &rest[start + 1..start + end];
         let (name, format) = field.split_once(':').unwrap_or((field, ""));
         let x = value(name).ok_or_else(|| {
