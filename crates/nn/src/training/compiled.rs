@@ -89,6 +89,12 @@ impl Compiled {
         variables.filter(|(_, v)| v.trainable).map(|(i, _)| i).collect()
     }
 
+    /// The layers with their output shapes and numbers of weights, and the size of the optimizer's state.
+    pub fn summary(&self) -> String {
+        let state = self.optimizer_state().iter().map(Tensor::len).sum();
+        self.model.summary_with(Some(state))
+    }
+
     /// The arguments of `compile`.
     pub fn arguments(&self) -> &Compile {
         &self.arguments
