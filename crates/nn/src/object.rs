@@ -235,7 +235,11 @@ impl<'de, T: ?Sized + Kind> Deserialize<'de> for Handle<T> {
 impl<T: ?Sized + Kind> From<&str> for Handle<T> {
     #[track_caller]
     fn from(name: &str) -> Self {
-        Handle(Handle::named(name).map_err(Error::here).and_then(|h| h.0))
+        match Handle::named(name) {
+            Ok(h) => h,
+            // No closure: the caller's line would be lost.
+            Err(e) => Handle(Err(e.here())),
+        }
     }
 }
 

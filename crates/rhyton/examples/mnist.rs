@@ -1,5 +1,5 @@
 //! The dense and the convolutional network on MNIST: `cargo run --release --example mnist -- FOLDER [dense|cnn]`,
-//! where FOLDER holds the four gzipped IDX files.
+//! where FOLDER holds the four gzipped IDX files. `SEED=n` draws other initial weights and another order.
 
 use rhyton::data::{datasets, rescale};
 use rhyton::prelude::*;
@@ -8,6 +8,7 @@ fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let folder = arguments.next().unwrap_or_else(|| "mnist".into());
     let chosen = arguments.next();
+    let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0);
     let ((x_train, y_train), (x_test, y_test)) = datasets::mnist(&folder)?;
     let pixels = |x: &Tensor| rescale(x, 1.0 / 255.0, 0.0).reshape([x.shape()[0], 28, 28, 1]);
     let (x_train, x_test) = (pixels(&x_train)?, pixels(&x_test)?);
@@ -27,14 +28,14 @@ fn main() -> Result<()> {
         .add(Dense::new(10).softmax());
 
     for network in [dense, cnn] {
-        let model = network.build()?;
+        let model = network.seed(seed).build()?;
         let name = model.name();
         if chosen.as_ref().is_some_and(|c| *c != name) {
             continue;
         }
         let mut model = model
             .compile(Compile::new(Adam::new(1e-3), "sparse_categorical_crossentropy").metrics(["accuracy"]))?;
-        model.fit((&x_train, &y_train), Fit::epochs(5).batch_size(32))?;
+        model.fit((&x_train, &y_train), Fit::epochs(5).batch_size(32).seed(seed))?;
         println!("{name} on 10,000 test images: {}", model.evaluate((&x_test, &y_test))?);
     }
     Ok(())

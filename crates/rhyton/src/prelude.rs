@@ -1,5 +1,7 @@
 //! `use rhyton::prelude::*;`: what a usual program needs.
 
+pub use rhyton_io::callbacks::*;
+pub use rhyton_io::{Load, Save, load_keras};
 pub use rhyton_nn::callbacks::*;
 pub use rhyton_nn::layers::*;
 pub use rhyton_nn::losses::*;

@@ -53,10 +53,13 @@ impl Monitor {
             Some(false) => Mode::Min,
             None => {
                 let names = cx.logs().names().join(", ");
-                return Err(Error::new(format!("it is not known whether larger values of '{}' are better", self.name))
-                    .place(callback)
-                    .expected(format!("one of the figures {names}"))
-                    .fix("say mode(Mode::Min) or mode(Mode::Max), or monitor another figure"));
+                return Err(Error::new(format!(
+                    "it is not known whether larger values of '{}' are better",
+                    self.name
+                ))
+                .place(callback)
+                .expected(format!("one of the figures {names}"))
+                .fix("say mode(Mode::Min) or mode(Mode::Max), or monitor another figure"));
             }
         };
         Ok(())

@@ -102,14 +102,14 @@ pub(crate) fn check_batch(
     objective: &Objective,
     outputs: &[Type],
 ) -> Result<Option<Batch>> {
-    let samples =
-        Samples { x: batch.x().to_vec(), y: batch.y().to_vec(), weights: batch.weights().to_vec() };
+    let samples = Samples { x: batch.x().to_vec(), y: batch.y().to_vec(), weights: batch.weights().to_vec() };
     let checked = check_samples(&samples, model, objective, outputs)?;
     let x = model.definition().input_types()?.into_iter().map(|t| t.dtype);
     let y = checked.y.iter().map(|t| target_type(t.dtype()));
     let types: Vec<DType> = x.chain(y).chain(checked.weights.iter().map(|_| DType::F32)).collect();
     let tensors = [checked.x, checked.y, checked.weights].concat();
-    let same = |(t, (old, dtype)): (&Tensor, (&Tensor, &DType))| t.dtype() == *dtype && t.shape() == old.shape();
+    let same =
+        |(t, (old, dtype)): (&Tensor, (&Tensor, &DType))| t.dtype() == *dtype && t.shape() == old.shape();
     if tensors.iter().zip(batch.tensors.iter().zip(&types)).all(same) {
         return Ok(None);
     }

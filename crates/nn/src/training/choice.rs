@@ -113,9 +113,7 @@ impl<T> PerOutput<T> {
                 PerOutput::List(v.iter().map(|j| Self::from_json(j, one)).collect::<Result<_>>()?)
             }
             Json::Object(map) if !map.contains_key("class_name") => PerOutput::Named(
-                map.iter()
-                    .map(|(n, j)| Ok((n.clone(), Self::from_json(j, one)?)))
-                    .collect::<Result<_>>()?,
+                map.iter().map(|(n, j)| Ok((n.clone(), Self::from_json(j, one)?))).collect::<Result<_>>()?,
             ),
             other => PerOutput::One(one(other)?),
         })

@@ -72,7 +72,8 @@ impl Model {
 
 impl Compiled {
     fn start_optimizer(&mut self) -> Result<()> {
-        let trained: Vec<Tensor> = self.trained().into_iter().map(|i| self.model.weights()[i].clone()).collect();
+        let trained: Vec<Tensor> =
+            self.trained().into_iter().map(|i| self.model.weights()[i].clone()).collect();
         let start = self.pipeline.start(&trained)?;
         let weights = self.model.weights().len();
         let state = self.model.state_mut();
@@ -170,7 +171,9 @@ impl Compiled {
     /// When it is negative or not finite, or the optimizer follows a schedule.
     pub fn set_learning_rate(&mut self, rate: f64) -> Result<()> {
         if !(rate.is_finite() && rate >= 0.0) {
-            return Err(Error::new(format!("a learning rate of {rate}")).expected("a finite number of at least 0"));
+            return Err(
+                Error::new(format!("a learning rate of {rate}")).expected("a finite number of at least 0")
+            );
         }
         let Some(at) = self.pipeline.learning_rate_at() else {
             return Err(Error::new("the learning rate follows a schedule and cannot be set")
@@ -215,7 +218,8 @@ impl Compiled {
     /// Weights overwritten by their running averages, where the optimizer keeps any for the end of training.
     pub(crate) fn take_averages(&mut self) {
         let common = self.pipeline.common();
-        let Some(averages) = self.pipeline.averages().filter(|_| common.ema_overwrite_frequency.is_none()) else {
+        let Some(averages) = self.pipeline.averages().filter(|_| common.ema_overwrite_frequency.is_none())
+        else {
             return;
         };
         let first = self.optimizer_at().start;

@@ -164,7 +164,9 @@ impl Batches for SampleBatches {
         for (from, to) in self.tensors.iter().zip(&mut batch.tensors) {
             let width: usize = from.shape().iter().skip(1).product();
             match self.order.get(self.at..self.at + n) {
-                Some(order) => copy_rows(from.data(), to.data_mut(), width, order.iter().map(|r| *r as usize)),
+                Some(order) => {
+                    copy_rows(from.data(), to.data_mut(), width, order.iter().map(|r| *r as usize))
+                }
                 None => {
                     let start = self.rows.start + self.at;
                     copy_rows(from.data(), to.data_mut(), width, start..start + n);

@@ -1,5 +1,6 @@
 //! `fit`, `evaluate`, `predict` and single batches on a compiled model.
 
+use super::checks::check_samples;
 use super::context::Training;
 use super::data::{Samples, Source};
 use super::feed::{Feed, weigh_classes};
@@ -9,7 +10,6 @@ use super::progress::{Console, Progress, Verbose};
 use super::run::{FitRun, Run};
 use super::state::{Position, TrainingState};
 use super::{Batches, Compiled, History, Logs};
-use super::checks::check_samples;
 use crate::callbacks::Callback;
 use rhyton_tensor::{Error, Result, Tensor};
 use std::io::Write;
@@ -134,7 +134,8 @@ impl Compiled {
     ) -> Result<(Feed<'f>, Option<Feed<'f>>)> {
         let (size, steps) = (fit.batch_size, fit.steps_per_epoch);
         let validation_size = fit.validation_batch_size.or(size).unwrap_or(BATCH_SIZE);
-        let given = fit.validation.take().map(|v| Feed::in_order(v, self, validation_size, fit.validation_steps));
+        let given =
+            fit.validation.take().map(|v| Feed::in_order(v, self, validation_size, fit.validation_steps));
         let given = given.transpose().map_err(|e| e.place("validation data"))?;
         let mut samples = match data {
             Source::Samples(s) => s,
@@ -164,9 +165,12 @@ impl Compiled {
             (n as f64 * (1.0 - fit.validation_split)).floor() as usize
         };
         if split == 0 || split == n && given.is_none() && fit.validation_split > 0.0 {
-            return Err(Error::new(format!("a validation_split of {} leaves no samples", fit.validation_split))
-                .place("fit")
-                .expected(format!("at least one of {n} samples in each part")));
+            return Err(Error::new(format!(
+                "a validation_split of {} leaves no samples",
+                fit.validation_split
+            ))
+            .place("fit")
+            .expected(format!("at least one of {n} samples in each part")));
         }
         let mut training = validated.clone();
         if !fit.class_weight.is_empty() {

@@ -1,10 +1,10 @@
 //! [`Feed`]: batches epoch by epoch, as Keras deals them out.
 
 use super::Batches;
+use super::Compiled;
 use super::checks::check_samples;
 use super::data::{SampleBatches, Samples, Source};
 use super::objective::Objective;
-use super::Compiled;
 use rhyton_tensor::{DType, Error, Result};
 use std::ops::Range;
 
@@ -40,7 +40,8 @@ impl<'d> Feed<'d> {
             Source::Samples(s) => {
                 let checked = check_samples(&s, model, &model.objective, model.output_types())?;
                 let all = 0..checked.len();
-                Feed::over(&checked, model, all, batch_size, None).map(|b| Feed::new(Box::new(b), false, steps))
+                Feed::over(&checked, model, all, batch_size, None)
+                    .map(|b| Feed::new(Box::new(b), false, steps))
             }
         }
     }
@@ -112,12 +113,15 @@ pub(crate) fn empty(what: &str) -> Error {
 ///
 /// # Errors
 /// When the model has several outputs, sample weights are there as well, or targets have several axes.
-pub(crate) fn weigh_classes(samples: &mut Samples, weights: &[(i64, f64)], objective: &Objective) -> Result<()> {
+pub(crate) fn weigh_classes(
+    samples: &mut Samples,
+    weights: &[(i64, f64)],
+    objective: &Objective,
+) -> Result<()> {
     let wrong = |what: &str| Err(Error::new(what.to_string()).place("class_weight"));
     if objective.goals.len() > 1 {
-        return wrong("class weights need a model with a single output").map_err(|e: Error| {
-            e.expected("one output").fix("give sample weights for each output instead")
-        });
+        return wrong("class weights need a model with a single output")
+            .map_err(|e: Error| e.expected("one output").fix("give sample weights for each output instead"));
     }
     if !samples.weights.is_empty() {
         return wrong("class weights and sample weights cannot both be given").map_err(|e: Error| {

@@ -183,9 +183,9 @@ impl<'f> Fit<'f> {
         let mut add = |e: Error| problems.extend(e.place("fit").problems);
         if self.epochs < self.initial_epoch {
             let what = format!("epochs={} is less than initial_epoch={}", self.epochs, self.initial_epoch);
-            add(Error::new(what)
-                .expected("the number of the last epoch, counted from the very first")
-                .fix(format!("for {} more epochs give epochs={}", self.epochs, self.initial_epoch + self.epochs)));
+            add(Error::new(what).expected("the number of the last epoch, counted from the very first").fix(
+                format!("for {} more epochs give epochs={}", self.epochs, self.initial_epoch + self.epochs),
+            ));
         }
         let counts = [
             ("batch_size", self.batch_size),

@@ -63,11 +63,8 @@ impl History {
         let epochs = state["epoch"].as_array();
         let epoch = epochs.map(|v| v.iter().filter_map(Json::as_u64).map(|e| e as usize).collect());
         let series = state["history"].as_object();
-        let series = series.map(|m| m.iter().map(|(n, v)| (n.clone(), list(v).unwrap_or_default())).collect());
-        History {
-            epoch: epoch.unwrap_or_default(),
-            series: series.unwrap_or_default(),
-            ..History::default()
-        }
+        let series =
+            series.map(|m| m.iter().map(|(n, v)| (n.clone(), list(v).unwrap_or_default())).collect());
+        History { epoch: epoch.unwrap_or_default(), series: series.unwrap_or_default(), ..History::default() }
     }
 }

@@ -62,7 +62,10 @@ impl Logs {
 
 impl<N: Into<String>> FromIterator<(N, f64)> for Logs {
     fn from_iter<I: IntoIterator<Item = (N, f64)>>(items: I) -> Logs {
-        Logs(items.into_iter().map(|(n, v)| (n.into(), v)).collect())
+        // Two outputs of one layer share their name; the last one's figure stays, as in Keras.
+        let mut logs = Logs::default();
+        items.into_iter().for_each(|(n, v)| logs.set(&n.into(), v));
+        logs
     }
 }
 

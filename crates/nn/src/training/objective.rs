@@ -2,7 +2,9 @@
 
 use super::Compile;
 use super::choice::Choice;
-use crate::losses::{BinaryCrossentropy, CategoricalCrossentropy, Loss, LossRef, SparseCategoricalCrossentropy};
+use crate::losses::{
+    BinaryCrossentropy, CategoricalCrossentropy, Loss, LossRef, SparseCategoricalCrossentropy,
+};
 use crate::metrics::{self, Metric, MetricRef};
 
 use rhyton_graph::Type;
@@ -59,7 +61,8 @@ impl Objective {
     /// The goals of these outputs; everything that is wrong goes to `problems`.
     pub(crate) fn new(compile: &Compile, outputs: &[String], problems: &mut Vec<Problem>) -> Objective {
         let losses = keep(problems, compile.loss.spread("loss", outputs)).unwrap_or_default();
-        let weights = keep(problems, compile.loss_weights.spread("loss_weights", outputs)).unwrap_or_default();
+        let weights =
+            keep(problems, compile.loss_weights.spread("loss_weights", outputs)).unwrap_or_default();
         let metrics = keep(problems, compile.metrics.spread("metrics", outputs)).unwrap_or_default();
         let weighted = keep(problems, compile.weighted_metrics.spread("weighted_metrics", outputs));
         let weighted = weighted.unwrap_or_default();
@@ -93,7 +96,9 @@ impl Objective {
 
     /// Whether an output needs targets.
     pub(crate) fn needs_target(&self, output: usize) -> bool {
-        self.goals.get(output).is_some_and(|g| g.loss.is_some() || !g.metrics.is_empty() || !g.weighted.is_empty())
+        self.goals
+            .get(output)
+            .is_some_and(|g| g.loss.is_some() || !g.metrics.is_empty() || !g.weighted.is_empty())
     }
 
     /// The figures to keep, for targets and predictions of these types, in the order of `evaluate`'s results.
@@ -178,4 +183,3 @@ fn resolve(choice: &Choice<dyn Metric>, y: &Type, p: &Type) -> Result<Arc<dyn Me
     };
     handle.get().cloned()
 }
-

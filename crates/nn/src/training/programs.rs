@@ -107,7 +107,13 @@ impl Parts<'_> {
                     }
                     _ => None,
                 };
-                GoalValues { prediction: output.expr.clone(), mask: output.mask.clone(), target, weight, loss }
+                GoalValues {
+                    prediction: output.expr.clone(),
+                    mask: output.mask.clone(),
+                    target,
+                    weight,
+                    loss,
+                }
             })
             .collect()
     }

@@ -132,7 +132,9 @@ impl FitRun<'_> {
             return Err(empty("fit"));
         }
         if let Some(wanted) = self.feed.steps.filter(|n| steps < *n && !self.run.cx.stopping) {
-            self.run.cx.print_warning(&format!("the data ended after {steps} of {wanted} steps of the epoch"));
+            self.run
+                .cx
+                .print_warning(&format!("the data ended after {steps} of {wanted} steps of the epoch"));
         }
         self.feed.end_epoch(ended);
         Ok(steps)

@@ -93,7 +93,8 @@ impl TrainingState {
     }
 
     fn part(&self, prefix: &str) -> Vec<(String, Tensor)> {
-        let inside = self.tensors.iter().filter_map(|(n, t)| Some((n.strip_prefix(prefix)?.to_string(), t.clone())));
+        let inside =
+            self.tensors.iter().filter_map(|(n, t)| Some((n.strip_prefix(prefix)?.to_string(), t.clone())));
         inside.collect()
     }
 
