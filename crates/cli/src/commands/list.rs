@@ -3,6 +3,7 @@
 use crate::output::say;
 use clap::ValueEnum;
 use rhyton::Result;
+use rhyton::nn::activations;
 use rhyton::nn::constraints::Constrain;
 use rhyton::nn::initializers::Initialize;
 use rhyton::nn::layer::Layer;
@@ -16,6 +17,8 @@ use rhyton::nn::regularizers::Regularize;
 enum Of {
     #[value(alias = "layers")]
     Layer,
+    #[value(alias = "activations")]
+    Activation,
     #[value(alias = "losses")]
     Loss,
     #[value(alias = "metrics")]
@@ -37,8 +40,9 @@ pub struct Arguments {
 }
 
 pub fn run(a: &Arguments) -> Result<()> {
-    let tables: [(Of, fn() -> String); 7] = [
+    let tables: [(Of, fn() -> String); 8] = [
         (Of::Layer, table::<dyn Layer>),
+        (Of::Activation, activations),
         (Of::Loss, table::<dyn Loss>),
         (Of::Metric, table::<dyn Metric>),
         (Of::Optimizer, table::<dyn Optimizer>),
@@ -48,6 +52,12 @@ pub fn run(a: &Arguments) -> Result<()> {
     ];
     let chosen = tables.iter().filter(|(of, _)| a.kind.is_none_or(|k| k == *of));
     say(&chosen.map(|(_, table)| table()).collect::<Vec<_>>().join("\n\n"))
+}
+
+fn activations() -> String {
+    let line = |r: &activations::Row| format!("  {:<28} {}", r.names.join(", "), r.doc);
+    let lines = activations::ROWS.iter().map(line);
+    ["activation (keras.activations)".to_string()].into_iter().chain(lines).collect::<Vec<_>>().join("\n")
 }
 
 /// A line for each row: class, the names it also goes by, what it is.
