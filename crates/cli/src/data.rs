@@ -1,5 +1,6 @@
 //! Inputs, targets and sample weights in an `.npz` file: `x0 x1 .. y0 y1 .. sw0 sw1 ..`.
 
+use rhyton::nn::training::Samples;
 use rhyton::{Error, Result, Tensor};
 use std::path::Path;
 
@@ -32,6 +33,11 @@ impl Data {
             true => Err(missing(path, "y0", &rhyton::io::read_npz(path)?)),
             false => Ok(data),
         }
+    }
+
+    /// As training data.
+    pub fn into_samples(self) -> Samples {
+        Samples { x: self.inputs, y: self.targets, weights: self.sample_weights }
     }
 }
 

@@ -5,7 +5,7 @@ mod data;
 mod output;
 
 use clap::{Parser, Subcommand};
-use commands::{list, predict, summary};
+use commands::{evaluate, fit, list, predict, summary};
 use std::process::ExitCode;
 
 /// Deep learning as Keras users know it, in one program.
@@ -18,6 +18,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Train a compiled model on the data of an .npz file
+    Fit(fit::Arguments),
+    /// Compute a compiled model's loss and metrics on the data of an .npz file
+    Evaluate(evaluate::Arguments),
     /// Compute a model's outputs for the inputs in an .npz file
     Predict(predict::Arguments),
     /// Show a model's layers, shapes and numbers of weights
@@ -28,6 +32,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Fit(a) => fit::run(&a),
+        Command::Evaluate(a) => evaluate::run(&a),
         Command::Predict(a) => predict::run(&a),
         Command::Summary(a) => summary::run(&a),
         Command::List(a) => list::run(&a),

@@ -122,8 +122,11 @@ pub fn bind(params: &[Expr], shapes: &[&[usize]]) -> Result<Bindings> {
     }
     for (p, sizes) in params.iter().zip(shapes) {
         if p.shape().eval(&bindings).as_deref() != Some(*sizes) {
-            return Err(Error::new(format!("'{}' has the shape {sizes:?}", named(p)))
-                .expected(format!("{}{}", p.shape(), known_from_others(p, sizes, &bindings))));
+            return Err(Error::new(format!("'{}' has the shape {sizes:?}", named(p))).expected(format!(
+                "{}{}",
+                p.shape(),
+                known_from_others(p, sizes, &bindings)
+            )));
         }
     }
     Ok(bindings)

@@ -2,12 +2,13 @@
 //! Nothing in an archive is ever run; what a configuration may describe is bounded before memory is asked for.
 
 use crate::archive::{Archive, ArchiveWriter};
-use crate::hdf5::Group;
+use crate::hdf5::{Attribute, Dataset, Group};
 use crate::{files, weights};
 use rhyton_nn::Model;
 use rhyton_nn::layer::Variable;
 use rhyton_nn::model::json::{from_record, model_record};
-use rhyton_tensor::{Error, Result};
+use rhyton_nn::training::{Compile, Compiled};
+use rhyton_tensor::{Error, Result, Tensor};
 use serde_json::{Value as Json, json};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,6 +19,8 @@ const KERAS_VERSION: &str = "3.15.1";
 const MAX_CONFIG: usize = 64 << 20;
 /// The largest whole number of a configuration; products of sizes stay far from the end of a machine word.
 const MAX_SIZE: u64 = i32::MAX as u64;
+/// Where the optimizer's variables are.
+const OPTIMIZER: &str = "optimizer/vars";
 /// Numbers that are no sizes.
 const IDENTITIES: [&str; 2] = ["seed", "shared_object_id"];
 
@@ -29,6 +32,25 @@ pub fn save_keras(model: &Model, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     check_name(path)?;
     write(path, &model_record(model.definition(), json!({})), &weights::tree(model)?)
+}
+
+/// Writes the whole model with what it was compiled with and the optimizer's state, so that training can go on, here
+/// or in Keras 3.
+///
+/// # Errors
+/// As for [`save_keras`].
+pub fn save_compiled(model: &Compiled, path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    check_name(path)?;
+    let mut tree = weights::tree(model)?;
+    let vars = tree.group_mut(OPTIMIZER)?;
+    let name = model.arguments().to_json()["optimizer"]["config"]["name"].clone();
+    vars.attributes.push(("name".into(), Attribute::Text(name.as_str().unwrap_or("optimizer").into())));
+    for (number, tensor) in model.optimizer_state().iter().enumerate() {
+        let dataset = Dataset { tensor: tensor.clone(), attributes: vec![] };
+        vars.datasets.push((number.to_string(), dataset));
+    }
+    write(path, &model_record(model.definition(), model.arguments().to_json()), &tree)
 }
 
 fn check_name(path: &Path) -> Result<()> {
@@ -71,20 +93,45 @@ fn date(time: SystemTime) -> String {
 /// What a `.keras` archive held.
 #[derive(Debug)]
 pub struct Loaded {
-    model: Model,
+    model: Content,
     /// What was left out or is not as the file says, in words for the user.
     pub warnings: Vec<String>,
+}
+
+#[derive(Debug)]
+enum Content {
+    Plain(Box<Model>),
+    Compiled(Box<Compiled>),
 }
 
 impl Loaded {
     /// The model.
     pub fn model(&self) -> &Model {
-        &self.model
+        match &self.model {
+            Content::Plain(m) => m,
+            Content::Compiled(c) => c,
+        }
     }
 
     /// The model, without what it was compiled with.
     pub fn into_model(self) -> Model {
-        self.model
+        match self.model {
+            Content::Plain(m) => *m,
+            Content::Compiled(c) => c.into_model(),
+        }
+    }
+
+    /// The model with what it was compiled with, ready to be fitted and evaluated.
+    ///
+    /// # Errors
+    /// When it was saved without having been compiled.
+    pub fn into_compiled(self) -> Result<Compiled> {
+        match self.model {
+            Content::Compiled(c) => Ok(*c),
+            Content::Plain(m) => Err(Error::new("the model in the file was not compiled")
+                .place(m.name())
+                .fix("compile it with an optimizer and a loss, then save it again")),
+        }
     }
 }
 
@@ -105,7 +152,28 @@ fn read(archive: &mut Archive) -> Result<Loaded> {
     let tree = weights_of(archive)?;
     let fill = |variables: &[Variable]| weights::from_tree(variables, &tree);
     let model = Model::with_weights(from_record(&record)?, fill)?;
-    Ok(Loaded { model, warnings: vec![] })
+    let compile = &record["compile_config"];
+    if compile.as_object().is_none_or(serde_json::Map::is_empty) {
+        return Ok(Loaded { model: Content::Plain(Box::new(model)), warnings: vec![] });
+    }
+    let mut compiled = model.compile(Compile::from_json(compile)?)?;
+    let warnings = restore_optimizer(&mut compiled, &tree);
+    Ok(Loaded { model: Content::Compiled(Box::new(compiled)), warnings })
+}
+
+/// Gives the optimizer its state back. A state that does not fit is left out with a warning, as in Keras; an
+/// optimizer that had not started holds only its counters.
+fn restore_optimizer(model: &mut Compiled, tree: &Group) -> Vec<String> {
+    let stored = tree.group(OPTIMIZER).map(Group::datasets_by_number).unwrap_or_default();
+    let wanted = model.optimizer_state().len();
+    if stored.len() < wanted && stored.len() <= 2 {
+        return vec![];
+    }
+    let values: Vec<Tensor> = stored.iter().map(|(_, d)| d.tensor.clone()).collect();
+    match model.set_optimizer_state(&values) {
+        Ok(()) => vec![],
+        Err(e) => vec![format!("the optimizer starts anew, because its state in the file does not fit: {e}")],
+    }
 }
 
 /// The weights of an archive.

@@ -114,10 +114,17 @@ fn model_of((layer, shapes): &Case, i: usize) -> (Model, Vec<Tensor>) {
     let outputs = layer.apply_all(inputs.as_slice());
     let mut model = Model::new(&inputs, &outputs).unwrap();
     let value = |seed: usize, k: usize| ((seed * 31 + k * 7) % 13) as f32 / 7.0;
-    let weights: Vec<Tensor> =
-        model.weights().iter().enumerate().map(|(w, t)| Tensor::from_fn(t.shape(), |k| value(w + i, k))).collect();
+    let weights: Vec<Tensor> = model
+        .weights()
+        .iter()
+        .enumerate()
+        .map(|(w, t)| Tensor::from_fn(t.shape(), |k| value(w + i, k)))
+        .collect();
     model.set_weights(&weights).unwrap();
-    let data = shapes.iter().map(|s| Tensor::from_fn([&[2], *s].concat(), |k| (value(3, k) * 3.0).floor())).collect();
+    let data = shapes
+        .iter()
+        .map(|s| Tensor::from_fn([&[2], *s].concat(), |k| (value(3, k) * 3.0).floor()))
+        .collect();
     (model, data)
 }
 
@@ -154,7 +161,8 @@ fn every_layer_comes_back_with_the_same_bits() {
         let again = load_keras(&path).unwrap().into_model();
         let config = |m: &Model| model_record(m.definition(), json!({}));
         assert_eq!(config(&again), config(&model), "{class}");
-        let same = |a: &[Tensor], b: &[Tensor]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same_bits(b));
+        let same =
+            |a: &[Tensor], b: &[Tensor]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same_bits(b));
         assert!(same(again.weights(), model.weights()), "{class}: weights");
         let outputs = [&model, &again].map(|m| m.predict_all(&data, 32).unwrap());
         assert!(same(&outputs[0], &outputs[1]), "{class}: outputs");

@@ -171,7 +171,11 @@ impl fmt::Debug for Activation {
 impl From<&str> for Activation {
     #[track_caller]
     fn from(name: &str) -> Activation {
-        Activation::named(name).unwrap_or_else(|e| Activation(Choice::Unknown(name.into(), e.here())))
+        match Activation::named(name) {
+            Ok(a) => a,
+            // No closure: the caller's line would be lost.
+            Err(e) => Activation(Choice::Unknown(name.into(), e.here())),
+        }
     }
 }
 

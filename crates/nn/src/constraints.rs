@@ -35,7 +35,7 @@ fn build<C: Constrain + DeserializeOwned>(config: serde_json::Value) -> Result<A
 }
 
 /// The constraints.
-pub static ROWS: &[Row<dyn Constrain>] = &[
+pub(crate) static ROWS: &[Row<dyn Constrain>] = &[
     Row { class_name: "MaxNorm", names: &[], build: build::<MaxNorm>, doc: "norms of at most max_value" },
     Row {
         class_name: "MinMaxNorm",

@@ -5,6 +5,7 @@ extern crate self as rhyton_nn;
 
 pub mod activations;
 pub mod backend;
+pub mod callbacks;
 pub mod constraints;
 pub mod functions;
 pub mod initializers;
@@ -16,6 +17,7 @@ pub mod model;
 pub mod object;
 pub mod optimizers;
 pub mod regularizers;
+pub mod training;
 
 pub use layer::{Args, Base, Based, Cx, Layer, LayerExt, LayerRef, Outputs, Value, Weight};
 pub use model::{Applicable, Input, Model, Sequential, Symbolic};

@@ -192,9 +192,8 @@ pub fn fields(object: &impl Serialize) -> Map<String, Value> {
 /// When a value has the wrong type.
 pub fn from_fields<O: DeserializeOwned>(config: Value) -> Result<O> {
     INNER.set(None);
-    serde_json::from_value(config).map_err(|e| {
-        INNER.take().unwrap_or_else(|| Error::new(format!("a configuration does not fit: {e}")))
-    })
+    serde_json::from_value(config)
+        .map_err(|e| INNER.take().unwrap_or_else(|| Error::new(format!("a configuration does not fit: {e}"))))
 }
 
 thread_local! {
@@ -236,7 +235,11 @@ impl<'de, T: ?Sized + Kind> Deserialize<'de> for Handle<T> {
 impl<T: ?Sized + Kind> From<&str> for Handle<T> {
     #[track_caller]
     fn from(name: &str) -> Self {
-        Handle(Handle::named(name).map_err(Error::here).and_then(|h| h.0))
+        match Handle::named(name) {
+            Ok(h) => h,
+            // No closure: the caller's line would be lost.
+            Err(e) => Handle(Err(e.here())),
+        }
     }
 }
 

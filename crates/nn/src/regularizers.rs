@@ -35,7 +35,7 @@ fn build<R: Regularize + DeserializeOwned>(config: serde_json::Value) -> Result<
 }
 
 /// The regularizers.
-pub static ROWS: &[Row<dyn Regularize>] = &[
+pub(crate) static ROWS: &[Row<dyn Regularize>] = &[
     Row { class_name: "L1", names: &[], build: build::<L1>, doc: "l1 * sum(|x|)" },
     Row { class_name: "L2", names: &[], build: build::<L2>, doc: "l2 * sum(x^2)" },
     Row {

@@ -28,6 +28,9 @@ fn main() -> Result<()> {
     println!("mean error over the last three years, in thousands of passengers a month:");
     println!("  two LSTM layers          {:.1}", error(&|i| last[i] * forecast[i].exp()));
     println!("  same as last month       {:.1}", error(&|i| last[i]));
-    println!("  same growth as last year {:.1}", error(&|i| last[i] * passengers[96 + i] / passengers[95 + i]));
+    println!(
+        "  same growth as last year {:.1}",
+        error(&|i| last[i] * passengers[96 + i] / passengers[95 + i])
+    );
     model.save("recurrent.keras")
 }

@@ -1,8 +1,11 @@
 //! `use rhyton::prelude::*;`: what a usual program needs.
 
+pub use rhyton_io::{BackupAndRestore, CSVLogger, ModelCheckpoint, Save, load_keras};
+pub use rhyton_nn::callbacks::*;
 pub use rhyton_nn::layers::*;
 pub use rhyton_nn::losses::*;
 pub use rhyton_nn::optimizers::*;
+pub use rhyton_nn::training::{Compile, Compiled, Evaluate, Fit, History, by_output};
 pub use rhyton_nn::{Applicable, Input, LayerExt, Model, Sequential};
 pub use rhyton_tensor::{Error, Result, Tensor};
 

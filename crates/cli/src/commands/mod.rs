@@ -1,5 +1,7 @@
 //! One file a command: its arguments and what it does.
 
+pub mod evaluate;
+pub mod fit;
 pub mod list;
 pub mod predict;
 pub mod summary;

@@ -102,7 +102,7 @@ macro_rules! rows {
 }
 
 /// The layers: one row per class.
-pub static ROWS: &[Row<dyn Layer>] = rows! {
+pub(crate) static ROWS: &[Row<dyn Layer>] = rows! {
     Dense: "activation(x . kernel + bias)";
     Activation: "An activation function by name.";
     ReLU: "max(x, 0), with slope, ceiling and threshold.";

@@ -139,7 +139,7 @@ macro_rules! rows {
 }
 
 /// The losses. Strings name them by class, by these names or by the class in snake case.
-pub static ROWS: &[Row<dyn Loss>] = rows! {
+pub(crate) static ROWS: &[Row<dyn Loss>] = rows! {
     MeanSquaredError ["mse", "MSE"] "mean of (t - p)^2";
     MeanAbsoluteError ["mae", "MAE"] "mean of |t - p|";
     MeanAbsolutePercentageError ["mape", "MAPE"] "100 times the mean of |t - p| / |t|";

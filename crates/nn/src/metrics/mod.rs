@@ -134,7 +134,7 @@ macro_rules! rows {
 }
 
 /// The metrics. `accuracy` alone is resolved by shapes: see [`resolve`].
-pub static ROWS: &[Row<dyn Metric>] = rows! {
+pub(crate) static ROWS: &[Row<dyn Metric>] = rows! {
     Accuracy [] "part of predictions that equal their targets";
     BinaryAccuracy [] "part of yes-or-no predictions that are right";
     CategoricalAccuracy [] "part of samples whose largest score is at the target's class, one-hot";

@@ -1,11 +1,13 @@
 //! Models: layers connected in sequence or as a graph, their weights, prediction.
 
+mod check;
 mod definition;
 pub mod json;
 mod sequential;
 mod symbolic;
 mod weights;
 
+pub(crate) use check::reject_nan;
 pub use definition::{Call, Definition, Entry, Form};
 pub use sequential::Sequential;
 pub use symbolic::{Applicable, Input, Inputs, Symbolic};

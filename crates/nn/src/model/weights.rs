@@ -3,9 +3,9 @@
 use crate::backend::Program;
 use crate::layer::{Base, Cx, LayerRef, Place, Trace, Value, Variable};
 use crate::model::{Definition, Form, Symbolic};
-use rhyton_graph::{Expr, Type, expr};
+use rhyton_graph::{Expr, expr};
 use rhyton_tensor::rng::Stream;
-use rhyton_tensor::{DType, Error, Result, Source, Tensor};
+use rhyton_tensor::{Error, Result, Source, Tensor};
 use std::panic::Location;
 use std::sync::{Arc, Mutex};
 
@@ -14,7 +14,8 @@ pub struct Model {
     definition: Arc<Definition>,
     variables: Vec<Variable>,
     places: Vec<Place>,
-    values: Vec<Tensor>,
+    /// The weights, then the rest of a compiled model's state: programs take one list, predicting a prefix.
+    state: Vec<Tensor>,
     predictor: Mutex<Option<Program>>,
 }
 
@@ -82,7 +83,7 @@ impl Model {
             definition: Arc::new(definition),
             variables,
             places: traced.trace.places,
-            values: vec![],
+            state: vec![],
             predictor: Mutex::new(None),
         })
     }
@@ -101,7 +102,8 @@ impl Model {
             let values = v.weight.initializer.get()?.values(&shape, &mut random);
             Ok(Tensor::new(shape, values)?.cast(v.weight.dtype))
         };
-        self.values = self.variables.iter().enumerate().map(draw).collect::<Result<_>>()?;
+        let values = self.variables.iter().enumerate().map(draw).collect::<Result<Vec<_>>>()?;
+        self.replace_weights(values);
         Ok(())
     }
 
@@ -127,17 +129,27 @@ impl Model {
 
     /// The weights, in the order of [`Model::variables`].
     pub fn weights(&self) -> &[Tensor] {
-        &self.values
+        &self.state[..self.variables.len()]
     }
 
-    /// The weights, to be updated in place by programs whose state starts with them.
-    pub(crate) fn weights_mut(&mut self) -> &mut Vec<Tensor> {
-        &mut self.values
+    /// The weights and the state that a compiled model keeps behind them.
+    pub(crate) fn state(&self) -> &[Tensor] {
+        &self.state
+    }
+
+    /// The same, to be updated in place by programs.
+    pub(crate) fn state_mut(&mut self) -> &mut Vec<Tensor> {
+        &mut self.state
+    }
+
+    fn replace_weights(&mut self, values: Vec<Tensor>) {
+        let old = self.state.len().min(self.variables.len());
+        self.state.splice(..old, values);
     }
 
     /// The weight with this path.
     pub fn weight(&self, path: &str) -> Option<&Tensor> {
-        self.variables.iter().position(|v| v.path == path).map(|i| &self.values[i])
+        self.variables.iter().position(|v| v.path == path).map(|i| &self.state[i])
     }
 
     /// Replaces all weights.
@@ -160,14 +172,15 @@ impl Model {
                     .expected(v.weight.shape.to_string()));
             }
         }
-        self.values = self.variables.iter().zip(values).map(|(v, t)| t.cast(v.weight.dtype)).collect();
+        let cast = self.variables.iter().zip(values).map(|(v, t)| t.cast(v.weight.dtype)).collect();
+        self.replace_weights(cast);
         Ok(())
     }
 
     /// Takes over every weight of `other` that has the same path and shape; returns how many.
     pub fn copy_weights_from(&mut self, other: &Model) -> usize {
         let mut copied = 0;
-        for (v, value) in self.variables.iter().zip(&mut self.values) {
+        for (v, value) in self.variables.iter().zip(&mut self.state) {
             if let Some(t) = other.weight(&v.path).filter(|t| t.shape() == value.shape()) {
                 *value = t.clone();
                 copied += 1;
@@ -179,7 +192,7 @@ impl Model {
     /// Number of elements of all weights, trainable weights only, and state only.
     pub fn count_params(&self) -> (usize, usize, usize) {
         let count = |trainable: bool| {
-            let of = self.variables.iter().zip(&self.values).filter(|(v, _)| v.trainable == trainable);
+            let of = self.variables.iter().zip(&self.state).filter(|(v, _)| v.trainable == trainable);
             of.map(|(_, t)| t.len()).sum::<usize>()
         };
         let (trainable, rest) = (count(true), count(false));
@@ -191,7 +204,7 @@ impl Model {
         let prefix = self.definition.root_path();
         let strip = |p: &str| p.strip_prefix(&prefix).unwrap_or(p).trim_start_matches('/').to_string();
         let mut definition = (*self.definition).clone();
-        definition.values = self.variables.iter().map(|v| strip(&v.path)).zip(self.values).collect();
+        definition.values = self.variables.iter().map(|v| strip(&v.path)).zip(self.state).collect();
         definition.into()
     }
 
@@ -233,7 +246,7 @@ impl Model {
             *guard = Some(self.compile_predictor()?);
         }
         let Some(program) = guard.as_mut() else { return Ok(vec![]) };
-        let mut state = self.values.clone();
+        let mut state = self.weights().to_vec();
         let step = batch_size.max(1);
         if n <= step {
             let mut out = vec![];
@@ -264,63 +277,6 @@ impl Model {
         let results = traced.outputs.into_iter().map(|v| v.expr).collect();
         Program::compile("predict", params, state, results, &[])
     }
-
-    /// The inputs in the types of the model, checked against its shapes.
-    ///
-    /// # Errors
-    /// When the number, a shape or a number of samples does not fit, or a value is NaN.
-    pub fn check_inputs(&self, x: Tensors<'_>) -> Result<Vec<Tensor>> {
-        let (types, names) = (self.definition.input_types()?, self.definition.input_names());
-        if x.0.len() != types.len() {
-            return Err(Error::new(format!("the model takes {} inputs, got {}", types.len(), x.0.len()))
-                .place(self.name())
-                .expected(names.join(", ")));
-        }
-        let samples = x.0[0].shape().first().copied().unwrap_or(0);
-        if samples == 0 {
-            return Err(Error::new("there are no samples").place(format!("input '{}'", names[0])));
-        }
-        let each = x.0.iter().zip(types.iter().zip(&names));
-        each.map(|(t, (ty, name))| check_input(t, ty, name, samples)).collect()
-    }
-}
-
-fn check_input(t: &Tensor, ty: &Type, name: &str, samples: usize) -> Result<Tensor> {
-    let place = format!("input '{name}'");
-    let mut t = t.clone();
-    // A flat list of numbers is a list of samples of one number, as in Keras.
-    if t.rank() + 1 == ty.shape.rank() && ty.shape.last().is_some_and(|d| d.is(1)) {
-        let mut shape = t.shape().to_vec();
-        shape.push(1);
-        t = t.reshape(shape)?;
-    }
-    let fits = t.rank() == ty.shape.rank()
-        && t.shape().iter().zip(ty.shape.iter()).skip(1).all(|(n, d)| d.as_fixed().is_none_or(|d| d == *n));
-    if !fits {
-        let mut e = Error::new(format!("the data has the shape {:?}", t.shape()))
-            .place(place)
-            .expected(format!("{} (any number of samples first)", ty.shape.keras()));
-        if t.rank() + 1 == ty.shape.rank() {
-            e = e.fix("add the missing axis with reshape");
-        }
-        return Err(e);
-    }
-    if t.shape()[0] != samples {
-        return Err(
-            Error::new(format!("{} samples, but the first input has {samples}", t.shape()[0])).place(place)
-        );
-    }
-    if ty.dtype == DType::I32 && t.dtype().is_float() {
-        let whole = t.to_vec::<f32>().iter().all(|x| x.fract() == 0.0 && x.abs() < 2e9);
-        if !whole {
-            return Err(Error::new("indices must be whole numbers").place(place).expected("int32"));
-        }
-    }
-    let t = t.cast(ty.dtype);
-    if t.as_slice::<f32>().is_some_and(|v| v.iter().any(|x| x.is_nan())) {
-        return Err(Error::new("the data holds NaN").place(place).fix("drop or fill missing values first"));
-    }
-    Ok(t)
 }
 
 fn trace(definition: &Definition, mut trace: Trace) -> Result<Traced> {
@@ -374,7 +330,7 @@ impl Clone for Model {
             definition: self.definition.clone(),
             variables: self.variables.clone(),
             places: self.places.clone(),
-            values: self.values.clone(),
+            state: self.weights().to_vec(),
             predictor: Mutex::new(None),
         }
     }

@@ -174,7 +174,7 @@ macro_rules! rows {
 }
 
 /// The optimizers. Strings name them by their class, in any case: `adamw`.
-pub static ROWS: &[Row<dyn Optimizer>] = rows! {
+pub(crate) static ROWS: &[Row<dyn Optimizer>] = rows! {
     SGD "Gradient descent, with momentum and Nesterov's variant.";
     RMSprop "Gradients over a running root mean square.";
     Adam "Running first and second moments.";

@@ -49,7 +49,7 @@ macro_rules! rows {
 }
 
 /// The schedules.
-pub static ROWS: &[Row<dyn Schedule>] = rows! {
+pub(crate) static ROWS: &[Row<dyn Schedule>] = rows! {
     ExponentialDecay "rate * decay_rate ^ (step / decay_steps)";
     InverseTimeDecay "rate / (1 + decay_rate * step / decay_steps)";
     PiecewiseConstantDecay "a value for each stretch of steps";

@@ -1,0 +1,118 @@
+//! Whether data fits the model and its losses, before anything runs.
+
+use super::Batch;
+use super::data::{Samples, target_type};
+use super::objective::Objective;
+use crate::model::{Model, Tensors, reject_nan};
+use rhyton_graph::Type;
+use rhyton_tensor::{DType, Error, Result, Tensor};
+
+/// Samples in the shapes of the model.
+///
+/// # Errors
+/// When numbers, shapes or types do not fit, values are NaN, labels are out of range, or there are no samples.
+pub(crate) fn check_samples(
+    samples: &Samples,
+    model: &Model,
+    objective: &Objective,
+    outputs: &[Type],
+) -> Result<Samples> {
+    let x = model.fit_inputs(Tensors(samples.x.iter().collect()))?;
+    let n = x.first().map_or(0, |t| t.shape()[0]);
+    let names: Vec<&String> = objective.goals.iter().map(|g| &g.name).collect();
+    let given = targets_of(samples.y.len(), objective)?;
+    for (i, y) in samples.y.iter().enumerate() {
+        let output = given.iter().position(|g| *g == Some(i)).unwrap_or(i);
+        let place = format!("targets of '{}'", names[output]);
+        check_target(y, n).map_err(|e| e.place(&*place))?;
+        check_labels(y, objective, outputs, output).map_err(|e| e.place(place))?;
+    }
+    if !matches!(samples.weights.len(), 0 | 1) && samples.weights.len() != names.len() {
+        return Err(Error::new(format!("{} sample weights", samples.weights.len()))
+            .expected(format!("none, one tensor for all outputs, or one for each of {}", names.len())));
+    }
+    for w in &samples.weights {
+        check_target(w, n).map_err(|e| e.place("sample_weight"))?;
+    }
+    Ok(Samples { x, y: samples.y.clone(), weights: samples.weights.clone() })
+}
+
+/// For each output, which of `given` targets is its own.
+///
+/// # Errors
+/// When there are neither as many targets as outputs, nor as many as outputs with a loss or metric.
+pub(crate) fn targets_of(given: usize, objective: &Objective) -> Result<Vec<Option<usize>>> {
+    let n = objective.goals.len();
+    if given == n {
+        return Ok((0..n).map(Some).collect());
+    }
+    let mut next = 0..given;
+    let needed = (0..n).filter(|i| objective.needs_target(*i)).count();
+    if given == needed {
+        let take = |i| if objective.needs_target(i) { next.next() } else { None };
+        return Ok((0..n).map(take).collect());
+    }
+    let names: Vec<&str> = objective.goals.iter().map(|g| g.name.as_str()).collect();
+    Err(Error::new(format!("{given} tensors of targets for a model with {n} outputs"))
+        .expected(format!("targets for {}", names.join(", ")))
+        .fix("give the targets as a list in the order of the outputs"))
+}
+
+fn check_target(t: &Tensor, samples: usize) -> Result<()> {
+    match t.shape().first() {
+        Some(n) if *n == samples => reject_nan(t),
+        Some(n) => Err(Error::new(format!("{n} samples, but the inputs have {samples}"))
+            .fix("give as many targets and weights as inputs")),
+        None => Err(Error::new("a single number").expected("one entry for each sample")),
+    }
+}
+
+/// An error when a label is no class, for losses that take labels.
+pub(crate) fn check_labels(y: &Tensor, objective: &Objective, outputs: &[Type], output: usize) -> Result<()> {
+    let Some((loss, p)) = objective.goals.get(output).and_then(|g| g.loss.as_ref()).zip(outputs.get(output))
+    else {
+        return Ok(());
+    };
+    let loss = loss.get(&super::programs::beside(y, y.dtype(), Some(p)), p);
+    if loss.class_name() != "SparseCategoricalCrossentropy" {
+        return Ok(());
+    }
+    let Some(classes) = p.shape.last().and_then(|d| d.as_fixed()) else { return Ok(()) };
+    let ignored = loss.config().get("ignore_class").and_then(|v| v.as_f64());
+    let bad = |x: f64| Some(x) != ignored && !(x >= 0.0 && x < classes as f64 && x.fract() == 0.0);
+    let Some(at) = (0..y.len()).find(|i| bad(y.data().get_f64(*i))) else { return Ok(()) };
+    let label = y.data().get_f64(at);
+    let width: usize = y.shape().iter().skip(1).product();
+    let error = Error::new(format!("the label {label} of sample {} is no class", at / width.max(1)))
+        .expected(format!("whole numbers from 0 to {}", classes.saturating_sub(1)));
+    Err(match label {
+        l if l == classes as f64 => error.fix("count classes from 0, or give the last layer one unit more"),
+        l if l.fract() != 0.0 => error.fix("use another loss if the targets are no labels"),
+        _ => error.fix("give the last layer as many units as there are classes"),
+    })
+}
+
+/// A batch that a user's source made, in the types of the model; `None` when it has them.
+///
+/// # Errors
+/// As [`check_samples`].
+pub(crate) fn check_batch(
+    batch: &Batch,
+    model: &Model,
+    objective: &Objective,
+    outputs: &[Type],
+) -> Result<Option<Batch>> {
+    let samples = Samples { x: batch.x().to_vec(), y: batch.y().to_vec(), weights: batch.weights().to_vec() };
+    let checked = check_samples(&samples, model, objective, outputs)?;
+    let x = model.definition().input_types()?.into_iter().map(|t| t.dtype);
+    let y = checked.y.iter().map(|t| target_type(t.dtype()));
+    let types: Vec<DType> = x.chain(y).chain(checked.weights.iter().map(|_| DType::F32)).collect();
+    let tensors = [checked.x, checked.y, checked.weights].concat();
+    let same =
+        |(t, (old, dtype)): (&Tensor, (&Tensor, &DType))| t.dtype() == *dtype && t.shape() == old.shape();
+    if tensors.iter().zip(batch.tensors.iter().zip(&types)).all(same) {
+        return Ok(None);
+    }
+    let tensors = tensors.iter().zip(&types).map(|(t, d)| t.cast(*d)).collect();
+    Ok(Some(Batch { tensors, inputs: batch.inputs, targets: batch.targets }))
+}

@@ -1,0 +1,90 @@
+//! [`Compile`]: how a model is to be trained.
+
+use super::choice::{Choice, LossWeights, Losses, Metrics, PerOutput};
+use crate::optimizers::OptimizerRef;
+use rhyton_tensor::{Error, Result, Source};
+use serde_json::{Value as Json, json};
+use std::panic::Location;
+
+/// Optimizer, loss and metrics: the arguments of [`Model::compile`](crate::Model::compile).
+///
+/// ```
+/// use rhyton_nn::training::Compile;
+/// use rhyton_nn::optimizers::Adam;
+/// Compile::new(Adam::new(1e-3), "sparse_categorical_crossentropy").metrics(["accuracy"]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Compile {
+    pub(crate) optimizer: OptimizerRef,
+    pub(crate) loss: Losses,
+    pub(crate) loss_weights: LossWeights,
+    pub(crate) metrics: Metrics,
+    pub(crate) weighted_metrics: Metrics,
+    pub(crate) source: Source,
+}
+
+impl Compile {
+    /// An optimizer and a loss, each by name or as an object; losses also as a list in the order of the outputs or
+    /// [`by_output`](super::by_output).
+    #[track_caller]
+    pub fn new(optimizer: impl Into<OptimizerRef>, loss: impl Into<Losses>) -> Compile {
+        Compile {
+            optimizer: optimizer.into(),
+            loss: loss.into(),
+            loss_weights: PerOutput::None,
+            metrics: PerOutput::None,
+            weighted_metrics: PerOutput::None,
+            source: Source(Location::caller()),
+        }
+    }
+
+    /// Figures to show, without sample weights: a list for a model with one output, one entry or list for each
+    /// output, or [`by_output`](super::by_output).
+    pub fn metrics(mut self, metrics: impl Into<Metrics>) -> Compile {
+        self.metrics = metrics.into();
+        self
+    }
+
+    /// Figures to show, with sample and class weights.
+    pub fn weighted_metrics(mut self, metrics: impl Into<Metrics>) -> Compile {
+        self.weighted_metrics = metrics.into();
+        self
+    }
+
+    /// Factors of the losses of several outputs in their sum: a list or [`by_output`](super::by_output).
+    pub fn loss_weights(mut self, weights: impl Into<LossWeights>) -> Compile {
+        self.loss_weights = weights.into();
+        self
+    }
+
+    /// Keras's `compile_config`: names as they were given, objects as records.
+    pub fn to_json(&self) -> Json {
+        json!({
+            "optimizer": self.optimizer.to_json(),
+            "loss": self.loss.to_json(&Choice::to_json),
+            "loss_weights": self.loss_weights.to_json(&|w: &f64| json!(w)),
+            "metrics": self.metrics.to_json(&Choice::to_json),
+            "weighted_metrics": self.weighted_metrics.to_json(&Choice::to_json),
+            "run_eagerly": false,
+            "steps_per_execution": 1,
+            "jit_compile": true,
+        })
+    }
+
+    /// From Keras's `compile_config`.
+    ///
+    /// # Errors
+    /// When an object is unknown or its configuration does not fit.
+    #[track_caller]
+    pub fn from_json(config: &Json) -> Result<Compile> {
+        let weight = |j: &Json| j.as_f64().ok_or_else(|| Error::new(format!("{j} is no weight of a loss")));
+        Ok(Compile {
+            optimizer: OptimizerRef::from_json(&config["optimizer"])?,
+            loss: PerOutput::from_json(&config["loss"], &Choice::from_json)?,
+            loss_weights: PerOutput::from_json(&config["loss_weights"], &weight)?,
+            metrics: PerOutput::from_json(&config["metrics"], &Choice::from_json)?,
+            weighted_metrics: PerOutput::from_json(&config["weighted_metrics"], &Choice::from_json)?,
+            source: Source(Location::caller()),
+        })
+    }
+}

@@ -1,0 +1,188 @@
+//! The loops: training epochs and evaluation passes, with callbacks between the steps.
+
+use super::context::Training;
+use super::feed::{Feed, empty};
+use super::fit::Epochs;
+use super::programs::Kind;
+use super::progress::Progress;
+use super::state::{Position, TrainingState};
+use super::{Batch, Compiled, History, Logs};
+use crate::callbacks::{Callback, SavePoint};
+use rhyton_tensor::Result;
+
+/// Callbacks and what they see.
+pub(crate) struct Run<'f> {
+    pub(crate) cx: Training<'f>,
+    pub(crate) callbacks: Vec<Box<dyn Callback + 'f>>,
+}
+
+/// One call of `fit` after its arguments are understood.
+pub(crate) struct FitRun<'f> {
+    pub(crate) run: Run<'f>,
+    pub(crate) feed: Feed<'f>,
+    pub(crate) validation: Option<(Feed<'f>, Epochs)>,
+    pub(crate) history: History,
+    pub(crate) position: Position,
+    pub(crate) first: usize,
+}
+
+impl<'f> Run<'f> {
+    pub(crate) fn each(
+        &mut self,
+        mut hook: impl FnMut(&mut (dyn Callback + 'f), &mut Training<'f>) -> Result<()>,
+    ) -> Result<()> {
+        for c in &mut self.callbacks {
+            hook(&mut **c, &mut self.cx)?;
+        }
+        Ok(())
+    }
+
+    /// The next step; false when the data is over.
+    fn step(&mut self, kind: Kind, feed: &mut Feed<'_>) -> Result<bool> {
+        let Some(batch) = feed.batches.next()? else { return Ok(false) };
+        feed.seen += 1;
+        let conformed: Option<Batch> = if feed.foreign { self.cx.model.conform(batch)? } else { None };
+        self.cx.model.step(kind, conformed.as_ref().unwrap_or(batch))?;
+        Ok(true)
+    }
+
+    /// One pass of evaluation.
+    pub(crate) fn test(&mut self, feed: &mut Feed<'_>, mut progress: Option<&mut Progress>) -> Result<Logs> {
+        self.cx.model.reset_figures();
+        self.each(|c, cx| c.on_test_begin(cx))?;
+        feed.begin_epoch()?;
+        let mut step = 0;
+        while feed.has_step(step) {
+            self.each(|c, cx| c.on_test_batch_begin(step, cx))?;
+            if !self.step(Kind::Test, feed)? {
+                break;
+            }
+            self.each(|c, cx| c.on_test_batch_end(step, cx))?;
+            step += 1;
+            if let Some(p) = &mut progress {
+                p.step(step, &self.cx.console, || self.cx.model.logs());
+            }
+        }
+        if step == 0 {
+            return Err(empty("evaluate"));
+        }
+        feed.end_epoch(true);
+        let logs = self.cx.model.logs();
+        if let Some(p) = progress {
+            p.finish(step, &mut self.cx.console, &logs.sorted());
+        }
+        self.each(|c, cx| c.on_test_end(cx))?;
+        Ok(logs)
+    }
+}
+
+impl FitRun<'_> {
+    /// All epochs.
+    pub(crate) fn train(&mut self) -> Result<()> {
+        while self.position.epoch < self.run.cx.epochs && !self.run.cx.stopping {
+            self.epoch()?;
+        }
+        if self.first < self.run.cx.epochs {
+            self.run.cx.model.take_averages();
+        }
+        self.run.each(|c, cx| c.on_train_end(cx))
+    }
+
+    fn epoch(&mut self) -> Result<()> {
+        let epoch = self.position.epoch;
+        if self.position.step == 0 {
+            self.run.cx.model.reset_figures();
+        }
+        self.run.each(|c, cx| c.on_epoch_begin(epoch, cx))?;
+        let (epochs, silent) = (self.run.cx.epochs, self.run.cx.console.is_silent());
+        if epochs > 1 && !silent {
+            self.run.cx.print(&format!("Epoch {}/{epochs}", epoch + 1));
+        }
+        self.feed.begin_epoch()?;
+        let mut progress = Progress::begin(self.feed.steps(), &mut self.run.cx.console);
+        let steps = self.steps(&mut progress)?;
+        let cx = &mut self.run.cx;
+        cx.logs = cx.model.logs().sorted();
+        self.validate(epoch)?;
+        self.run.each(|c, cx| c.on_epoch_end(epoch, cx))?;
+        let cx = &mut self.run.cx;
+        progress.finish(steps, &mut cx.console, &cx.logs);
+        self.history.push(epoch, &cx.logs);
+        (self.position.epoch, self.position.step) = (epoch + 1, 0);
+        self.save(SavePoint::Epoch(epoch))
+    }
+
+    /// The steps of an epoch, from where it stands.
+    fn steps(&mut self, progress: &mut Progress) -> Result<usize> {
+        let mut ended = false;
+        while self.feed.has_step(self.position.step) && !self.run.cx.stopping {
+            let step = self.position.step;
+            self.run.each(|c, cx| c.on_train_batch_begin(step, cx))?;
+            if !self.run.step(Kind::Train, &mut self.feed)? {
+                ended = true;
+                break;
+            }
+            self.run.each(|c, cx| c.on_train_batch_end(step, cx))?;
+            self.position.step += 1;
+            progress.step(step + 1, &self.run.cx.console, || self.run.cx.model.logs());
+            self.save(SavePoint::Batch(step + 1))?;
+        }
+        let steps = self.position.step;
+        if steps == 0 {
+            return Err(empty("fit"));
+        }
+        if let Some(wanted) = self.feed.steps.filter(|n| steps < *n && !self.run.cx.stopping) {
+            self.run
+                .cx
+                .print_warning(&format!("the data ended after {steps} of {wanted} steps of the epoch"));
+        }
+        self.feed.end_epoch(ended);
+        Ok(steps)
+    }
+
+    /// Adds `val_` figures to the logs.
+    fn validate(&mut self, epoch: usize) -> Result<()> {
+        let Some((feed, epochs)) = &mut self.validation else { return Ok(()) };
+        if epochs.contains(epoch) {
+            let logs = self.run.test(feed, None)?;
+            for (name, value) in logs.sorted().iter() {
+                self.run.cx.log(&format!("val_{name}"), value);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the state of training to the callbacks that want it here.
+    fn save(&mut self, at: SavePoint) -> Result<()> {
+        let mut taken: Option<TrainingState> = None;
+        for i in 0..self.run.callbacks.len() {
+            if !self.run.callbacks[i].wants_state(at) {
+                continue;
+            }
+            let state = match taken.take() {
+                Some(state) => state,
+                None => self.state(),
+            };
+            self.run.callbacks[i].save(&state)?;
+            taken = Some(state);
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> TrainingState {
+        let (pass, seen) = self.feed.place();
+        let stopped = self.run.cx.stopping;
+        let position = Position { pass, seen, stopped, ..self.position.clone() };
+        TrainingState::capture(self.run.cx.model, &position, &self.history, &self.run.callbacks)
+    }
+}
+
+impl Compiled {
+    /// A batch from the user in the types of the model; `None` when it has them.
+    ///
+    /// # Errors
+    /// When it does not fit the model or its losses.
+    pub(crate) fn conform(&self, batch: &Batch) -> Result<Option<Batch>> {
+        super::checks::check_batch(batch, self, &self.objective, self.output_types())
+    }
+}

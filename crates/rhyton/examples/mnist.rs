@@ -1,0 +1,41 @@
+//! The dense and the convolutional network on MNIST: `cargo run --release --example mnist -- FOLDER [dense|cnn]`,
+//! where FOLDER holds the four gzipped IDX files.
+
+use rhyton::data::{datasets, rescale};
+use rhyton::prelude::*;
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let folder = arguments.next().unwrap_or_else(|| "mnist".into());
+    let chosen = arguments.next();
+    let ((x_train, y_train), (x_test, y_test)) = datasets::mnist(&folder)?;
+    let pixels = |x: &Tensor| rescale(x, 1.0 / 255.0, 0.0).reshape([x.shape()[0], 28, 28, 1]);
+    let (x_train, x_test) = (pixels(&x_train)?, pixels(&x_test)?);
+
+    let dense = Sequential::new([28, 28, 1])
+        .name("dense")
+        .add(Flatten::new())
+        .add(Dense::new(64).relu())
+        .add(Dense::new(64).relu())
+        .add(Dense::new(10).softmax());
+    let cnn = Sequential::new([28, 28, 1])
+        .name("cnn")
+        .add(Conv2D::new(32, 3).relu())
+        .add(MaxPooling2D::new(2))
+        .add(Flatten::new())
+        .add(Dense::new(64).relu())
+        .add(Dense::new(10).softmax());
+
+    for network in [dense, cnn] {
+        let model = network.build()?;
+        let name = model.name();
+        if chosen.as_ref().is_some_and(|c| *c != name) {
+            continue;
+        }
+        let mut model = model
+            .compile(Compile::new(Adam::new(1e-3), "sparse_categorical_crossentropy").metrics(["accuracy"]))?;
+        model.fit((&x_train, &y_train), Fit::epochs(5).batch_size(32))?;
+        println!("{name} on 10,000 test images: {}", model.evaluate((&x_test, &y_test))?);
+    }
+    Ok(())
+}
