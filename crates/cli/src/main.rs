@@ -4,9 +4,10 @@ mod commands;
 mod data;
 mod json;
 mod output;
+mod workloads;
 
 use clap::{Parser, Subcommand};
-use commands::{evaluate, fit, list, predict, summary};
+use commands::{bench, evaluate, fit, list, predict, summary};
 use rhyton::nn::training::Compiled;
 use rhyton::{Result, io};
 use std::path::Path;
@@ -30,6 +31,8 @@ enum Command {
     Predict(predict::Arguments),
     /// Show a model's layers, shapes and numbers of weights
     Summary(summary::Arguments),
+    /// Time the workloads that engines are compared on
+    Bench(bench::Arguments),
     /// List the known layers, losses, metrics, optimizers, ..
     List(list::Arguments),
 }
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Command::Evaluate(a) => evaluate::run(&a),
         Command::Predict(a) => predict::run(&a),
         Command::Summary(a) => summary::run(&a),
+        Command::Bench(a) => bench::run(&a),
         Command::List(a) => list::run(&a),
     };
     match done {

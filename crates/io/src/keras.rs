@@ -164,7 +164,8 @@ impl Loaded {
         let compiled = Compile::from_json(&self.compile_config).and_then(|c| self.model.compile(c));
         let mut compiled = compiled.map_err(|e| files::in_file(e, &self.path))?;
         // Keras saves only the counter and the rate of an optimizer that has not made a step.
-        let started = self.optimizer.filter(|values| values.len() > 2 || compiled.optimizer_state().len() <= 2);
+        let started =
+            self.optimizer.filter(|values| values.len() > 2 || compiled.optimizer_state().len() <= 2);
         if let Some(values) = started
             && let Err(e) = compiled.set_optimizer_state(&values)
         {
