@@ -1,8 +1,10 @@
-//! Deep learning in Rust as Keras users know it: define, compile, fit, evaluate, predict, save.
+#![doc = include_str!("../../../README.md")]
 //!
-//! The modules are the crates of the project: [`nn`] has layers, losses, metrics, optimizers and training, [`data`]
-//! data sets and what lies between a file and `fit`, [`io`] files, [`plot`] charts, [`graph`] what all of it is
-//! made of. [`prelude`] brings what a usual program needs.
+//! # Modules
+//!
+//! They are the crates of the project: [`nn`] has layers, losses, metrics, optimizers and training, [`data`] data
+//! sets and what lies between a file and `fit`, [`io`] files, [`plot`] charts, [`graph`] what all of it is made of.
+//! [`prelude`] brings what a usual program needs.
 
 pub use rhyton_data as data;
 pub use rhyton_graph as graph;
