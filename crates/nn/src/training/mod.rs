@@ -17,7 +17,6 @@ mod programs;
 mod progress;
 mod run;
 mod state;
-mod step;
 
 pub use batch::{Batch, Batches};
 pub use choice::{Choice, LossWeights, Losses, Metrics, PerOutput, by_output};
@@ -31,4 +30,3 @@ pub use history::History;
 pub use logs::{Logs, from_number, number};
 pub use progress::Verbose;
 pub use state::TrainingState;
-pub use step::{ModelId, Step, StepBuilder};
