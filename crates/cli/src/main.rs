@@ -6,7 +6,7 @@ mod json;
 mod output;
 
 use clap::{Parser, Subcommand};
-use commands::{evaluate, fit, list, predict, summary};
+use commands::{demo, evaluate, fit, list, predict, summary};
 use rhyton::nn::training::Compiled;
 use rhyton::{Result, io};
 use std::path::Path;
@@ -22,6 +22,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Train three networks on real data and show what they reached
+    Demo(demo::Arguments),
     /// Train a compiled model on the data in an .npz file
     Fit(fit::Arguments),
     /// Print a compiled model's loss and metrics on the data in an .npz file
@@ -36,6 +38,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Demo(a) => demo::run(&a),
         Command::Fit(a) => fit::run(&a),
         Command::Evaluate(a) => evaluate::run(&a),
         Command::Predict(a) => predict::run(&a),
