@@ -7,7 +7,11 @@ mod output;
 mod workloads;
 
 use clap::{Parser, Subcommand};
+<<<<<<< HEAD
 use commands::{bench, evaluate, fit, list, predict, summary};
+=======
+use commands::{demo, evaluate, fit, list, predict, summary};
+>>>>>>> files
 use rhyton::nn::training::Compiled;
 use rhyton::{Result, io};
 use std::path::Path;
@@ -23,6 +27,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Train three networks on real data and show what they reached
+    Demo(demo::Arguments),
     /// Train a compiled model on the data in an .npz file
     Fit(fit::Arguments),
     /// Print a compiled model's loss and metrics on the data in an .npz file
@@ -39,6 +45,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Demo(a) => demo::run(&a),
         Command::Fit(a) => fit::run(&a),
         Command::Evaluate(a) => evaluate::run(&a),
         Command::Predict(a) => predict::run(&a),

@@ -20,7 +20,7 @@ fn main() -> Result<()> {
     println!("{}", model.summary());
 
     let mut model = model.compile(Compile::new(Adam::new(3e-3), "mse"))?;
-    model.fit((&x_train, &y_train), Fit::epochs(100).batch_size(16).validation((&x_test, &y_test)))?;
+    model.fit((&x_train, &y_train), Fit::epochs(60).batch_size(16).validation((&x_test, &y_test)))?;
 
     let forecast = scale.invert(&model.predict(&x_test)?.reshape([36])?)?.to_vec::<f32>();
     let (last, actual) = (&passengers[107..143], &passengers[108..144]);

@@ -2,7 +2,7 @@
 //! threads, no allocation inside a step, flat memory.
 
 use rhyton::graph::grad;
-use rhyton::nn::training::{StepBuilder, Training, Verbose};
+use rhyton::nn::training::{Step, Training, Verbose};
 use rhyton::prelude::*;
 use rhyton::tensor::rng::Stream;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -150,25 +150,25 @@ fn models_leave_nothing_behind() {
 fn a_step_of_ones_own_penalises_the_slope_at_the_input() {
     let _guard = ONE_AT_A_TIME.lock();
     let model = Sequential::new([2]).add(Dense::new(16).tanh()).add(Dense::new(1)).build().unwrap();
-    let mut b = StepBuilder::new();
-    let net = b.model(model);
-    let (x, y) = (b.input("x", [2]), b.input("y", [1]));
-    let error = b.call(net, &[x.clone()]) - y;
-    let loss = (&error * &error).mean_all();
-    let slope = grad(&loss, &[x]).remove(0);
-    b.minimize(net, Adam::new(0.01), &(&loss + (&slope * &slope).mean_all() * 0.1));
-    b.output("loss", &loss);
-    let mut step = b.build().unwrap();
+    let mut step = Step::build([model], 0, |s| {
+        let (x, y) = (s.input("x", [2]), s.input("y", [1]));
+        let error = &s.call(0, &[x.clone()])[0] - &y;
+        let loss = (&error * &error).mean_all();
+        let slope = grad(&loss, &[x]).remove(0);
+        s.minimize(&(&loss + (&slope * &slope).mean_all() * 0.1), 0, Adam::new(0.01));
+        s.output("loss", &loss);
+    })
+    .unwrap();
     let mut random = Stream::new(1, 0, 1);
     let x = Tensor::from_fn([64, 2], |_| random.normal());
     let sums = x.as_slice::<f32>().unwrap().chunks(2).map(|r| r[0] - r[1]).collect();
     let batch = [x, Tensor::new([64, 1], sums).unwrap()];
     let mut losses = vec![];
     for _ in 0..300 {
-        losses.push(step.run(&batch).unwrap()[0].1.to_vec::<f32>()[0]);
+        losses.push(step.run(&batch).unwrap()[0].to_vec::<f32>()[0]);
     }
     assert!(losses[299] < 0.05 * losses[0], "{} to {}", losses[0], losses[299]);
-    let predicted = step.model(net).unwrap().predict(&batch[0]).unwrap().to_vec::<f32>();
+    let predicted = step.models().unwrap()[0].predict(&batch[0]).unwrap().to_vec::<f32>();
     let off = predicted.iter().zip(batch[1].as_slice::<f32>().unwrap()).map(|(p, y)| (p - y).abs());
     assert!(off.fold(0.0, f32::max) < 1.5);
 }
@@ -178,28 +178,30 @@ fn two_models_learn_against_each_other_in_one_step() {
     let _guard = ONE_AT_A_TIME.lock();
     let generator = Sequential::new([2]).name("generator").add(Dense::new(8).relu()).add(Dense::new(1));
     let critic = Sequential::new([1]).name("critic").add(Dense::new(8).relu()).add(Dense::new(1).sigmoid());
-    let mut b = StepBuilder::new();
-    let (g, c) = (b.model(generator.build().unwrap()), b.model(critic.build().unwrap()));
-    let (noise, real) = (b.input("noise", [2]), b.input("real", [1]));
-    let fake = b.call(g, &[noise]);
-    let on_fake = b.call(c, &[fake]);
-    let on_real = b.call(c, &[real]);
-    let critic_loss = -((on_real + 1e-6).log() + (1.000001 - &on_fake).log()).mean_all();
-    let generator_loss = -(on_fake + 1e-6).log().mean_all();
-    b.minimize(c, Adam::new(1e-2), &critic_loss);
-    b.minimize(g, Adam::new(1e-2), &generator_loss);
-    let steps = b.state("steps", Tensor::scalar(0.0f32));
-    b.update(&steps, &steps + 1.0);
-    b.output("steps", &steps);
-    let mut step = b.build().unwrap();
+    let mut step = Step::build([generator.build().unwrap(), critic.build().unwrap()], 0, |s| {
+        let (noise, real) = (s.input("noise", [2]), s.input("real", [1]));
+        let fake = s.call(0, &[noise])[0].clone();
+        let on_fake = s.call(1, &[fake.clone()])[0].clone();
+        let on_real = s.call(1, &[real])[0].clone();
+        let critic_loss = -((on_real + 1e-6).log() + (1.000001 - &on_fake).log()).mean_all();
+        let generator_loss = -(on_fake + 1e-6).log().mean_all();
+        // Both losses are of the weights before the step.
+        let gradients = s.grad(&generator_loss, 0);
+        s.minimize(&critic_loss, 1, Adam::new(1e-2));
+        s.apply(&gradients, 0, Adam::new(1e-2));
+        let steps = s.state("steps", Tensor::scalar(0.0f32));
+        s.update(&steps, &(&steps + 1.0));
+        s.output("steps", &steps);
+    })
+    .unwrap();
     let mut random = Stream::new(2, 0, 1);
     for i in 0..400 {
         let noise = Tensor::from_fn([32, 2], |_| random.normal());
         let real = Tensor::from_fn([32, 1], |_| 4.0 + 0.5 * random.normal());
-        let out = step.run(&[noise, real]).unwrap();
-        assert_eq!((out[0].0, out[0].1.to_vec::<f32>()[0]), ("steps", i as f32));
+        step.run(&[noise, real]).unwrap();
+        assert_eq!(step.value("steps"), Some(f64::from(i)));
     }
-    let made = step.model(g).unwrap().predict(&Tensor::from_fn([200, 2], |_| random.normal())).unwrap();
+    let made = step.models().unwrap()[0].predict(&Tensor::from_fn([200, 2], |_| random.normal())).unwrap();
     let mean = made.to_vec::<f32>().iter().sum::<f32>() / 200.0;
     assert!((2.5..5.5).contains(&mean), "the generator makes {mean}, real ones are 4");
 }

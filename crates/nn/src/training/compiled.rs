@@ -255,6 +255,9 @@ impl Compiled {
             for (slot, start) in self.model.state_mut()[at].iter_mut().zip(starts) {
                 *slot = start;
             }
+        } else {
+            // Restored before any program said what figures there are: nothing of it is wanted.
+            self.set_figure_state(vec![]);
         }
     }
 
