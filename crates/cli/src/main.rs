@@ -7,11 +7,7 @@ mod output;
 mod workloads;
 
 use clap::{Parser, Subcommand};
-<<<<<<< HEAD
-use commands::{bench, evaluate, fit, list, predict, summary};
-=======
-use commands::{demo, evaluate, fit, list, predict, summary};
->>>>>>> files
+use commands::{bench, demo, evaluate, fit, list, predict, summary};
 use rhyton::nn::training::Compiled;
 use rhyton::{Result, io};
 use std::path::Path;

@@ -1,10 +1,7 @@
 //! One file a command: its arguments and what it does.
 
-<<<<<<< HEAD
 pub mod bench;
-=======
 pub mod demo;
->>>>>>> files
 pub mod evaluate;
 pub mod fit;
 pub mod list;
