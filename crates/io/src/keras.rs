@@ -163,10 +163,7 @@ impl Loaded {
         }
         let compiled = Compile::from_json(&self.compile_config).and_then(|c| self.model.compile(c));
         let mut compiled = compiled.map_err(|e| files::in_file(e, &self.path))?;
-        // Keras saves only the counter and the rate of an optimizer that has not made a step.
-        let started =
-            self.optimizer.filter(|values| values.len() > 2 || compiled.optimizer_state().len() <= 2);
-        if let Some(values) = started
+        if let Some(values) = self.optimizer.filter(|v| !never_stepped(v))
             && let Err(e) = compiled.set_optimizer_state(&values)
         {
             let why = e.to_string().replace('\n', ";");
@@ -174,6 +171,14 @@ impl Loaded {
         }
         Ok((compiled, self.warnings))
     }
+}
+
+/// Whether these are the tensors of an optimizer that Keras has not built yet: iteration and learning rate alone,
+/// both of which the configuration has.
+fn never_stepped(optimizer: &[Tensor]) -> bool {
+    optimizer.len() <= 2
+        && optimizer.iter().all(|t| t.rank() == 0)
+        && optimizer.first().is_none_or(|t| t.data().get_f64(0) == 0.0)
 }
 
 /// Reads a `.keras` archive.
