@@ -152,11 +152,11 @@ mod tests {
         let plan = compile(&f, 0, &[], &NullBackend).unwrap();
         let bindings = Bindings::from([("batch".into(), batch)]);
         let setting = Setting { isa: Isa::Portable, threads: 3, bindings: &bindings, profile: false };
-        let bodies = plan.launches.iter().filter_map(|l| match &l.kernel {
+        let mut bodies = plan.launches.iter().filter_map(|l| match &l.kernel {
             Kernel::Scan { body, .. } => Some(rows(body, 100_000, &setting).unwrap().map(|(_, n)| n)),
             _ => None,
         });
-        bodies.last().unwrap()
+        bodies.next_back().unwrap()
     }
 
     #[test]
