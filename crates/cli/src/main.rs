@@ -4,9 +4,10 @@ mod commands;
 mod data;
 mod json;
 mod output;
+mod workloads;
 
 use clap::{Parser, Subcommand};
-use commands::{demo, evaluate, fit, list, predict, summary};
+use commands::{bench, demo, evaluate, fit, list, predict, summary};
 use rhyton::nn::training::Compiled;
 use rhyton::{Result, io};
 use std::path::Path;
@@ -32,6 +33,8 @@ enum Command {
     Predict(predict::Arguments),
     /// Show a model's layers, shapes and numbers of weights
     Summary(summary::Arguments),
+    /// Time the workloads that engines are compared on
+    Bench(bench::Arguments),
     /// List the known layers, losses, metrics, optimizers, ..
     List(list::Arguments),
 }
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Command::Evaluate(a) => evaluate::run(&a),
         Command::Predict(a) => predict::run(&a),
         Command::Summary(a) => summary::run(&a),
+        Command::Bench(a) => bench::run(&a),
         Command::List(a) => list::run(&a),
     };
     match done {

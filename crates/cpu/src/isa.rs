@@ -65,7 +65,8 @@ impl Isa {
     }
 }
 
-/// Loops to be compiled for every instruction set: with its vectors `S`, or plain ones left to the compiler. `run` must be `#[inline(always)]`, as must what it calls.
+/// Loops to be compiled for every instruction set: with its vectors `S`, or plain ones left to the compiler. `run`
+/// must be `#[inline(always)]`, as must what it calls.
 pub(crate) trait Loops {
     /// Does the work.
     fn run<S: Simd>(self);
@@ -74,13 +75,13 @@ pub(crate) trait Loops {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
 fn run_avx512(loops: impl Loops) {
-    loops.run::<crate::simd::x86::Avx512>();
+    loops.run::<crate::simd::avx512::Avx512>();
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn run_avx2(loops: impl Loops) {
-    loops.run::<crate::simd::x86::Avx2>();
+    loops.run::<crate::simd::avx2::Avx2>();
 }
 
 impl Isa {
@@ -95,7 +96,7 @@ impl Isa {
             Isa::Avx2 => unsafe { run_avx2(loops) },
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => loops.run::<crate::simd::neon::Neon>(),
-            _ => loops.run::<crate::simd::Portable>(),
+            _ => loops.run::<crate::simd::portable::Portable>(),
         }
     }
 }

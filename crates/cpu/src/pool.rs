@@ -105,6 +105,11 @@ impl Pool {
         self.workers.len() + 1
     }
 
+    /// Number of jobs that were split so far.
+    pub(crate) fn splits(&self) -> u64 {
+        self.shared.gate.load(Ordering::Relaxed) / NUMBER
+    }
+
     /// Calls `f(i)` once for each `i` in `0..tasks` on all threads and returns when all are done. Inside a task,
     /// and while another caller's job runs, the tasks run on the calling thread, in order. A panic in a task is
     /// passed on to the caller, after the other threads have stopped.

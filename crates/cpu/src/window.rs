@@ -107,12 +107,12 @@ macro_rules! each {
 
 /// `N` vectors of neighbouring channels, of which the last may be cut short by a mask.
 struct Lanes<S: Simd, const N: usize> {
-    mask: Option<S::Mask>,
+    mask: Option<S::Part>,
 }
 
 impl<S: Simd, const N: usize> Lanes<S, N> {
     #[inline(always)]
-    unsafe fn load(&self, p: *const f32, at: usize) -> [S::V; N] {
+    unsafe fn load(&self, p: *const f32, at: usize) -> [S::F; N] {
         // SAFETY: passed on to the caller.
         std::array::from_fn(|i| unsafe {
             let p = p.add(at + i * S::LANES);
@@ -121,7 +121,7 @@ impl<S: Simd, const N: usize> Lanes<S, N> {
     }
 
     #[inline(always)]
-    unsafe fn store(&self, p: *mut f32, at: usize, x: [S::V; N]) {
+    unsafe fn store(&self, p: *mut f32, at: usize, x: [S::F; N]) {
         for (i, x) in x.into_iter().enumerate() {
             // SAFETY: passed on to the caller.
             unsafe {
@@ -133,16 +133,16 @@ impl<S: Simd, const N: usize> Lanes<S, N> {
 
     /// Adds to what is at `p`.
     #[inline(always)]
-    unsafe fn add(&self, p: *mut f32, at: usize, x: [S::V; N]) {
+    unsafe fn add(&self, p: *mut f32, at: usize, x: [S::F; N]) {
         // SAFETY: passed on to the caller.
         unsafe { self.store(p, at, sum::<S, N>(self.load(p, at), x)) }
     }
 }
 
 #[inline(always)]
-unsafe fn sum<S: Simd, const N: usize>(a: [S::V; N], b: [S::V; N]) -> [S::V; N] {
+unsafe fn sum<S: Simd, const N: usize>(a: [S::F; N], b: [S::F; N]) -> [S::F; N] {
     // SAFETY: passed on to the caller.
-    std::array::from_fn(|i| unsafe { S::multiply_add(a[i], S::splat(1.0), b[i]) })
+    std::array::from_fn(|i| unsafe { S::fma(a[i], S::splat(1.0), b[i]) })
 }
 
 impl Job<'_> {
@@ -182,7 +182,7 @@ impl Job<'_> {
                 }
                 while positions.channel < s.channels {
                     let rest = s.channels - positions.channel;
-                    let mask = (rest < S::LANES).then(|| S::mask(rest));
+                    let mask = (rest < S::LANES).then(|| S::part(rest));
                     self.window(&positions, pooled + positions.channel, Lanes::<S, 1> { mask });
                     positions.channel += S::LANES;
                 }
@@ -235,7 +235,7 @@ impl Job<'_> {
         &self,
         positions: &Positions,
         lanes: &Lanes<S, N>,
-    ) -> ([S::V; N], [S::V; N]) {
+    ) -> ([S::F; N], [S::F; N]) {
         // SAFETY: passed on to the caller.
         unsafe {
             let (mut best, mut chosen) = ([S::splat(f32::NEG_INFINITY); N], [S::splat(0.0); N]);
@@ -255,13 +255,13 @@ impl Job<'_> {
 /// `yes` where the chosen position is `number`, else `no`.
 #[inline(always)]
 unsafe fn where_equal<S: Simd, const N: usize>(
-    chosen: [S::V; N],
+    chosen: [S::F; N],
     number: f32,
-    yes: [S::V; N],
-    no: [S::V; N],
-) -> [S::V; N] {
+    yes: [S::F; N],
+    no: [S::F; N],
+) -> [S::F; N] {
     // SAFETY: passed on to the caller.
-    std::array::from_fn(|i| unsafe { S::select(S::equal(chosen[i], S::splat(number)), yes[i], no[i]) })
+    std::array::from_fn(|i| unsafe { S::select(S::eq(chosen[i], S::splat(number)), yes[i], no[i]) })
 }
 
 /// The positions of a window that are inside the image.

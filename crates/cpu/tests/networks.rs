@@ -120,3 +120,28 @@ fn softmax_is_taken_whole_and_agrees_with_its_body() {
         }
     }
 }
+
+#[test]
+fn a_profile_tells_each_launch() {
+    let m = recurrent_net();
+    let (mut state, batch) = data(&m, 6, 1);
+    let mut program = load(&m, &CpuBackend::with(1, Isa::detect()));
+    let mut run = |program: &mut dyn Executable| program.run(&mut state, &batch, &mut vec![]).unwrap();
+    run(&mut *program);
+    assert!(program.take_profile().is_empty(), "nothing is measured before it is asked for");
+    program.profile(true);
+    (0..3).for_each(|_| run(&mut *program));
+    let profile = program.take_profile();
+    let scan = profile.iter().position(|l| l.kernel == "scan of 7").unwrap();
+    assert_eq!((profile[scan].depth, profile[scan].calls, profile[scan].flops), (0, 3, 0.0));
+    let body: Vec<_> = profile[scan + 1..].iter().take_while(|l| l.depth == 1).collect();
+    assert!(body.iter().all(|l| l.calls == 21), "{body:?}");
+    assert!(body.iter().map(|l| l.seconds).sum::<f64>() <= profile[scan].seconds);
+    // 6 x 6 results of 6 products and sums, and what follows each.
+    let dot = body.iter().find(|l| l.kernel == "dot 6 x 6, sums of 6").unwrap();
+    assert!(dot.flops >= 432.0 && dot.bytes >= 4.0 * 3.0 * 36.0, "{dot:?}");
+    assert!(program.take_profile().iter().all(|l| l.calls == 0 && l.seconds == 0.0));
+    program.profile(false);
+    run(&mut *program);
+    assert!(program.take_profile().is_empty());
+}

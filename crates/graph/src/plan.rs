@@ -335,6 +335,28 @@ fn spliced(outer: &Dim, size: &Dim, inner: &Dim, indices: &Dim) -> (Vec<Dim>, Ve
     (with(size), with(indices))
 }
 
+/// What one launch took, see [`Executable::take_profile`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct LaunchTime {
+    /// Layer path and operation.
+    pub label: String,
+    /// The kernel and its sizes: `dot 1600 x 256, sums of 16`.
+    pub kernel: String,
+    /// 0 for the program's own launches, one more inside each loop; the launches of a loop's body follow the loop,
+    /// whose time covers theirs.
+    pub depth: usize,
+    /// How often it ran.
+    pub calls: u64,
+    /// Seconds in all calls together.
+    pub seconds: f64,
+    /// Floating-point operations of a call; 0 for a loop, whose body has its own.
+    pub flops: f64,
+    /// Bytes that a call reads and writes if it touches each element once.
+    pub bytes: f64,
+    /// Threads that shared the work: 1 when it was not split.
+    pub threads: usize,
+}
+
 /// A loaded program.
 pub trait Executable: Send {
     /// Runs it once. The program's parameters are `state` followed by `batch`. Parameters that a result updates
@@ -345,6 +367,15 @@ pub trait Executable: Send {
     /// # Errors
     /// When a shape or type does not fit its parameter; then nothing was written.
     fn run(&mut self, state: &mut [Tensor], batch: &[Tensor], results: &mut Vec<Tensor>) -> Result<()>;
+
+    /// Starts (afresh) or stops measuring every launch; a backend that cannot measure ignores it.
+    fn profile(&mut self, _on: bool) {}
+
+    /// The measurements since the last call, in the order of the launches; empty when nothing is measured.
+    /// Programs that ran with several shapes give the launches once for each.
+    fn take_profile(&mut self) -> Vec<LaunchTime> {
+        vec![]
+    }
 }
 
 /// Something that runs plans.

@@ -1,7 +1,7 @@
 //! The backend that programs run on. The facade registers the default one; nothing here names any.
 
 use rhyton_graph::compile::compile;
-use rhyton_graph::plan::{Backend, Executable};
+use rhyton_graph::plan::{Backend, Executable, LaunchTime};
 use rhyton_graph::{Expr, Function};
 use rhyton_tensor::{Error, Result, Tensor};
 use std::sync::{Arc, RwLock};
@@ -64,5 +64,15 @@ impl Program {
     /// When a shape or type does not fit.
     pub fn run(&mut self, state: &mut [Tensor], batch: &[Tensor], results: &mut Vec<Tensor>) -> Result<()> {
         self.executable.run(state, batch, results)
+    }
+
+    /// Starts (afresh) or stops measuring every launch, where the backend can.
+    pub fn profile(&mut self, on: bool) {
+        self.executable.profile(on);
+    }
+
+    /// The measurements since the last call, in the order of the launches.
+    pub fn take_profile(&mut self) -> Vec<LaunchTime> {
+        self.executable.take_profile()
     }
 }

@@ -33,8 +33,9 @@ fn main() -> Result<()> {
         if chosen.as_ref().is_some_and(|c| *c != name) {
             continue;
         }
-        let mut model = model
-            .compile(Compile::new(Adam::new(1e-3), "sparse_categorical_crossentropy").metrics(["accuracy"]))?;
+        let mut model = model.compile(
+            Compile::new(Adam::new(1e-3), "sparse_categorical_crossentropy").metrics(["accuracy"]),
+        )?;
         model.fit((&x_train, &y_train), Fit::epochs(5).batch_size(32).seed(seed))?;
         println!("{name} on 10,000 test images: {}", model.evaluate((&x_test, &y_test))?);
     }

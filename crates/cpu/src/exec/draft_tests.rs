@@ -120,7 +120,7 @@ fn one_case(seed: u64) {
     expected(&p, &sizes, reads, writes, &mut want);
     for isa in Isa::available() {
         for threads in [1, 3] {
-            let setting = Setting { isa, threads, bindings: &Bindings::new() };
+            let setting = Setting { isa, threads, bindings: &Bindings::new(), profile: false };
             let sources: Vec<Option<Lane>> = reads.iter().cloned().map(Some).collect();
             let draft = Draft {
                 setting: &setting,

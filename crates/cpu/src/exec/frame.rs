@@ -1,5 +1,6 @@
 //! A plan prepared for one set of shapes.
 
+use super::profile::Clock;
 use super::resolve::Setting;
 use super::task::{Context, Task};
 use super::{address, element_bytes};
@@ -8,7 +9,7 @@ use crate::pool::Pool;
 use crate::tile::space::Table;
 use rhyton_graph::memory::Layout;
 use rhyton_graph::ops::Literal;
-use rhyton_graph::plan::{Place, Plan, View};
+use rhyton_graph::plan::{LaunchTime, Place, Plan, View};
 use rhyton_tensor::{DType, Error, Result};
 
 /// Memory that every frame of a program uses in turn.
@@ -59,6 +60,8 @@ pub(crate) struct Frame {
     types: Vec<(DType, Vec<usize>)>,
     base: *mut u8,
     scratch: *mut u8,
+    /// One clock for each task, when they are measured.
+    clocks: Vec<Clock>,
     /// Keeps the addresses of constants valid.
     _constants: Vec<Literal>,
 }
@@ -88,6 +91,7 @@ impl Frame {
             types: vec![],
             base: std::ptr::null_mut(),
             scratch: std::ptr::null_mut(),
+            clocks: vec![],
             _constants: vec![],
         };
         for (i, b) in plan.buffers.iter().enumerate() {
@@ -113,6 +117,9 @@ impl Frame {
         for (i, launch) in plan.launches.iter().enumerate() {
             let body = layout.bodies.iter().find(|b| b.launch == i);
             let task = Task::new(plan, launch, body, setting).map_err(|e| e.place(&launch.label))?;
+            if setting.profile {
+                frame.clocks.push(Clock::new(plan, launch, setting)?);
+            }
             frame.scratch_bytes = frame.scratch_bytes.max(task.scratch());
             frame.tasks.push(task);
         }
@@ -164,6 +171,16 @@ impl Frame {
         self.types[r].1.iter().product::<usize>() * element_bytes(self.types[r].0)
     }
 
+    /// Moves what the clocks say to `all`.
+    pub fn take_profile(&mut self, depth: usize, all: &mut Vec<LaunchTime>) {
+        for (clock, task) in self.clocks.iter_mut().zip(&mut self.tasks) {
+            all.push(LaunchTime { depth, ..clock.take() });
+            if let Task::Scan(scan) = task {
+                scan.body.take_profile(depth + 1, all);
+            }
+        }
+    }
+
     /// Runs every launch.
     ///
     /// # Safety
@@ -172,9 +189,13 @@ impl Frame {
     pub unsafe fn run(&mut self, pool: &Pool) {
         let table = Table(self.table.as_ptr());
         let cx = Context { isa: self.isa, pool, table, arena: self.base, scratch: self.scratch };
-        for task in &mut self.tasks {
+        for (i, task) in self.tasks.iter_mut().enumerate() {
             // SAFETY: passed on.
-            unsafe { task.run(cx) };
+            let mut run = || unsafe { task.run(cx) };
+            match self.clocks.get_mut(i) {
+                None => run(),
+                Some(clock) => clock.measure(pool, run),
+            }
         }
         for r in (0..self.outputs.len()).filter(|r| !self.direct[*r]) {
             let (from, to, n) = (self.table[self.outputs[r]], self.targets[r], self.result_bytes(r));

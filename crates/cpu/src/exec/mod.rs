@@ -8,6 +8,7 @@ mod frame;
 mod product;
 #[cfg(test)]
 mod product_tests;
+mod profile;
 pub(crate) mod resolve;
 mod scan;
 mod simple;
@@ -22,7 +23,7 @@ use rhyton_graph::Function;
 use rhyton_graph::interp::bind;
 use rhyton_graph::memory;
 use rhyton_graph::ops::{Control, Op};
-use rhyton_graph::plan::{Executable, Plan};
+use rhyton_graph::plan::{Executable, LaunchTime, Plan};
 use rhyton_tensor::{DType, Data, Error, Result, Tensor};
 use std::sync::Arc;
 
@@ -43,6 +44,7 @@ pub(crate) struct Program {
     returned: Vec<usize>,
     /// State parameters that are written.
     written: Vec<bool>,
+    profile: bool,
 }
 
 impl Program {
@@ -57,7 +59,16 @@ impl Program {
         }
         let returned = (0..plan.outputs.len()).filter(|r| plan.updates.iter().all(|(u, _)| u != r)).collect();
         let written = (0..plan.state).map(|p| plan.updates.iter().any(|(_, u)| *u == p)).collect();
-        Ok(Program { plan, threads, isa, frames: vec![], arena: Arena::default(), returned, written })
+        Ok(Program {
+            plan,
+            threads,
+            isa,
+            frames: vec![],
+            arena: Arena::default(),
+            returned,
+            written,
+            profile: false,
+        })
     }
 
     /// Moves the frame for these shapes to the end of the list, making it when it is new.
@@ -85,7 +96,12 @@ impl Program {
         }
         let shapes: Vec<&[usize]> = state.iter().chain(batch).map(Tensor::shape).collect();
         let bindings = bind(params, &shapes).map_err(|e| e.place(&self.plan.name))?;
-        let setting = Setting { isa: self.isa, threads: self.threads.pool().threads(), bindings: &bindings };
+        let setting = Setting {
+            isa: self.isa,
+            threads: self.threads.pool().threads(),
+            bindings: &bindings,
+            profile: self.profile,
+        };
         let layout = memory::layout(&self.plan, &bindings)?;
         let frame = Frame::new(&self.plan, &layout, &setting)?;
         let (temps, scratch) = frame.bytes();
@@ -145,6 +161,18 @@ impl Executable for Program {
             unsafe { frame.run(self.threads.pool()) };
         }
         Ok(())
+    }
+
+    fn profile(&mut self, on: bool) {
+        // Frames are prepared again, with or without clocks.
+        self.profile = on;
+        self.frames.clear();
+    }
+
+    fn take_profile(&mut self) -> Vec<LaunchTime> {
+        let mut all = vec![];
+        self.frames.iter_mut().for_each(|(_, frame)| frame.take_profile(0, &mut all));
+        all
     }
 }
 

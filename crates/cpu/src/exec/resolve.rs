@@ -13,6 +13,8 @@ pub(crate) struct Setting<'a> {
     pub threads: usize,
     /// Values of the symbols.
     pub bindings: &'a Bindings,
+    /// Whether launches are to be measured.
+    pub profile: bool,
 }
 
 impl Setting<'_> {

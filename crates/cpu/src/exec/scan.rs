@@ -21,7 +21,7 @@ struct Sequence {
 pub(crate) struct ScanTask {
     steps: usize,
     reverse: bool,
-    body: Frame,
+    pub body: Frame,
     states: Vec<State>,
     xs: Vec<Sequence>,
     constants: Vec<Sequence>,

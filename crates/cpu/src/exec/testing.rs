@@ -122,7 +122,8 @@ pub(crate) fn launch(
         outputs: vec![],
     };
     let bindings = Bindings::new();
-    let mut task = Task::new(&plan, &launch, None, &Setting { isa, threads, bindings: &bindings }).unwrap();
+    let setting = Setting { isa, threads, bindings: &bindings, profile: false };
+    let mut task = Task::new(&plan, &launch, None, &setting).unwrap();
     let mut bytes: Vec<Vec<u8>> = memory.iter().map(Memory::bytes).collect();
     let table: Vec<*mut u8> = bytes.iter_mut().map(|b| b.as_mut_ptr()).collect();
     let mut scratch = vec![u64::MAX; task.scratch() / 8 + 16];

@@ -1,7 +1,7 @@
 //! The inner kernel: a tile of a sum of products, held in registers.
 
 use crate::isa::Isa;
-use crate::simd::{Portable, Simd};
+use crate::simd::Simd;
 
 /// A tile `c[i, j] (+)= sum over segments s and p < len of a[seg[s].0 + i * a_rs + p * a_cs] * b[seg[s].1 + p * b_ks + j]`.
 ///
@@ -39,7 +39,7 @@ pub(crate) struct Tile {
 unsafe fn tile<S: Simd, const R: usize, const N: usize>(t: &Tile) {
     // SAFETY: the caller vouches for all elements that the tile names; the mask leaves the others alone.
     unsafe {
-        let mask = S::mask(t.cols - (N - 1) * S::LANES);
+        let mask = S::part(t.cols - (N - 1) * S::LANES);
         let mut acc = [[S::splat(0.0); N]; R];
         if t.accumulate {
             for (i, row) in acc.iter_mut().enumerate() {
@@ -61,7 +61,7 @@ unsafe fn tile<S: Simd, const R: usize, const N: usize>(t: &Tile) {
                 for (i, sums) in acc.iter_mut().enumerate() {
                     let x = S::splat(*a.offset(i as isize * t.a_rs));
                     for (sum, v) in sums.iter_mut().zip(row) {
-                        *sum = S::multiply_add(x, v, *sum);
+                        *sum = S::fma(x, v, *sum);
                     }
                 }
                 a = a.wrapping_offset(t.a_cs);
@@ -108,7 +108,7 @@ unsafe fn some_dots<S: Simd, const R: usize>(d: &Dots, first: usize) {
     unsafe {
         let mut acc = [S::splat(0.0); R];
         let whole = d.len / S::LANES * S::LANES;
-        let mask = S::mask(d.len - whole);
+        let mask = S::part(d.len - whole);
         for s in 0..d.segs {
             let [a_at, b_at] = *d.seg.add(s);
             let a = d.a.offset(first as isize * d.a_rs).wrapping_add(a_at as usize);
@@ -116,14 +116,14 @@ unsafe fn some_dots<S: Simd, const R: usize>(d: &Dots, first: usize) {
             for p in (0..whole).step_by(S::LANES) {
                 let v = S::load(b.add(p));
                 for (i, sum) in acc.iter_mut().enumerate() {
-                    *sum = S::multiply_add(S::load(a.offset(i as isize * d.a_rs).add(p)), v, *sum);
+                    *sum = S::fma(S::load(a.offset(i as isize * d.a_rs).add(p)), v, *sum);
                 }
             }
             if whole < d.len {
                 let v = S::load_part(b.add(whole), mask);
                 for (i, sum) in acc.iter_mut().enumerate() {
                     let last = S::load_part(a.offset(i as isize * d.a_rs).add(whole), mask);
-                    *sum = S::multiply_add(last, v, *sum);
+                    *sum = S::fma(last, v, *sum);
                 }
             }
         }
@@ -259,12 +259,12 @@ macro_rules! kernels {
 
 // Rows so that sums, one row of b and one broadcast fill the registers: 32 of them for AVX-512 and NEON, 16 else.
 #[cfg(target_arch = "x86_64")]
-kernels!(avx512, crate::simd::x86::Avx512, #[target_feature(enable = "avx512f")],
+kernels!(avx512, crate::simd::avx512::Avx512, #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")],
     [1 2 3 4 5 6 7 8 9 10 11 12 13 14], [1 2 3 4 5 6 7 8 9 10 11 12 13 14], [1 2 3 4 5 6], [1 2 3]);
 #[cfg(target_arch = "x86_64")]
-kernels!(avx2, crate::simd::x86::Avx2, #[target_feature(enable = "avx2,fma")],
+kernels!(avx2, crate::simd::avx2::Avx2, #[target_feature(enable = "avx2,fma")],
     [1 2 3 4 5 6], [1 2 3 4 5 6], [1 2], [1]);
 #[cfg(target_arch = "aarch64")]
 kernels!(neon, crate::simd::neon::Neon, #[target_feature(enable = "neon")],
     [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3 4 5 6], [1 2 3]);
-kernels!(portable, Portable, , [1 2 3 4], [1 2 3 4], [1 2], [1]);
+kernels!(portable, crate::simd::portable::Portable, , [1 2 3 4], [1 2 3 4], [1 2], [1]);

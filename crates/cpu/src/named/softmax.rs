@@ -5,10 +5,9 @@ use crate::Shared;
 use crate::exec::Setting;
 use crate::exec::resolve::Lane;
 use crate::exec::task::Context;
-use crate::isa::Isa;
+use crate::isa::Loops;
+use crate::simd::Simd;
 use crate::tile::math;
-use crate::tile::portable::Portable;
-use crate::tile::simd::Simd;
 use rhyton_graph::Function;
 use rhyton_tensor::{DType, Result};
 
@@ -46,8 +45,8 @@ fn prepare(f: &Function, setting: &Setting, log: bool) -> Result<Kernel> {
         let each = (8192 / n).clamp(1, rows);
         let task = |t: usize| {
             for r in t * each..((t + 1) * each).min(rows) {
-                // SAFETY: rows are inside both sides; tasks have disjoint rows.
-                unsafe { row(cx.isa, log, x.get().add(r * n), y.get().add(r * n), n) };
+                let (x, y) = (x.get().wrapping_add(r * n), y.get().wrapping_add(r * n));
+                cx.isa.run(Row { log, x, y, n });
             }
         };
         let tasks = rows.div_ceil(each);
@@ -55,32 +54,20 @@ fn prepare(f: &Function, setting: &Setting, log: bool) -> Result<Kernel> {
     }))
 }
 
-unsafe fn row(isa: Isa, log: bool, x: *const f32, y: *mut f32, n: usize) {
-    // SAFETY: passed on; each function only runs where its instruction set exists.
-    unsafe {
-        match isa {
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => row_avx512(log, x, y, n),
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => row_avx2(log, x, y, n),
-            Isa::Neon => go::<Portable<true>>(log, x, y, n),
-            _ => go::<Portable<false>>(log, x, y, n),
-        }
+/// One row: `n` numbers from `x` to `y`.
+struct Row {
+    log: bool,
+    x: *const f32,
+    y: *mut f32,
+    n: usize,
+}
+
+impl Loops for Row {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        // SAFETY: rows are inside both sides; tasks have disjoint rows.
+        unsafe { go::<S>(self.log, self.x, self.y, self.n) }
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
-unsafe fn row_avx512(log: bool, x: *const f32, y: *mut f32, n: usize) {
-    // SAFETY: passed on.
-    unsafe { go::<crate::tile::avx512::Avx512>(log, x, y, n) }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn row_avx2(log: bool, x: *const f32, y: *mut f32, n: usize) {
-    // SAFETY: passed on.
-    unsafe { go::<crate::tile::avx2::Avx2>(log, x, y, n) }
 }
 
 /// The lanes of a vector folded in order.
@@ -98,9 +85,11 @@ unsafe fn go<S: Simd>(log: bool, x: *const f32, y: *mut f32, n: usize) {
     // SAFETY: the caller promises the instruction set and `n` valid numbers on both sides.
     unsafe {
         let parts = || (0..n).step_by(S::LANES).map(|i| (i, S::LANES.min(n - i)));
-        let get = |p: *const f32, k: usize| if k == S::LANES { S::load(p) } else { S::load_part(p, k) };
-        let put =
-            |p: *mut f32, k: usize, v| if k == S::LANES { S::store(p, v) } else { S::store_part(p, k, v) };
+        let get =
+            |p: *const f32, k: usize| if k == S::LANES { S::load(p) } else { S::load_part(p, S::part(k)) };
+        let put = |p: *mut f32, k: usize, v| {
+            if k == S::LANES { S::store(p, v) } else { S::store_part(p, v, S::part(k)) }
+        };
         let mut largest = f32::NEG_INFINITY;
         let mut most = S::splat(f32::NEG_INFINITY);
         for (i, k) in parts() {

@@ -1,11 +1,10 @@
 //! Folds a tile: vectors first, then double precision.
 
 use super::How;
-use crate::isa::Isa;
+use crate::isa::{Isa, Loops};
+use crate::simd::Simd;
 use crate::tile::math::{max_nan, min_nan};
-use crate::tile::portable::Portable;
 use crate::tile::run::Operand;
-use crate::tile::simd::Simd;
 use rhyton_graph::ops::Fold;
 use rhyton_graph::plan::Reduction;
 
@@ -125,7 +124,7 @@ unsafe fn down<S: Simd>(fold: Fold, tile: Operand, rows: usize, cols: usize, acc
             let mut v = S::splat(fold.start() as f32);
             for r in 0..rows {
                 let p = tile.ptr.offset(r as isize * tile.row).add(c * 4).cast::<f32>();
-                let x = if c < whole { S::load(p) } else { S::load_part(p, n) };
+                let x = if c < whole { S::load(p) } else { S::load_part(p, S::part(n)) };
                 v = step::<S>(fold, v, x);
             }
             let mut lanes = [0f32; 16];
@@ -137,40 +136,24 @@ unsafe fn down<S: Simd>(fold: Fold, tile: Operand, rows: usize, cols: usize, acc
     }
 }
 
-macro_rules! on_isa {
-    ($isa:expr, $f:ident($($arg:expr),*)) => {
-        match $isa {
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => avx512::$f($($arg),*),
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => avx2::$f($($arg),*),
-            Isa::Neon => $f::<Portable<true>>($($arg),*),
-            _ => $f::<Portable<false>>($($arg),*),
-        }
-    };
+/// [`line`] of one row, or [`down`] a tile.
+enum Job<'a> {
+    Line(Fold, *const f32, usize, &'a mut Acc),
+    Down(Fold, Operand, usize, usize, &'a mut [Acc]),
 }
 
-macro_rules! compiled_for {
-    ($module:ident, $set:ty, $features:literal) => {
-        #[cfg(target_arch = "x86_64")]
-        mod $module {
-            use super::*;
-            #[target_feature(enable = $features)]
-            pub(super) unsafe fn line(fold: Fold, p: *const f32, n: usize, acc: &mut Acc) {
-                // SAFETY: passed on.
-                unsafe { super::line::<$set>(fold, p, n, acc) }
-            }
-            #[target_feature(enable = $features)]
-            pub(super) unsafe fn down(fold: Fold, t: Operand, rows: usize, cols: usize, accs: &mut [Acc]) {
-                // SAFETY: passed on.
-                unsafe { super::down::<$set>(fold, t, rows, cols, accs) }
+impl Loops for Job<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        // SAFETY: the callers of `fold_rows` and `fold_cols` vouch for the operands.
+        unsafe {
+            match self {
+                Job::Line(fold, p, n, acc) => line::<S>(fold, p, n, acc),
+                Job::Down(fold, tile, rows, cols, accs) => down::<S>(fold, tile, rows, cols, accs),
             }
         }
-    };
+    }
 }
-
-compiled_for!(avx512, crate::tile::avx512::Avx512, "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma");
-compiled_for!(avx2, crate::tile::avx2::Avx2, "avx2,fma");
 
 /// Folds one row of `cols` elements, the first of which is number `at` of the fold.
 ///
@@ -181,7 +164,7 @@ pub(crate) unsafe fn fold_rows(isa: Isa, how: How, row: Operand, cols: usize, at
     unsafe {
         match how.reduction {
             Reduction::Fold(f) if how.float && row.step == 1 => {
-                on_isa!(isa, line(f, row.ptr.cast::<f32>().cast_const(), cols, acc));
+                isa.run(Job::Line(f, row.ptr.cast::<f32>().cast_const(), cols, acc));
             }
             Reduction::Fold(f) => (0..cols).for_each(|c| acc.push(f, get(row, how.float, 0, c))),
             Reduction::ArgMax => {
@@ -207,7 +190,7 @@ pub(crate) unsafe fn fold_cols(
     // SAFETY: passed on.
     unsafe {
         if how.float && tile.step == 1 {
-            on_isa!(isa, down(fold, tile, rows, cols, accs));
+            isa.run(Job::Down(fold, tile, rows, cols, accs));
             return;
         }
         for r in 0..rows {

@@ -1,53 +1,124 @@
-//! The few vector operations that the kernels need, and the portable version of them.
+//! The vectors that kernels are written in, once for every instruction set.
 
+/// Methods that are single expressions.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! ops {
+    ($($name:ident($($arg:ident: $ty:ty),*) -> $out:ty = $body:expr;)*) => {
+        $(#[inline(always)]
+        unsafe fn $name($($arg: $ty),*) -> $out {
+            // SAFETY: the caller promises the instruction set and valid pointers.
+            unsafe { $body }
+        })*
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
+pub(crate) mod lane;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon;
+pub(crate) mod portable;
 #[cfg(target_arch = "x86_64")]
-pub(crate) mod x86;
+mod x86;
 
-/// Vectors of one instruction set.
+#[cfg(target_arch = "x86_64")]
+use x86::transpose8;
+
+/// Lanes that a replicated scalar fills: the widest vector of any instruction set.
+pub(crate) const SPLAT: usize = 16;
+
+/// A vector instruction set.
 ///
 /// # Safety
-/// Every method may be called only where the machine has the instruction set; pointers must be valid for the
-/// elements named.
-pub(crate) trait Simd {
-    /// A vector of `LANES` numbers.
-    type V: Copy;
-    /// Chooses the first lanes of a vector.
-    type Mask: Copy;
+/// Every method may use instructions of the set: it must only be reached from a function compiled for it on a
+/// machine that has it. Pointers must be valid for the lanes that are moved; nothing needs alignment.
+pub(crate) unsafe trait Simd: Copy + 'static {
     /// Numbers in a vector.
     const LANES: usize;
+    /// Whether [`Simd::fma`] rounds once.
+    const FUSED: bool;
+    /// Vector of f32.
+    type F: Copy;
+    /// Vector of i32.
+    type I: Copy;
+    /// One truth value a lane.
+    type M: Copy;
+    /// Chooses the first lanes of a vector.
+    type Part: Copy;
 
-    /// The first `count` lanes, 0 to `LANES`.
-    unsafe fn mask(count: usize) -> Self::Mask;
-    /// The same number in all lanes.
-    unsafe fn splat(x: f32) -> Self::V;
-    /// `LANES` numbers from `p`.
-    unsafe fn load(p: *const f32) -> Self::V;
-    /// The chosen lanes from `p`, zeros elsewhere.
-    unsafe fn load_part(p: *const f32, mask: Self::Mask) -> Self::V;
-    /// `LANES` numbers to `p`.
-    unsafe fn store(p: *mut f32, v: Self::V);
-    /// The chosen lanes to `p`.
-    unsafe fn store_part(p: *mut f32, v: Self::V, mask: Self::Mask);
-    /// `a * b + c`.
-    unsafe fn multiply_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    unsafe fn load(p: *const f32) -> Self::F;
+    unsafe fn store(p: *mut f32, v: Self::F);
+    /// The first `n` lanes, 0 to `LANES`.
+    unsafe fn part(n: usize) -> Self::Part;
+    /// The chosen lanes; the others are zero.
+    unsafe fn load_part(p: *const f32, part: Self::Part) -> Self::F;
+    unsafe fn store_part(p: *mut f32, v: Self::F, part: Self::Part);
+    /// From bytes, true where not zero.
+    unsafe fn load_mask(p: *const u8, n: usize) -> Self::M;
+    /// To bytes, 0 or 1.
+    unsafe fn store_mask(p: *mut u8, n: usize, m: Self::M);
 
-    /// One bit, or one lane, per number.
-    type Choice: Copy;
+    unsafe fn splat(x: f32) -> Self::F;
+    unsafe fn add(a: Self::F, b: Self::F) -> Self::F;
+    unsafe fn sub(a: Self::F, b: Self::F) -> Self::F;
+    unsafe fn mul(a: Self::F, b: Self::F) -> Self::F;
+    unsafe fn div(a: Self::F, b: Self::F) -> Self::F;
+    /// `a * b + c`, fused where the set can.
+    unsafe fn fma(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `a < b ? a : b`: the second one when a NaN is among them.
+    unsafe fn min(a: Self::F, b: Self::F) -> Self::F;
+    /// `a > b ? a : b`: the second one when a NaN is among them.
+    unsafe fn max(a: Self::F, b: Self::F) -> Self::F;
+    unsafe fn sqrt(a: Self::F) -> Self::F;
+    unsafe fn floor(a: Self::F) -> Self::F;
+    /// To the nearest integer, halves to even.
+    unsafe fn round(a: Self::F) -> Self::F;
+    unsafe fn lt(a: Self::F, b: Self::F) -> Self::M;
+    unsafe fn le(a: Self::F, b: Self::F) -> Self::M;
+    unsafe fn eq(a: Self::F, b: Self::F) -> Self::M;
+    unsafe fn select(m: Self::M, a: Self::F, b: Self::F) -> Self::F;
+
+    unsafe fn bits(a: Self::F) -> Self::I;
+    unsafe fn float(a: Self::I) -> Self::F;
+    unsafe fn isplat(x: i32) -> Self::I;
+    unsafe fn iadd(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn isub(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn imul(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn imin(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn imax(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn iand(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn ior(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn ixor(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn shl<const N: i32>(a: Self::I) -> Self::I;
+    /// Shifts the sign in.
+    unsafe fn sar<const N: i32>(a: Self::I) -> Self::I;
+    unsafe fn ilt(a: Self::I, b: Self::I) -> Self::M;
+    unsafe fn ieq(a: Self::I, b: Self::I) -> Self::M;
+    unsafe fn iselect(m: Self::M, a: Self::I, b: Self::I) -> Self::I;
+    /// Truncates; what does not fit is `i32::MIN`, or saturates.
+    unsafe fn to_int(a: Self::F) -> Self::I;
+    unsafe fn to_float(a: Self::I) -> Self::F;
+
+    unsafe fn mand(a: Self::M, b: Self::M) -> Self::M;
+    unsafe fn mor(a: Self::M, b: Self::M) -> Self::M;
+    unsafe fn mnot(a: Self::M) -> Self::M;
+    unsafe fn any(a: Self::M) -> bool;
+
     /// Where `x` is larger than `than`; NaN is larger than all numbers.
-    unsafe fn larger(x: Self::V, than: Self::V) -> Self::Choice;
-    /// Where the numbers are equal.
-    unsafe fn equal(a: Self::V, b: Self::V) -> Self::Choice;
-    /// `yes` where chosen, else `no`.
-    unsafe fn select(choice: Self::Choice, yes: Self::V, no: Self::V) -> Self::V;
+    #[inline(always)]
+    unsafe fn larger(x: Self::F, than: Self::F) -> Self::M {
+        // SAFETY: the caller's promise is passed on unchanged.
+        unsafe { Self::mor(Self::lt(than, x), Self::mand(Self::mnot(Self::eq(x, x)), Self::eq(than, than))) }
+    }
 
     /// Side of the squares of [`Simd::transpose`].
     const SQUARE: usize = 4;
     /// `to[k * to_ld + j] = from[j * from_ld + k]` for a square of numbers.
     #[inline(always)]
     unsafe fn transpose(from: *const f32, from_ld: isize, to: *mut f32, to_ld: usize) {
-        // SAFETY: see the trait.
+        // SAFETY: the caller promises that both squares are valid.
         unsafe {
             let lines: [[f32; 4]; 4] = std::array::from_fn(|j| {
                 from.offset(j as isize * from_ld).cast::<[f32; 4]>().read_unaligned()
@@ -56,67 +127,5 @@ pub(crate) trait Simd {
                 to.add(k * to_ld).cast::<[f32; 4]>().write_unaligned(lines.map(|line| line[k]));
             }
         }
-    }
-}
-
-/// Arrays of four, which compilers turn into the vectors that every 64-bit machine has.
-pub(crate) struct Portable;
-
-impl Simd for Portable {
-    type V = [f32; 4];
-    type Mask = usize;
-    const LANES: usize = 4;
-
-    #[inline(always)]
-    unsafe fn mask(count: usize) -> usize {
-        count
-    }
-    #[inline(always)]
-    unsafe fn splat(x: f32) -> [f32; 4] {
-        [x; 4]
-    }
-    #[inline(always)]
-    unsafe fn load(p: *const f32) -> [f32; 4] {
-        // SAFETY: see the trait.
-        unsafe { p.cast::<[f32; 4]>().read_unaligned() }
-    }
-    #[inline(always)]
-    unsafe fn load_part(p: *const f32, mask: usize) -> [f32; 4] {
-        if mask == 4 {
-            // SAFETY: see the trait.
-            return unsafe { Self::load(p) };
-        }
-        // SAFETY: only chosen lanes are read.
-        std::array::from_fn(|i| if i < mask { unsafe { *p.add(i) } } else { 0.0 })
-    }
-    #[inline(always)]
-    unsafe fn store(p: *mut f32, v: [f32; 4]) {
-        // SAFETY: see the trait.
-        unsafe { p.cast::<[f32; 4]>().write_unaligned(v) }
-    }
-    #[inline(always)]
-    unsafe fn store_part(p: *mut f32, v: [f32; 4], mask: usize) {
-        for (i, x) in v.into_iter().enumerate().take(mask) {
-            // SAFETY: only chosen lanes are written.
-            unsafe { *p.add(i) = x };
-        }
-    }
-    #[inline(always)]
-    unsafe fn multiply_add(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
-        std::array::from_fn(|i| a[i] * b[i] + c[i])
-    }
-
-    type Choice = [bool; 4];
-    #[inline(always)]
-    unsafe fn larger(x: [f32; 4], than: [f32; 4]) -> [bool; 4] {
-        std::array::from_fn(|i| (x[i] > than[i]) | (x[i].is_nan() & !than[i].is_nan()))
-    }
-    #[inline(always)]
-    unsafe fn equal(a: [f32; 4], b: [f32; 4]) -> [bool; 4] {
-        std::array::from_fn(|i| a[i] == b[i])
-    }
-    #[inline(always)]
-    unsafe fn select(choice: [bool; 4], yes: [f32; 4], no: [f32; 4]) -> [f32; 4] {
-        std::array::from_fn(|i| if choice[i] { yes[i] } else { no[i] })
     }
 }

@@ -4,79 +4,94 @@ use super::Simd;
 use std::arch::aarch64::*;
 
 /// NEON.
+#[derive(Clone, Copy)]
 pub(crate) struct Neon;
 
-impl Simd for Neon {
-    type V = float32x4_t;
-    type Mask = usize;
+// SAFETY: each method is the instruction it is named after.
+unsafe impl Simd for Neon {
     const LANES: usize = 4;
+    const FUSED: bool = true;
+    type F = float32x4_t;
+    type I = int32x4_t;
+    type M = uint32x4_t;
+    type Part = usize;
+
+    ops! {
+        load(p: *const f32) -> float32x4_t = vld1q_f32(p);
+        store(p: *mut f32, v: float32x4_t) -> () = vst1q_f32(p, v);
+        load_part(p: *const f32, part: usize) -> float32x4_t = {
+            if part == 4 {
+                return vld1q_f32(p);
+            }
+            let mut some = [0.0f32; 4];
+            some.iter_mut().enumerate().take(part).for_each(|(i, x)| *x = *p.add(i));
+            vld1q_f32(some.as_ptr())
+        };
+        store_part(p: *mut f32, v: float32x4_t, part: usize) -> () = {
+            let mut all = [0.0f32; 4];
+            vst1q_f32(all.as_mut_ptr(), v);
+            all.into_iter().enumerate().take(part).for_each(|(i, x)| *p.add(i) = x);
+        };
+        load_mask(p: *const u8, n: usize) -> uint32x4_t = {
+            let mut wide = [0u32; 4];
+            wide.iter_mut().enumerate().take(n).for_each(|(i, x)| *x = u32::from(*p.add(i)));
+            let wide = vld1q_u32(wide.as_ptr());
+            vtstq_u32(wide, wide)
+        };
+        store_mask(p: *mut u8, n: usize, m: uint32x4_t) -> () = {
+            let mut all = [0u32; 4];
+            vst1q_u32(all.as_mut_ptr(), m);
+            all.into_iter().enumerate().take(n).for_each(|(i, x)| *p.add(i) = (x & 1) as u8);
+        };
+        splat(x: f32) -> float32x4_t = vdupq_n_f32(x);
+        add(a: float32x4_t, b: float32x4_t) -> float32x4_t = vaddq_f32(a, b);
+        sub(a: float32x4_t, b: float32x4_t) -> float32x4_t = vsubq_f32(a, b);
+        mul(a: float32x4_t, b: float32x4_t) -> float32x4_t = vmulq_f32(a, b);
+        div(a: float32x4_t, b: float32x4_t) -> float32x4_t = vdivq_f32(a, b);
+        fma(a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t = vfmaq_f32(c, a, b);
+        min(a: float32x4_t, b: float32x4_t) -> float32x4_t = vbslq_f32(vcltq_f32(a, b), a, b);
+        max(a: float32x4_t, b: float32x4_t) -> float32x4_t = vbslq_f32(vcgtq_f32(a, b), a, b);
+        sqrt(a: float32x4_t) -> float32x4_t = vsqrtq_f32(a);
+        floor(a: float32x4_t) -> float32x4_t = vrndmq_f32(a);
+        round(a: float32x4_t) -> float32x4_t = vrndnq_f32(a);
+        lt(a: float32x4_t, b: float32x4_t) -> uint32x4_t = vcltq_f32(a, b);
+        le(a: float32x4_t, b: float32x4_t) -> uint32x4_t = vcleq_f32(a, b);
+        eq(a: float32x4_t, b: float32x4_t) -> uint32x4_t = vceqq_f32(a, b);
+        select(m: uint32x4_t, a: float32x4_t, b: float32x4_t) -> float32x4_t = vbslq_f32(m, a, b);
+        bits(a: float32x4_t) -> int32x4_t = vreinterpretq_s32_f32(a);
+        float(a: int32x4_t) -> float32x4_t = vreinterpretq_f32_s32(a);
+        isplat(x: i32) -> int32x4_t = vdupq_n_s32(x);
+        iadd(a: int32x4_t, b: int32x4_t) -> int32x4_t = vaddq_s32(a, b);
+        isub(a: int32x4_t, b: int32x4_t) -> int32x4_t = vsubq_s32(a, b);
+        imul(a: int32x4_t, b: int32x4_t) -> int32x4_t = vmulq_s32(a, b);
+        imin(a: int32x4_t, b: int32x4_t) -> int32x4_t = vminq_s32(a, b);
+        imax(a: int32x4_t, b: int32x4_t) -> int32x4_t = vmaxq_s32(a, b);
+        iand(a: int32x4_t, b: int32x4_t) -> int32x4_t = vandq_s32(a, b);
+        ior(a: int32x4_t, b: int32x4_t) -> int32x4_t = vorrq_s32(a, b);
+        ixor(a: int32x4_t, b: int32x4_t) -> int32x4_t = veorq_s32(a, b);
+        ilt(a: int32x4_t, b: int32x4_t) -> uint32x4_t = vcltq_s32(a, b);
+        ieq(a: int32x4_t, b: int32x4_t) -> uint32x4_t = vceqq_s32(a, b);
+        iselect(m: uint32x4_t, a: int32x4_t, b: int32x4_t) -> int32x4_t = vbslq_s32(m, a, b);
+        to_int(a: float32x4_t) -> int32x4_t = vcvtq_s32_f32(a);
+        to_float(a: int32x4_t) -> float32x4_t = vcvtq_f32_s32(a);
+        mand(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t = vandq_u32(a, b);
+        mor(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t = vorrq_u32(a, b);
+        mnot(a: uint32x4_t) -> uint32x4_t = vmvnq_u32(a);
+        any(a: uint32x4_t) -> bool = vmaxvq_u32(a) != 0;
+    }
 
     #[inline(always)]
-    unsafe fn mask(count: usize) -> usize {
-        count
+    unsafe fn part(n: usize) -> usize {
+        n
     }
     #[inline(always)]
-    unsafe fn splat(x: f32) -> float32x4_t {
-        // SAFETY: see the trait.
-        unsafe { vdupq_n_f32(x) }
+    unsafe fn shl<const N: i32>(a: int32x4_t) -> int32x4_t {
+        // SAFETY: the caller promises the instruction set.
+        unsafe { vshlq_s32(a, vdupq_n_s32(N)) }
     }
     #[inline(always)]
-    unsafe fn load(p: *const f32) -> float32x4_t {
-        // SAFETY: see the trait.
-        unsafe { vld1q_f32(p) }
-    }
-    #[inline(always)]
-    unsafe fn load_part(p: *const f32, mask: usize) -> float32x4_t {
-        if mask == 4 {
-            // SAFETY: see the trait.
-            return unsafe { vld1q_f32(p) };
-        }
-        let mut part = [0.0; 4];
-        for (i, x) in part.iter_mut().enumerate().take(mask) {
-            // SAFETY: only chosen lanes are read.
-            *x = unsafe { *p.add(i) };
-        }
-        // SAFETY: see the trait.
-        unsafe { vld1q_f32(part.as_ptr()) }
-    }
-    #[inline(always)]
-    unsafe fn store(p: *mut f32, v: float32x4_t) {
-        // SAFETY: see the trait.
-        unsafe { vst1q_f32(p, v) }
-    }
-    #[inline(always)]
-    unsafe fn store_part(p: *mut f32, v: float32x4_t, mask: usize) {
-        let mut part = [0.0; 4];
-        // SAFETY: see the trait.
-        unsafe { vst1q_f32(part.as_mut_ptr(), v) };
-        for (i, x) in part.into_iter().enumerate().take(mask) {
-            // SAFETY: only chosen lanes are written.
-            unsafe { *p.add(i) = x };
-        }
-    }
-    #[inline(always)]
-    unsafe fn multiply_add(a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
-        // SAFETY: see the trait.
-        unsafe { vfmaq_f32(c, a, b) }
-    }
-
-    type Choice = uint32x4_t;
-    #[inline(always)]
-    unsafe fn larger(x: float32x4_t, than: float32x4_t) -> uint32x4_t {
-        // SAFETY: see the trait.
-        unsafe {
-            let new = vbicq_u32(vceqq_f32(than, than), vceqq_f32(x, x));
-            vorrq_u32(vcgtq_f32(x, than), new)
-        }
-    }
-    #[inline(always)]
-    unsafe fn equal(a: float32x4_t, b: float32x4_t) -> uint32x4_t {
-        // SAFETY: see the trait.
-        unsafe { vceqq_f32(a, b) }
-    }
-    #[inline(always)]
-    unsafe fn select(choice: uint32x4_t, yes: float32x4_t, no: float32x4_t) -> float32x4_t {
-        // SAFETY: see the trait.
-        unsafe { vbslq_f32(choice, yes, no) }
+    unsafe fn sar<const N: i32>(a: int32x4_t) -> int32x4_t {
+        // SAFETY: the caller promises the instruction set.
+        unsafe { vshlq_s32(a, vdupq_n_s32(-N)) }
     }
 }

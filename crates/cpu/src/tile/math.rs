@@ -4,7 +4,7 @@
 //! Polynomials of exp, log, sin and cos are those of S. Moshier's Cephes library (single precision); erf follows
 //! N. Juffa's minimax approximation.
 
-use super::simd::Simd;
+use crate::simd::Simd;
 use std::f32::consts::LOG2_E;
 
 /// ln 2 as a short number (products with small integers are exact) and the rest.

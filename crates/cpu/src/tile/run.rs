@@ -2,8 +2,9 @@
 
 use super::code::{Instr, Op, Width};
 use super::math;
-use super::simd::{Float, Int, Lane, SPLAT, Simd, Truth};
-use crate::isa::Isa;
+use crate::isa::{Isa, Loops};
+use crate::simd::lane::{Float, Int, Lane, Truth};
+use crate::simd::{SPLAT, Simd};
 use rhyton_graph::ops::{Binary, Unary};
 
 /// An operand over a tile: element (r, c) is at `ptr + r * row + c * step * bytes`. With step 0 a vector's worth
@@ -249,35 +250,27 @@ unsafe fn run_all<S: Simd>(instrs: &[Instr], operands: *const Operand, rows: usi
     }
 }
 
+/// Code and the tile it runs over.
+struct Job<'a> {
+    instrs: &'a [Instr],
+    operands: *const Operand,
+    rows: usize,
+    cols: usize,
+}
+
+impl Loops for Job<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        // SAFETY: the caller of `run` vouches for the operands.
+        unsafe { run_all::<S>(self.instrs, self.operands, self.rows, self.cols) }
+    }
+}
+
 /// Runs `instrs` over a tile.
 ///
 /// # Safety
 /// Each operand an instruction names must be valid over `rows` x `cols` (replicated ones over a vector), and the
 /// machine must have `isa`.
 pub unsafe fn run(isa: Isa, instrs: &[Instr], operands: *const Operand, rows: usize, cols: usize) {
-    // SAFETY: passed on; each function is only called where its instruction set exists.
-    unsafe {
-        match isa {
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => run_avx512(instrs, operands, rows, cols),
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => run_avx2(instrs, operands, rows, cols),
-            Isa::Neon => run_all::<super::portable::Portable<true>>(instrs, operands, rows, cols),
-            _ => run_all::<super::portable::Portable<false>>(instrs, operands, rows, cols),
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
-unsafe fn run_avx512(instrs: &[Instr], operands: *const Operand, rows: usize, cols: usize) {
-    // SAFETY: passed on.
-    unsafe { run_all::<super::avx512::Avx512>(instrs, operands, rows, cols) }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn run_avx2(instrs: &[Instr], operands: *const Operand, rows: usize, cols: usize) {
-    // SAFETY: passed on.
-    unsafe { run_all::<super::avx2::Avx2>(instrs, operands, rows, cols) }
+    isa.run(Job { instrs, operands, rows, cols });
 }

@@ -2,11 +2,11 @@
 
 use super::code::{Access, Code, Leaf, Output, assemble, origin};
 use super::run::Operand;
-use super::simd::SPLAT;
 use super::space::{Place, Port, Space, Table, product, runs};
 use super::walk::Tile;
 use crate::isa::Isa;
 use crate::pool::Pool;
+use crate::simd::SPLAT;
 use rhyton_graph::ops::Scalar;
 use rhyton_graph::plan::{Program, Register};
 use rhyton_tensor::Result;

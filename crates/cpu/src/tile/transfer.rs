@@ -2,7 +2,7 @@
 
 use super::code::LANE;
 use super::run::Operand;
-use super::simd::SPLAT;
+use crate::simd::SPLAT;
 
 /// Where a tile lies in memory: distances in elements.
 #[derive(Clone, Copy)]

@@ -9,6 +9,7 @@ use crate::metrics::{mean_result, mean_start};
 use crate::model::Model;
 use crate::optimizers::Pipeline;
 use rhyton_graph::Type;
+use rhyton_graph::plan::LaunchTime;
 use rhyton_tensor::{DType, Error, Problem, Result, Tensor};
 use std::ops::{Deref, Range};
 
@@ -87,6 +88,23 @@ impl Compiled {
     fn trained(&self) -> Vec<usize> {
         let variables = self.model.variables().iter().enumerate();
         variables.filter(|(_, v)| v.trainable).map(|(i, _)| i).collect()
+    }
+
+    /// The layers with their output shapes and numbers of weights, and the size of the optimizer's state.
+    pub fn summary(&self) -> String {
+        let state = self.optimizer_state().iter().map(Tensor::len).sum();
+        self.model.summary_with(Some(state))
+    }
+
+    /// Starts (afresh) or stops measuring every launch of the training steps compiled so far.
+    pub fn profile(&mut self, on: bool) {
+        self.programs.iter_mut().filter(|(k, ..)| *k == Kind::Train).for_each(|(.., p)| p.profile(on));
+    }
+
+    /// The measurements of the training steps since the last call, in the order of the launches.
+    pub fn take_profile(&mut self) -> Vec<LaunchTime> {
+        let trained = self.programs.iter_mut().filter(|(k, ..)| *k == Kind::Train);
+        trained.flat_map(|(.., p)| p.take_profile()).collect()
     }
 
     /// The arguments of `compile`.
@@ -237,6 +255,9 @@ impl Compiled {
             for (slot, start) in self.model.state_mut()[at].iter_mut().zip(starts) {
                 *slot = start;
             }
+        } else {
+            // Restored before any program said what figures there are: nothing of it is wanted.
+            self.set_figure_state(vec![]);
         }
     }
 

@@ -125,11 +125,6 @@ impl SampleBatches {
         let (full, rest) = (set(whole), set(rows.len() % batch_size.max(1)));
         SampleBatches { tensors, rows, batch_size, shuffle, order: vec![], at: 0, full, rest }
     }
-
-    /// Samples in all.
-    pub(crate) fn samples(&self) -> usize {
-        self.rows.len()
-    }
 }
 
 fn like(t: &Tensor, dtype: DType, samples: usize) -> Tensor {

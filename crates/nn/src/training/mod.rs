@@ -17,6 +17,7 @@ mod programs;
 mod progress;
 mod run;
 mod state;
+mod step;
 
 pub use batch::{Batch, Batches};
 pub use choice::{Choice, LossWeights, Losses, Metrics, PerOutput, by_output};
@@ -30,3 +31,4 @@ pub use history::History;
 pub use logs::{Logs, from_number, number};
 pub use progress::Verbose;
 pub use state::TrainingState;
+pub use step::{Step, StepBuilder};

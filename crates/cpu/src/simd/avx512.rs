@@ -1,26 +1,11 @@
 //! Vectors of 16 by AVX-512 (F, BW, VL, DQ).
 
-use super::simd::Simd;
+use super::{Simd, transpose8};
 use std::arch::x86_64::*;
 
 /// AVX-512.
 #[derive(Clone, Copy)]
-pub struct Avx512;
-
-macro_rules! ops {
-    ($($name:ident($($arg:ident: $ty:ty),*) -> $out:ty = $body:expr;)*) => {
-        $(#[inline(always)]
-        unsafe fn $name($($arg: $ty),*) -> $out {
-            // SAFETY: the caller promises the instruction set and valid pointers.
-            unsafe { $body }
-        })*
-    };
-}
-
-#[inline(always)]
-fn first(n: usize) -> u16 {
-    ((1u32 << n) - 1) as u16
-}
+pub(crate) struct Avx512;
 
 // SAFETY: each method is the instruction it is named after.
 unsafe impl Simd for Avx512 {
@@ -29,18 +14,19 @@ unsafe impl Simd for Avx512 {
     type F = __m512;
     type I = __m512i;
     type M = __mmask16;
+    type Part = __mmask16;
 
     ops! {
         load(p: *const f32) -> __m512 = _mm512_loadu_ps(p);
         store(p: *mut f32, v: __m512) -> () = _mm512_storeu_ps(p, v);
-        load_part(p: *const f32, n: usize) -> __m512 = _mm512_maskz_loadu_ps(first(n), p);
-        store_part(p: *mut f32, n: usize, v: __m512) -> () = _mm512_mask_storeu_ps(p, first(n), v);
+        load_part(p: *const f32, part: u16) -> __m512 = _mm512_maskz_loadu_ps(part, p);
+        store_part(p: *mut f32, v: __m512, part: u16) -> () = _mm512_mask_storeu_ps(p, part, v);
         load_mask(p: *const u8, n: usize) -> u16 = {
-            let v = _mm_maskz_loadu_epi8(first(n), p.cast());
+            let v = _mm_maskz_loadu_epi8(Self::part(n), p.cast());
             _mm_test_epi8_mask(v, v)
         };
         store_mask(p: *mut u8, n: usize, m: u16) -> () =
-            _mm_mask_storeu_epi8(p.cast(), first(n), _mm_maskz_set1_epi8(m, 1));
+            _mm_mask_storeu_epi8(p.cast(), Self::part(n), _mm_maskz_set1_epi8(m, 1));
         splat(x: f32) -> __m512 = _mm512_set1_ps(x);
         add(a: __m512, b: __m512) -> __m512 = _mm512_add_ps(a, b);
         sub(a: __m512, b: __m512) -> __m512 = _mm512_sub_ps(a, b);
@@ -99,5 +85,15 @@ unsafe impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn any(a: u16) -> bool {
         a != 0
+    }
+    #[inline(always)]
+    unsafe fn part(n: usize) -> u16 {
+        ((1u32 << n) - 1) as u16
+    }
+    const SQUARE: usize = 8;
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, from_ld: isize, to: *mut f32, to_ld: usize) {
+        // SAFETY: the caller promises valid squares, and the set includes AVX.
+        unsafe { transpose8(from, from_ld, to, to_ld) }
     }
 }

@@ -1,29 +1,11 @@
 //! Vectors of 8 by AVX2 and FMA.
 
-use super::simd::Simd;
+use super::{Simd, transpose8};
 use std::arch::x86_64::*;
 
 /// AVX2 with FMA.
 #[derive(Clone, Copy)]
-pub struct Avx2;
-
-macro_rules! ops {
-    ($($name:ident($($arg:ident: $ty:ty),*) -> $out:ty = $body:expr;)*) => {
-        $(#[inline(always)]
-        unsafe fn $name($($arg: $ty),*) -> $out {
-            // SAFETY: the caller promises the instruction set and valid pointers.
-            unsafe { $body }
-        })*
-    };
-}
-
-/// All ones in the first `n` lanes: a window into eight ones and eight zeros.
-#[inline(always)]
-unsafe fn first(n: usize) -> __m256i {
-    const WINDOW: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
-    // SAFETY: n is at most 8, so the eight lanes lie inside the window.
-    unsafe { _mm256_loadu_si256(WINDOW.as_ptr().add(8 - n).cast()) }
-}
+pub(crate) struct Avx2;
 
 // SAFETY: each method is the instruction it is named after.
 unsafe impl Simd for Avx2 {
@@ -32,12 +14,15 @@ unsafe impl Simd for Avx2 {
     type F = __m256;
     type I = __m256i;
     type M = __m256i;
+    type Part = __m256i;
 
     ops! {
         load(p: *const f32) -> __m256 = _mm256_loadu_ps(p);
         store(p: *mut f32, v: __m256) -> () = _mm256_storeu_ps(p, v);
-        load_part(p: *const f32, n: usize) -> __m256 = _mm256_maskload_ps(p, first(n));
-        store_part(p: *mut f32, n: usize, v: __m256) -> () = _mm256_maskstore_ps(p, first(n), v);
+        part(n: usize) -> __m256i =
+            _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+        load_part(p: *const f32, part: __m256i) -> __m256 = _mm256_maskload_ps(p, part);
+        store_part(p: *mut f32, v: __m256, part: __m256i) -> () = _mm256_maskstore_ps(p, part, v);
         load_mask(p: *const u8, n: usize) -> __m256i = {
             let mut bytes = [0u8; 8];
             std::ptr::copy_nonoverlapping(p, bytes.as_mut_ptr(), n);
@@ -97,5 +82,11 @@ unsafe impl Simd for Avx2 {
     unsafe fn sar<const N: i32>(a: __m256i) -> __m256i {
         // SAFETY: the caller promises the instruction set.
         unsafe { _mm256_srai_epi32::<N>(a) }
+    }
+    const SQUARE: usize = 8;
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, from_ld: isize, to: *mut f32, to_ld: usize) {
+        // SAFETY: the caller promises valid squares, and the set includes AVX.
+        unsafe { transpose8(from, from_ld, to, to_ld) }
     }
 }

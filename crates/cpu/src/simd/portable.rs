@@ -1,18 +1,17 @@
-//! Vectors of 8 as plain arrays: any machine runs them, and the compiler turns them into the vectors that every
+//! Vectors of 4 as plain arrays: any machine runs them, and the compiler turns them into the vectors that every
 //! machine of the target has (SSE2, NEON, wasm SIMD).
 
-use super::simd::Simd;
+use super::Simd;
 use std::array::from_fn;
 
-/// Arrays. With `FMA` the multiply-add is fused, which is fast only where the target always has the instruction
-/// (AArch64).
+/// Arrays.
 #[derive(Clone, Copy)]
-pub struct Portable<const FMA: bool>;
+pub(crate) struct Portable;
 
-type F = [f32; 8];
-type I = [i32; 8];
+type F = [f32; 4];
+type I = [i32; 4];
 /// -1 is true, 0 false.
-type M = [i32; 8];
+type M = [i32; 4];
 
 macro_rules! lanes {
     ($($name:ident($($arg:ident: $ty:ty),*) -> $out:ty = $body:expr;)*) => {
@@ -32,19 +31,20 @@ fn mask(t: bool) -> i32 {
 }
 
 // SAFETY: plain Rust; pointers are valid for the lanes moved, as the caller promises.
-unsafe impl<const FMA: bool> Simd for Portable<FMA> {
-    const LANES: usize = 8;
-    const FUSED: bool = FMA;
+unsafe impl Simd for Portable {
+    const LANES: usize = 4;
+    const FUSED: bool = false;
     type F = F;
     type I = I;
     type M = M;
+    type Part = usize;
 
     lanes! {
         add(a: F, b: F) -> F = a + b;
         sub(a: F, b: F) -> F = a - b;
         mul(a: F, b: F) -> F = a * b;
         div(a: F, b: F) -> F = a / b;
-        fma(a: F, b: F, c: F) -> F = if FMA { a.mul_add(b, c) } else { a * b + c };
+        fma(a: F, b: F, c: F) -> F = a * b + c;
         min(a: F, b: F) -> F = if a < b { a } else { b };
         max(a: F, b: F) -> F = if a > b { a } else { b };
         sqrt(a: F) -> F = a.sqrt();
@@ -76,7 +76,7 @@ unsafe impl<const FMA: bool> Simd for Portable<FMA> {
 
     #[inline(always)]
     unsafe fn load(p: *const f32) -> F {
-        // SAFETY: the caller promises eight valid numbers; arrays of f32 may be read unaligned.
+        // SAFETY: the caller promises four valid numbers; arrays of f32 may be read unaligned.
         unsafe { p.cast::<F>().read_unaligned() }
     }
     #[inline(always)]
@@ -85,37 +85,45 @@ unsafe impl<const FMA: bool> Simd for Portable<FMA> {
         unsafe { p.cast::<F>().write_unaligned(v) }
     }
     #[inline(always)]
-    unsafe fn load_part(p: *const f32, n: usize) -> F {
-        let mut v = [0.0; 8];
-        // SAFETY: the caller promises `n` valid numbers, at most eight.
-        unsafe { std::ptr::copy_nonoverlapping(p, v.as_mut_ptr(), n) };
-        v
+    unsafe fn part(n: usize) -> usize {
+        n
     }
     #[inline(always)]
-    unsafe fn store_part(p: *mut f32, n: usize, v: F) {
-        // SAFETY: the caller promises room for `n` numbers, at most eight.
-        unsafe { std::ptr::copy_nonoverlapping(v.as_ptr(), p, n) };
+    unsafe fn load_part(p: *const f32, part: usize) -> F {
+        if part == 4 {
+            // SAFETY: the caller promises four valid numbers.
+            return unsafe { Self::load(p) };
+        }
+        // SAFETY: only the first lanes are read.
+        from_fn(|i| if i < part { unsafe { *p.add(i) } } else { 0.0 })
+    }
+    #[inline(always)]
+    unsafe fn store_part(p: *mut f32, v: F, part: usize) {
+        for (i, x) in v.into_iter().enumerate().take(part) {
+            // SAFETY: only the first lanes are written.
+            unsafe { *p.add(i) = x };
+        }
     }
     #[inline(always)]
     unsafe fn load_mask(p: *const u8, n: usize) -> M {
-        let mut bytes = [0u8; 8];
-        // SAFETY: the caller promises `n` valid bytes, at most eight.
+        let mut bytes = [0u8; 4];
+        // SAFETY: the caller promises `n` valid bytes, at most four.
         unsafe { std::ptr::copy_nonoverlapping(p, bytes.as_mut_ptr(), n) };
         bytes.map(|b| mask(b != 0))
     }
     #[inline(always)]
     unsafe fn store_mask(p: *mut u8, n: usize, m: M) {
         let bytes = m.map(|t| (t & 1) as u8);
-        // SAFETY: the caller promises room for `n` bytes, at most eight.
+        // SAFETY: the caller promises room for `n` bytes, at most four.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), p, n) };
     }
     #[inline(always)]
     unsafe fn splat(x: f32) -> F {
-        [x; 8]
+        [x; 4]
     }
     #[inline(always)]
     unsafe fn isplat(x: i32) -> I {
-        [x; 8]
+        [x; 4]
     }
     #[inline(always)]
     unsafe fn shl<const N: i32>(a: I) -> I {

@@ -1,0 +1,135 @@
+//! Clocks for launches.
+
+use super::element_bytes;
+use super::resolve::Setting;
+use crate::pool::Pool;
+use rhyton_graph::ops::ConvKind;
+use rhyton_graph::plan::{Kernel, Launch, LaunchTime, Plan, Program, View};
+use rhyton_tensor::{Dim, Result};
+use std::time::Instant;
+
+/// Measures one launch.
+pub(crate) struct Clock {
+    time: LaunchTime,
+}
+
+impl Clock {
+    /// A clock at zero.
+    pub fn new(plan: &Plan, launch: &Launch, setting: &Setting) -> Result<Clock> {
+        Ok(Clock {
+            time: LaunchTime {
+                label: launch.label.clone(),
+                kernel: describe(&launch.kernel, setting)?,
+                depth: 0,
+                calls: 0,
+                seconds: 0.0,
+                flops: flops(&launch.kernel, setting)?,
+                bytes: bytes(plan, launch, setting)?,
+                threads: 1,
+            },
+        })
+    }
+
+    /// Adds one call.
+    pub fn measure(&mut self, pool: &Pool, run: impl FnOnce()) {
+        let (splits, start) = (pool.splits(), Instant::now());
+        run();
+        self.time.seconds += start.elapsed().as_secs_f64();
+        self.time.calls += 1;
+        if pool.splits() != splits {
+            self.time.threads = pool.threads();
+        }
+    }
+
+    /// The measurements; the clock goes back to zero.
+    pub fn take(&mut self) -> LaunchTime {
+        let zero = LaunchTime { calls: 0, seconds: 0.0, threads: 1, ..self.time.clone() };
+        std::mem::replace(&mut self.time, zero)
+    }
+}
+
+fn describe(kernel: &Kernel, setting: &Setting) -> Result<String> {
+    let by = |dims: &[Dim]| -> Result<String> {
+        Ok(setting.sizes(dims)?.iter().map(usize::to_string).collect::<Vec<_>>().join(" x "))
+    };
+    let many = |dims: &[Dim]| -> Result<usize> { Ok(setting.sizes(dims)?.iter().product()) };
+    Ok(match kernel {
+        Kernel::Loop { shape, .. } => format!("loop {}", by(shape)?),
+        Kernel::Reduce { shape, folded, .. } => {
+            let (kept, rest) = shape.split_at(shape.len().saturating_sub(*folded));
+            format!("reduce {} over {}", by(kept)?, by(rest)?)
+        }
+        Kernel::Dot { batch, m, n, k, .. } => {
+            let times = if batch.is_empty() { String::new() } else { format!("{} times ", many(batch)?) };
+            format!("dot {times}{} x {}, sums of {}", many(m)?, many(n)?, many(k)?)
+        }
+        Kernel::Conv { kind, x, w, y, .. } => {
+            let kind = match kind {
+                ConvKind::Forward => "conv",
+                ConvKind::InputGrad => "conv input gradient",
+                ConvKind::KernelGrad => "conv kernel gradient",
+            };
+            format!("{kind} {} to {} by {}", by(x)?, by(y)?, by(w)?)
+        }
+        Kernel::Pool { window, outer } => {
+            let kind = format!("{:?}", window.kind).to_lowercase();
+            format!(
+                "pool {kind} {} by {:?}",
+                by(&[&outer[..1], &window.full, &outer[1..]].concat())?,
+                window.window
+            )
+        }
+        Kernel::Gather { outer, size, inner, indices }
+        | Kernel::ScatterAdd { outer, size, inner, indices } => {
+            let name = if matches!(kernel, Kernel::Gather { .. }) { "gather" } else { "scatter-add" };
+            let side = by(&[outer.clone(), size.clone(), inner.clone()])?;
+            format!("{name} {side} at {}", setting.size(indices)?)
+        }
+        Kernel::Random { elements, .. } => format!("random {}", setting.size(elements)?),
+        Kernel::Scan { length, .. } => format!("scan of {}", setting.size(length)?),
+        Kernel::Named { function } => match function.params.first() {
+            Some(p) => format!("{} {}", function.name, by(p.shape())?),
+            None => function.name.clone(),
+        },
+    })
+}
+
+fn flops(kernel: &Kernel, setting: &Setting) -> Result<f64> {
+    let many = |dims: &[Dim]| -> Result<f64> { Ok(setting.sizes(dims)?.iter().map(|n| *n as f64).product()) };
+    let steps = |program: &Program| program.code.len() as f64;
+    let after = |program: &Option<Program>| program.as_ref().map_or(0.0, steps);
+    Ok(match kernel {
+        Kernel::Loop { shape, program } => many(shape)? * steps(program),
+        Kernel::Reduce { shape, program, .. } => many(shape)? * (1.0 + steps(program)),
+        Kernel::Dot { batch, m, n, k, epilogue } => {
+            many(batch)? * many(m)? * many(n)? * (2.0 * many(k)? + after(epilogue))
+        }
+        Kernel::Conv { kind, x, w, y, epilogue, .. } => {
+            let result = match kind {
+                ConvKind::Forward => y,
+                ConvKind::InputGrad => x,
+                ConvKind::KernelGrad => w,
+            };
+            // Every output pixel meets every weight of its group once.
+            let pixels = many(&y[..y.len().saturating_sub(1)])?;
+            2.0 * pixels * many(w)? + many(result)? * after(epilogue)
+        }
+        _ => 0.0,
+    })
+}
+
+fn bytes(plan: &Plan, launch: &Launch, setting: &Setting) -> Result<f64> {
+    let (reads, writes) = launch.shapes();
+    let mut total = 0.0;
+    let pairs = launch.reads.iter().zip(&reads).chain(launch.writes.iter().zip(&writes));
+    for (View { buffer, strides, .. }, shape) in pairs {
+        let mut elements = 1.0;
+        for (stride, size) in strides.iter().zip(shape) {
+            if setting.signed(stride)? != 0 {
+                elements *= setting.size(size)? as f64;
+            }
+        }
+        total += elements * element_bytes(plan.buffers[*buffer].dtype) as f64;
+    }
+    Ok(total)
+}

@@ -1,0 +1,207 @@
+//! Training end to end on the CPU: steps of one's own, the same bits after an interruption and at any number of
+//! threads, no allocation inside a step, flat memory.
+
+use rhyton::graph::grad;
+use rhyton::nn::training::{Step, Training, Verbose};
+use rhyton::prelude::*;
+use rhyton::tensor::rng::Stream;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
+
+struct Counting;
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+static LIVE: AtomicIsize = AtomicIsize::new(0);
+
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.fetch_add(1, Ordering::Relaxed);
+        LIVE.fetch_add(layout.size() as isize, Ordering::Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size() as isize, Ordering::Relaxed);
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Counting is for the whole process: one test at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn data(samples: usize) -> (Tensor, Tensor) {
+    let mut random = Stream::new(5, 0, 1);
+    let x = Tensor::from_fn([samples, 8], |_| random.normal());
+    let rows = x.as_slice::<f32>().unwrap().chunks(8);
+    let y = Tensor::vector(rows.map(|r| i32::from(r[0] + r[1] * r[2] > 0.0)).collect::<Vec<_>>());
+    (x, y)
+}
+
+/// Everything that keeps state between steps: dropout, moving averages, moments.
+fn network() -> Compiled {
+    let model = Sequential::new([8])
+        .seed(3)
+        .add(Dense::new(16).relu())
+        .add(BatchNormalization::new())
+        .add(Dropout::new(0.2))
+        .add(Dense::new(2).softmax())
+        .build()
+        .unwrap();
+    model
+        .compile(Compile::new(Adam::new(0.01), "sparse_categorical_crossentropy").metrics(["accuracy"]))
+        .unwrap()
+}
+
+fn quiet(epochs: usize) -> Fit<'static> {
+    Fit::epochs(epochs).batch_size(10).seed(7).verbose(Verbose::Silent)
+}
+
+fn same(a: &Compiled, b: &Compiled) -> bool {
+    let tensors = |m: &Compiled| [m.weights(), m.optimizer_state()].concat();
+    tensors(a).iter().zip(&tensors(b)).all(|(x, y)| x.same_bits(y))
+}
+
+#[test]
+fn a_network_learns() {
+    let _guard = ONE_AT_A_TIME.lock();
+    let (x, y) = data(600);
+    let mut model = network();
+    let history = model.fit((&x, &y), quiet(30).validation_split(0.2)).unwrap();
+    assert!(history.last("val_accuracy").unwrap() > 0.85, "{:?}", history.last("val_accuracy"));
+    assert!(history.get("loss")[0] > history.last("loss").unwrap());
+    assert_eq!(history.names(), ["accuracy", "loss", "val_accuracy", "val_loss"]);
+}
+
+/// Ends training with an error after so many steps, as a power cut would.
+struct PowerCut(usize);
+impl Callback for PowerCut {
+    fn on_train_batch_end(&mut self, _: usize, _: &mut Training<'_>) -> Result<()> {
+        self.0 = self.0.wrapping_sub(1);
+        if self.0 == 0 { Err(Error::new("power cut")) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn training_goes_on_with_the_same_bits_wherever_it_was_cut() {
+    let _guard = ONE_AT_A_TIME.lock();
+    let (x, y) = data(105);
+    let callbacks =
+        || quiet(6).validation_split(0.2).callback(ReduceLROnPlateau::new("val_loss").patience(1));
+    let mut whole = network();
+    let expected = whole.fit((&x, &y), callbacks().callback(PowerCut(0))).unwrap();
+    for cut in [1, 4, 9, 10, 23, 49] {
+        let path = std::env::temp_dir().join(format!("rhyton-cut-{cut}-{}", std::process::id()));
+        let backup = || BackupAndRestore::new(&path).every_steps(3);
+        let broken = network().fit((&x, &y), callbacks().callback(PowerCut(cut)).callback(backup()));
+        assert!(broken.unwrap_err().to_string().starts_with("power cut"));
+        let mut resumed = network();
+        let history = resumed.fit((&x, &y), callbacks().callback(PowerCut(0)).callback(backup())).unwrap();
+        assert!(same(&whole, &resumed), "cut after step {cut}");
+        assert_eq!(history.to_json(), expected.to_json(), "cut after step {cut}");
+        assert!(!path.exists(), "the backup is deleted at the end");
+    }
+}
+
+#[test]
+fn steps_allocate_nothing_and_memory_stays_flat() {
+    let _guard = ONE_AT_A_TIME.lock();
+    let allocations = |samples: usize| {
+        let (x, y) = data(samples);
+        let mut model = network();
+        model.fit((&x, &y), quiet(1)).unwrap();
+        let before = CALLS.load(Ordering::Relaxed);
+        model.fit((&x, &y), quiet(1)).unwrap();
+        CALLS.load(Ordering::Relaxed) - before
+    };
+    // The same call of fit with fifty and with five hundred steps.
+    let (few, many) = (allocations(500), allocations(5000));
+    assert_eq!(few, many, "a step allocates");
+
+    let (x, y) = data(200);
+    let mut live = vec![];
+    let watch = LambdaCallback::new().on_epoch_end(|_, _| {
+        live.push(LIVE.load(Ordering::Relaxed));
+        Ok(())
+    });
+    network().fit((&x, &y), quiet(100).callback(watch)).unwrap();
+    // What grows is the history: a few numbers an epoch, and this list.
+    assert!(live[99] - live[1] < 16 * 1024, "{} bytes more after epoch 100", live[99] - live[1]);
+}
+
+#[test]
+fn models_leave_nothing_behind() {
+    let _guard = ONE_AT_A_TIME.lock();
+    let (x, y) = data(20);
+    let use_one = || {
+        let mut model = network();
+        model.fit((&x, &y), quiet(1)).unwrap();
+        model.predict(&x).unwrap();
+    };
+    (0..20).for_each(|_| use_one());
+    let before = LIVE.load(Ordering::Relaxed);
+    (0..500).for_each(|_| use_one());
+    let grown = LIVE.load(Ordering::Relaxed) - before;
+    assert!(grown < 4096, "{grown} bytes more after 500 models");
+}
+
+#[test]
+fn a_step_of_ones_own_penalises_the_slope_at_the_input() {
+    let _guard = ONE_AT_A_TIME.lock();
+    let model = Sequential::new([2]).add(Dense::new(16).tanh()).add(Dense::new(1)).build().unwrap();
+    let mut step = Step::build([model], 0, |s| {
+        let (x, y) = (s.input("x", [2]), s.input("y", [1]));
+        let error = &s.call(0, &[x.clone()])[0] - &y;
+        let loss = (&error * &error).mean_all();
+        let slope = grad(&loss, &[x]).remove(0);
+        s.minimize(&(&loss + (&slope * &slope).mean_all() * 0.1), 0, Adam::new(0.01));
+        s.output("loss", &loss);
+    })
+    .unwrap();
+    let mut random = Stream::new(1, 0, 1);
+    let x = Tensor::from_fn([64, 2], |_| random.normal());
+    let sums = x.as_slice::<f32>().unwrap().chunks(2).map(|r| r[0] - r[1]).collect();
+    let batch = [x, Tensor::new([64, 1], sums).unwrap()];
+    let mut losses = vec![];
+    for _ in 0..300 {
+        losses.push(step.run(&batch).unwrap()[0].to_vec::<f32>()[0]);
+    }
+    assert!(losses[299] < 0.05 * losses[0], "{} to {}", losses[0], losses[299]);
+    let predicted = step.models().unwrap()[0].predict(&batch[0]).unwrap().to_vec::<f32>();
+    let off = predicted.iter().zip(batch[1].as_slice::<f32>().unwrap()).map(|(p, y)| (p - y).abs());
+    assert!(off.fold(0.0, f32::max) < 1.5);
+}
+
+#[test]
+fn two_models_learn_against_each_other_in_one_step() {
+    let _guard = ONE_AT_A_TIME.lock();
+    let generator = Sequential::new([2]).name("generator").add(Dense::new(8).relu()).add(Dense::new(1));
+    let critic = Sequential::new([1]).name("critic").add(Dense::new(8).relu()).add(Dense::new(1).sigmoid());
+    let mut step = Step::build([generator.build().unwrap(), critic.build().unwrap()], 0, |s| {
+        let (noise, real) = (s.input("noise", [2]), s.input("real", [1]));
+        let fake = s.call(0, &[noise])[0].clone();
+        let on_fake = s.call(1, &[fake.clone()])[0].clone();
+        let on_real = s.call(1, &[real])[0].clone();
+        let critic_loss = -((on_real + 1e-6).log() + (1.000001 - &on_fake).log()).mean_all();
+        let generator_loss = -(on_fake + 1e-6).log().mean_all();
+        // Both losses are of the weights before the step.
+        let gradients = s.grad(&generator_loss, 0);
+        s.minimize(&critic_loss, 1, Adam::new(1e-2));
+        s.apply(&gradients, 0, Adam::new(1e-2));
+        let steps = s.state("steps", Tensor::scalar(0.0f32));
+        s.update(&steps, &(&steps + 1.0));
+        s.output("steps", &steps);
+    })
+    .unwrap();
+    let mut random = Stream::new(2, 0, 1);
+    for i in 0..400 {
+        let noise = Tensor::from_fn([32, 2], |_| random.normal());
+        let real = Tensor::from_fn([32, 1], |_| 4.0 + 0.5 * random.normal());
+        step.run(&[noise, real]).unwrap();
+        assert_eq!(step.value("steps"), Some(f64::from(i)));
+    }
+    let made = step.models().unwrap()[0].predict(&Tensor::from_fn([200, 2], |_| random.normal())).unwrap();
+    let mean = made.to_vec::<f32>().iter().sum::<f32>() / 200.0;
+    assert!((2.5..5.5).contains(&mean), "the generator makes {mean}, real ones are 4");
+}
