@@ -12,7 +12,9 @@ use std::process::Command;
 /// The text with what differs from machine to machine and edit to edit made equal.
 fn plain(text: &str, folder: &Path) -> String {
     let mut out = String::new();
-    for line in text.replace(&folder.display().to_string(), "FOLDER").lines() {
+    let text =
+        text.replace(&folder.display().to_string(), "FOLDER").replace(env!("CARGO_MANIFEST_DIR"), "HERE");
+    for line in text.lines() {
         let place = line.find("errors.rs:").map(|at| at + "errors.rs:".len());
         match place {
             Some(at) if line.starts_with("  at:") => writeln!(out, "{}LINE", &line[..at]).unwrap(),
@@ -58,7 +60,8 @@ impl Book {
     /// Runs the program, which has to fail with one error, nothing on standard output and no file `out`.
     fn program(&mut self, name: &str, arguments: &[&str]) {
         let out = self.path("out.keras");
-        let arguments: Vec<String> = arguments.iter().map(|a| a.replace("FOLDER", self.folder.to_str().unwrap())).collect();
+        let arguments: Vec<String> =
+            arguments.iter().map(|a| a.replace("FOLDER", self.folder.to_str().unwrap())).collect();
         let run = Command::new(env!("CARGO_BIN_EXE_rhyton")).args(&arguments).output().unwrap();
         assert_eq!(run.status.code(), Some(1), "{name}: {run:?}");
         assert!(run.stdout.is_empty(), "{name}: {run:?}");
@@ -95,7 +98,7 @@ fn wrong_models() {
     b.error("vector_into_convolution", Sequential::new([4]).add(Conv2D::new(8, 3)).build());
     b.error("window_larger_than_image", Sequential::new([4, 4, 1]).add(Conv2D::new(8, 5)).build());
     b.error("unknown_activation", Sequential::new([4]).add(Dense::new(8).activation("rleu")).build());
-    let unknown = Sequential::new([Dim::symbol("time"), 4.into()]).add(Flatten::new()).add(Dense::new(2));
+    let unknown = Sequential::new(vec![Dim::symbol("time"), 4.into()]).add(Flatten::new()).add(Dense::new(2));
     b.error("weight_of_unknown_shape", unknown.build());
     let twice = Sequential::new([4]).add(Dense::new(8).name("a")).add(Dense::new(3).name("a"));
     b.error("two_layers_of_one_name", twice.build());
@@ -113,13 +116,19 @@ fn wrong_arguments_of_compile_and_fit() {
     let mut b = Book::new("arguments");
     let three = Compile::new("adma", "mean_square_eror").metrics(["acuracy"]);
     b.error("three_unknown_names", digits().build().unwrap().compile(three));
-    b.error("negative_learning_rate", digits().build().unwrap().compile(Compile::new(Adam::new(-1.0), "mse")));
+    b.error(
+        "negative_learning_rate",
+        digits().build().unwrap().compile(Compile::new(Adam::new(-1.0), "mse")),
+    );
     let (x, y) = samples(6);
     let mut fit = |name: &str, fit: Fit<'_>| b.error(name, compiled().fit((&x, &y), fit));
     fit("batch_size_zero", Fit::epochs(1).batch_size(0));
     fit("fewer_epochs_than_done", Fit::epochs(2).initial_epoch(5));
     fit("validation_split_of_everything", Fit::epochs(1).validation_split(1.0));
-    fit("watching_validation_without_any", Fit::epochs(1).callback(ModelCheckpoint::new("x.keras").save_best_only(true)));
+    fit(
+        "watching_validation_without_any",
+        Fit::epochs(1).callback(ModelCheckpoint::new("x.keras").save_best_only(true)),
+    );
     fit("checkpoint_of_unknown_kind", Fit::epochs(1).callback(ModelCheckpoint::new("x.bin")));
     b.close();
 }
@@ -138,7 +147,7 @@ fn wrong_data() {
     holed.as_slice_mut::<f32>().unwrap()[9] = f32::NAN;
     fit("nan_in_data", &holed, &y);
     fit("no_samples", &samples(0).0, &samples(0).1);
-    b.error("two_inputs_for_one", compiled().predict(&[&x, &x]));
+    b.error("two_inputs_for_one", compiled().predict([&x, &x]));
     let embedding = Sequential::of(Input::new([4]).int32()).add(Embedding::new(6, 2)).build().unwrap();
     b.error("fractions_as_indices", embedding.predict(&x));
     b.close();
@@ -209,7 +218,17 @@ fn files() -> Book {
 fn wrong_files_and_arguments_of_the_program() {
     let mut b = files();
     let mut predict = |name: &str, model: &str| {
-        b.program(name, &["predict", &format!("FOLDER/{model}"), "--data", "FOLDER/data.npz", "--out", "FOLDER/out.keras"]);
+        b.program(
+            name,
+            &[
+                "predict",
+                &format!("FOLDER/{model}"),
+                "--data",
+                "FOLDER/data.npz",
+                "--out",
+                "FOLDER/out.keras",
+            ],
+        );
     };
     predict("missing_file", "absent.keras");
     predict("truncated_archive", "cut.keras");
@@ -235,6 +254,11 @@ fn wrong_files_and_arguments_of_the_program() {
     fit("out_of_another_kind", "model.keras", "data.npz", &["--out", "FOLDER/m.h5"]);
     fit("class_weights_that_are_none", "model.keras", "data.npz", &["--class-weight", "0:1,1:2"]);
     fit("checkpoint_left_over", "model.keras", "data.npz", &["--checkpoint", "FOLDER/left.state"]);
-    fit("checkpoint_that_is_none", "model.keras", "data.npz", &["--checkpoint", "FOLDER/data.npz", "--resume"]);
+    fit(
+        "checkpoint_that_is_none",
+        "model.keras",
+        "data.npz",
+        &["--checkpoint", "FOLDER/data.npz", "--resume"],
+    );
     b.close();
 }
