@@ -4,7 +4,7 @@ mod common {
     pub mod models;
 }
 
-use common::models::{Model, batch, conv_net, dense_net, param, recurrent_net, softmax};
+use common::models::{Model, batch, conv_net, dense_net, gated_net, param, recurrent_net, softmax};
 use rhyton_cpu::CpuBackend;
 use rhyton_cpu::isa::Isa;
 use rhyton_graph::plan::{Backend, Executable};
@@ -29,7 +29,10 @@ fn data(m: &Model, n: usize, seed: u64) -> (Vec<Tensor>, Vec<Tensor>) {
     (args.iter().map(small).collect(), batch)
 }
 
-/// Three steps by the interpreter.
+/// The last but one is smaller, as at the end of an epoch.
+const SIZES: [usize; 4] = [6, 6, 1, 6];
+
+/// All steps by the interpreter.
 fn expected(m: &Model, state: &[Tensor], batches: &[Vec<Tensor>]) -> (Vec<Tensor>, Vec<Tensor>) {
     let mut state = state.to_vec();
     let mut losses = vec![];
@@ -44,10 +47,9 @@ fn expected(m: &Model, state: &[Tensor], batches: &[Vec<Tensor>]) -> (Vec<Tensor
     (state, losses)
 }
 
-fn train(m: &Model) {
-    let (state, first) = data(m, 6, 1);
-    // The last batch is smaller, as at the end of an epoch.
-    let batches = [first, data(m, 6, 2).1, data(m, 1, 3).1, data(m, 6, 4).1];
+fn train(m: &Model, sizes: [usize; 4]) {
+    let batches: Vec<_> = (1..).zip(sizes).map(|(seed, n)| data(m, n, seed).1).collect();
+    let (state, _) = data(m, sizes[0], 1);
     let (want, losses) = expected(m, &state, &batches);
     for isa in Isa::available() {
         let mut first: Option<Vec<Tensor>> = None;
@@ -65,23 +67,38 @@ fn train(m: &Model) {
             assert!(same, "{} on {isa:?}: other bits with {threads} threads", m.step.name);
         }
         // The caller's tensors were shared, so they were copied before they were written.
-        assert!(state.iter().zip(data(m, 6, 1).0).all(|(a, b)| a.same_bits(&b)));
+        assert!(state.iter().zip(data(m, sizes[0], 1).0).all(|(a, b)| a.same_bits(&b)));
     }
 }
 
 #[test]
 fn dense_softmax_crossentropy() {
-    train(&dense_net());
+    train(&dense_net(), SIZES);
 }
 
 #[test]
 fn convolution_and_pooling() {
-    train(&conv_net());
+    train(&conv_net(), SIZES);
 }
 
 #[test]
 fn recurrent_over_time() {
-    train(&recurrent_net());
+    train(&recurrent_net(), SIZES);
+}
+
+#[test]
+fn rows_of_a_loop_side_by_side() {
+    let m = gated_net();
+    train(&m, [33, 40, 17, 33]);
+    let (mut state, batch) = data(&m, 33, 1);
+    let mut program = load(&m, &CpuBackend::with(2, Isa::detect()));
+    program.profile(true);
+    program.run(&mut state, &batch, &mut vec![]).unwrap();
+    let profile = program.take_profile();
+    let scans: Vec<_> = profile.iter().filter(|l| l.kernel == "scan of 100").collect();
+    assert!(scans.len() == 2 && scans.iter().all(|l| l.threads == 2), "{scans:?}");
+    let halves = profile.iter().filter(|l| l.depth == 1).all(|l| l.kernel.contains(" 16 x "));
+    assert!(halves, "{profile:?}");
 }
 
 #[test]

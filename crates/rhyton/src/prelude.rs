@@ -5,6 +5,7 @@ pub use rhyton_io::{Load, Save, load_keras};
 pub use rhyton_nn::callbacks::*;
 pub use rhyton_nn::layers::*;
 pub use rhyton_nn::losses::*;
+pub use rhyton_nn::optimizers::schedules::*;
 pub use rhyton_nn::optimizers::*;
 pub use rhyton_nn::training::{Compile, Compiled, Evaluate, Fit, History, by_output};
 pub use rhyton_nn::{Applicable, Input, LayerExt, Model, Sequential};

@@ -140,14 +140,14 @@ fn files_and_functions_stay_readable() {
             if open.is_none() && is_fn.iter().any(|p| head.starts_with(p)) && !line.trim_end().ends_with('}')
             {
                 open = Some((*number, indent.clone()));
-            } else if let Some((start, from)) = &open {
-                if *line == format!("{from}}}") {
-                    let length = number - start;
-                    if length > MAX_FUNCTION_LINES {
-                        wrong.push(format!("{}:{start}: a function of {length} lines", path.display()));
-                    }
-                    open = None;
+            } else if let Some((start, from)) = &open
+                && *line == format!("{from}}}")
+            {
+                let length = number - start;
+                if length > MAX_FUNCTION_LINES {
+                    wrong.push(format!("{}:{start}: a function of {length} lines", path.display()));
                 }
+                open = None;
             }
         }
     }

@@ -176,7 +176,7 @@ impl Frame {
         for (clock, task) in self.clocks.iter_mut().zip(&mut self.tasks) {
             all.push(LaunchTime { depth, ..clock.take() });
             if let Task::Scan(scan) = task {
-                scan.body.take_profile(depth + 1, all);
+                scan.take_profile(depth + 1, all);
             }
         }
     }

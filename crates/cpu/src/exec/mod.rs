@@ -11,6 +11,8 @@ mod product_tests;
 mod profile;
 pub(crate) mod resolve;
 mod scan;
+mod scan_rows;
+mod scan_turn;
 mod simple;
 pub(crate) mod task;
 #[cfg(test)]

@@ -230,23 +230,19 @@ fn side(
         return Ok(Side { lane: lane.clone(), pack: None, rs, cs, batch: b });
     }
     let sizes: Vec<usize> = batch.iter().chain(rows).chain(cols).copied().collect();
-    let contiguous = row_major(&sizes);
-    let source = Lane { buffer: 0, ..lane.clone() };
-    let target = Lane { buffer: 1, offset: 0, strides: contiguous.clone() };
-    let program = identity();
-    let draft = Draft {
-        setting,
-        program: &program,
-        sizes: &sizes,
-        groups: None,
-        reads: &[Some(source)],
-        writes: &[target],
-    };
-    let pack = Some(draft.sweep()?);
+    let pack = Some(copy(setting, Lane { buffer: 0, ..lane.clone() }, &sizes)?);
     let offset = packed.next_multiple_of(16);
     *packed = offset + sizes.iter().product::<usize>();
     let lane = Lane { buffer: lane.buffer, offset: offset as isize, strides: vec![] };
-    Ok(Side { lane, pack, rs: width as isize, cs: 1, batch: part(&contiguous).0 })
+    Ok(Side { lane, pack, rs: width as isize, cs: 1, batch: part(&row_major(&sizes)).0 })
+}
+
+/// Copies `source` over `sizes` to buffer 1, without gaps.
+pub(crate) fn copy(setting: &Setting, source: Lane, sizes: &[usize]) -> Result<Sweep> {
+    let target = Lane { buffer: 1, offset: 0, strides: row_major(sizes) };
+    let program = identity();
+    let (reads, writes) = (&[Some(source)], &[target]);
+    Draft { setting, program: &program, sizes, groups: None, reads, writes }.sweep()
 }
 
 /// The result as the kernel can write it: unit columns, one row stride.

@@ -94,7 +94,8 @@ fn describe(kernel: &Kernel, setting: &Setting) -> Result<String> {
     })
 }
 
-fn flops(kernel: &Kernel, setting: &Setting) -> Result<f64> {
+/// Arithmetic of a launch; 0 for what is mostly moving.
+pub(crate) fn flops(kernel: &Kernel, setting: &Setting) -> Result<f64> {
     let many = |dims: &[Dim]| -> Result<f64> { Ok(setting.sizes(dims)?.iter().map(|n| *n as f64).product()) };
     let steps = |program: &Program| program.code.len() as f64;
     let after = |program: &Option<Program>| program.as_ref().map_or(0.0, steps);

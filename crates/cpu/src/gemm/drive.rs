@@ -10,8 +10,8 @@ use super::{Epilogue, GemmArgs, MatView};
 const ROWS: usize = 168;
 const COLS: usize = 256;
 const DEPTH: usize = 384;
-/// Operations below which a split costs more than it saves.
-pub(crate) const SPLIT: f64 = 1e5;
+/// Operations below which a split costs more than it saves when the other cores are busy: some microseconds.
+pub(crate) const SPLIT: f64 = 2e6;
 
 /// The blocks of a product.
 #[derive(Clone, Copy)]
@@ -30,8 +30,8 @@ impl Grid {
         loop {
             let tasks = batch * g.rows * g.cols;
             let each = work / tasks.max(1) as f64;
-            let few = (tasks < 2 && each > SPLIT) || (tasks < 8 && each > 3e5);
-            let few = few || (tasks < 16 && each > 3e6) || (tasks < 64 && each > 3e7);
+            let few = (tasks < 8 && each > 3e5) || (tasks < 16 && each > 3e6) || (tasks < 64 && each > 3e7);
+            let few = few && work >= SPLIT;
             let (high, wide) = (m / g.rows, n / g.cols);
             if few && high >= 28 && (high >= wide || wide < 2 * quantum) {
                 g.rows *= 2;

@@ -88,6 +88,30 @@ pub fn conv_net() -> Model {
     descend("conv_net", w, vec![x, labels], loss)
 }
 
+/// A gated recurrent layer over 100 steps, whose batches of 16 and more are split by rows; the last state and the
+/// mean of all outputs.
+pub fn gated_net() -> Model {
+    let x = param("x", vec![batch(), Dim::fixed(100), Dim::fixed(3)]);
+    let target = param("y", vec![batch(), Dim::fixed(16)]);
+    let w: Vec<Expr> = [&[3, 64][..], &[16, 64], &[64]]
+        .iter()
+        .enumerate()
+        .map(|(i, s)| param(&format!("w{i}"), fixed(s)))
+        .collect();
+    let zero = Expr::scalar(0.0f32).broadcast_to(vec![batch(), Dim::fixed(16)]);
+    let inputs = (x.matmul(&w[0]) + &w[2]).swap_axes(0, 1);
+    let (last, all) = scan("gated", &[zero.clone(), zero], &[inputs], &w[1..2], false, |s, x, k| {
+        let z = &x[0] + s[0].matmul(&k[0]);
+        let gate = |i: usize| z.slice(1, i * 16, 16);
+        let c = gate(1).sigmoid() * &s[1] + gate(0).sigmoid() * gate(2).tanh();
+        let h = gate(3).sigmoid() * c.tanh();
+        (vec![h.clone(), c], vec![h])
+    });
+    let error = &last[0] + all[0].mean(&[0]) - &target;
+    let loss = (&error * &error).mean_all();
+    descend("gated_net", w, vec![x, target], loss)
+}
+
 /// A simple recurrent layer over 7 steps, then a regression.
 pub fn recurrent_net() -> Model {
     let x = param("x", vec![batch(), Dim::fixed(7), Dim::fixed(4)]);

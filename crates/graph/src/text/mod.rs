@@ -1,4 +1,4 @@
-//! Functions as text, one line a node. [`print`] and [`parse`] are inverse: the same text, the same meaning.
+//! Functions as text, one line a node. [`print()`] and [`parse`] are inverse: the same text, the same meaning.
 //!
 //! ```text
 //! fn @0 "double" null

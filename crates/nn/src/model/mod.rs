@@ -6,10 +6,12 @@ pub mod json;
 mod sequential;
 mod summary;
 mod symbolic;
+mod table;
 mod weights;
 
 pub(crate) use check::reject_nan;
 pub use definition::{Call, Definition, Entry, Form};
 pub use sequential::Sequential;
+pub use summary::Summary;
 pub use symbolic::{Applicable, Input, Inputs, Symbolic};
 pub use weights::{Model, Tensors, Traced};

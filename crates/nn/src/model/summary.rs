@@ -1,76 +1,172 @@
-//! `summary()`: a model as a table, as Keras prints it.
+//! [`Summary`]: a model as a table, as Keras prints it.
 
 use super::json::value_types;
+use super::table::{Align, Column, Table};
 use super::{Call, Definition, Entry, Form, Model};
 use rhyton_graph::Type;
 use std::collections::HashMap;
-use std::fmt::Write;
+use std::fmt;
 
-/// Columns: their titles and shares of the width; numbers of weights stand to the right.
-const SEQUENTIAL: (usize, &[(&str, f64)]) =
-    (88, &[("Layer (type)", 0.45), ("Output Shape", 0.35), ("Param #", 0.2)]);
-const FUNCTIONAL: (usize, &[(&str, f64)]) =
-    (108, &[("Layer (type)", 0.3), ("Output Shape", 0.26), ("Param #", 0.18), ("Connected to", 0.26)]);
-const PARAMS: usize = 2;
+/// A model as a table: its layers, their output shapes and numbers of weights.
+///
+/// ```
+/// use rhyton_nn::layers::Dense;
+/// use rhyton_nn::Sequential;
+/// let model = Sequential::new([4]).add(Dense::new(2)).build()?;
+/// assert!(model.summarize().show_trainable(true).to_string().contains("│    Y"));
+/// # Ok::<(), rhyton_tensor::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Summary<'m> {
+    model: &'m Model,
+    optimizer: Option<usize>,
+    line_length: Option<usize>,
+    expand_nested: bool,
+    show_trainable: bool,
+}
 
 impl Model {
-    /// The layers with their output shapes and numbers of weights.
+    /// The layers with their output shapes and numbers of weights, as text.
     pub fn summary(&self) -> String {
-        self.summary_with(None)
+        self.summarize().to_string()
     }
 
-    /// The same, with the number of the optimizer's elements and their bytes.
-    pub(crate) fn summary_with(&self, optimizer: Option<usize>) -> String {
-        let d = self.definition();
-        let (width, columns) = if d.form == Form::Sequential { SEQUENTIAL } else { FUNCTIONAL };
-        let widths = widths(width, columns);
-        let mut text = format!("Model: \"{}\"\n", d.name());
-        rule(&mut text, &widths, "┏━┳┓");
-        let titles: Vec<String> = columns.iter().map(|(t, _)| t.to_string()).collect();
-        row(&mut text, &widths, &titles, '┃');
-        rule(&mut text, &widths, "┡━╇┩");
-        for (i, cells) in self.rows(d).iter().enumerate() {
-            if i > 0 {
-                rule(&mut text, &widths, "├─┼┤");
-            }
-            row(&mut text, &widths, &cells[..widths.len()], '│');
+    /// The summary, to be set up and printed.
+    pub fn summarize(&self) -> Summary<'_> {
+        Summary {
+            model: self,
+            optimizer: None,
+            line_length: None,
+            expand_nested: false,
+            show_trainable: false,
         }
-        rule(&mut text, &widths, "└─┴┘");
-        let (all, trainable, rest) = self.count_params();
-        let mut line = |what: &str, n: usize| {
-            writeln!(text, " {what} params: {} ({})", thousands(n), size(n * 4)).ok();
+    }
+}
+
+impl Summary<'_> {
+    /// Characters of a line.
+    pub fn line_length(mut self, characters: usize) -> Self {
+        self.line_length = Some(characters);
+        self
+    }
+
+    /// Shows the layers of nested models, too.
+    pub fn expand_nested(mut self, yes: bool) -> Self {
+        self.expand_nested = yes;
+        self
+    }
+
+    /// Says which layers are trained.
+    pub fn show_trainable(mut self, yes: bool) -> Self {
+        self.show_trainable = yes;
+        self
+    }
+
+    /// Counts the numbers that an optimizer keeps.
+    pub(crate) fn optimizer(mut self, elements: usize) -> Self {
+        self.optimizer = Some(elements);
+        self
+    }
+
+    fn table(&self) -> Table {
+        let d = self.model.definition();
+        let chain = is_chain(d);
+        let (mut width, mut columns) = if chain {
+            let columns = [("Layer (type)", Align::Left, 0.45), ("Output Shape", Align::Left, 0.8)];
+            (88, columns.into_iter().chain([("Param #", Align::Right, 1.0)]).collect::<Vec<_>>())
+        } else {
+            let columns = [("Layer (type)", Align::Left, 0.3), ("Output Shape", Align::Left, 0.56)];
+            let more = [("Param #", Align::Right, 0.74), ("Connected to", Align::Left, 1.0)];
+            (108, columns.into_iter().chain(more).collect())
         };
-        line("Total", all + optimizer.unwrap_or(0));
-        line("Trainable", trainable);
-        line("Non-trainable", rest);
-        if let Some(n) = optimizer {
-            line("Optimizer", n);
+        if self.show_trainable {
+            width += 12;
+            columns.iter_mut().for_each(|(_, _, end)| *end *= 0.9);
+            columns.push(("Trainable", Align::Center, 1.0));
         }
-        text
+        let columns = columns.into_iter().map(|(title, align, end)| Column { title, align, end }).collect();
+        let mut table = Table::new(self.line_length.unwrap_or(width), columns);
+        for row in self.rows(d, "", 0, true) {
+            let cells = [Some(row.name), Some(row.shape), Some(row.params)].into_iter();
+            let connected = (!chain).then_some(row.connected);
+            let trained = self.show_trainable.then_some(row.trained);
+            table.rows.push(cells.chain([connected, trained]).flatten().collect());
+        }
+        table
     }
 
-    fn rows(&self, d: &Definition) -> Vec<Vec<String>> {
+    /// The rows of a definition whose weights lie at `place`; `level` is how deeply it is nested.
+    fn rows(&self, d: &Definition, place: &str, level: usize, trainable: bool) -> Vec<Row> {
         let types = value_types(d);
-        let shown = |e: &&Entry| {
-            d.form == Form::Functional || e.layer.get().is_ok_and(|l| l.class_name() != "InputLayer")
-        };
-        let cells = |e: &Entry| {
+        let is_input = |e: &Entry| e.layer.get().is_ok_and(|l| l.class_name() == "InputLayer");
+        let mut rows = vec![];
+        for e in d.entries.iter().filter(|e| d.form == Form::Functional || !is_input(e)) {
+            let Ok(layer) = e.layer.get() else { continue };
+            let location =
+                if place.is_empty() { e.location.clone() } else { format!("{place}/{}", e.location) };
             let calls: Vec<usize> = (0..d.calls.len()).filter(|c| same(d, *c, e)).collect();
-            let class = e.layer.get().map_or("", |l| l.class_name());
-            let shape = calls.first().map_or("?".into(), |c| shapes(&types, *c));
             let from: Vec<String> = calls.iter().flat_map(|c| sources(d, &d.calls[*c])).collect();
-            let connected = if from.is_empty() { "-".into() } else { from.join(", ") };
-            vec![format!("{} ({class})", e.name), shape, thousands(self.weights_at(&e.location)), connected]
-        };
-        d.entries.iter().filter(shown).map(cells).collect()
+            let (params, trained) = (self.weights_at(&location), trainable && layer.base().trainable);
+            let branch = if level > 0 { format!("{}└ ", "   ".repeat(level)) } else { String::new() };
+            rows.push(Row {
+                name: format!("{branch}{} ({})", e.name, layer.class_name()),
+                shape: calls.last().map_or("?".into(), |c| shapes(&types, *c)),
+                params: thousands(params),
+                connected: if from.is_empty() || level > 0 { "-".into() } else { from.join(", ") },
+                trained: if params == 0 {
+                    "-"
+                } else if trained {
+                    "Y"
+                } else {
+                    "N"
+                }
+                .into(),
+            });
+            if let Some(nested) = layer.definition().filter(|_| self.expand_nested) {
+                rows.extend(self.rows(nested, &location, level + 1, trained));
+            }
+        }
+        rows
     }
 
     /// Number of elements of the weights of the object at `location` and of those inside it.
     fn weights_at(&self, location: &str) -> usize {
         let inside = |l: &str| l.strip_prefix(location).is_some_and(|r| r.is_empty() || r.starts_with('/'));
-        let own = self.variables().iter().zip(self.weights()).filter(|(v, _)| inside(&v.location));
-        own.map(|(_, t)| t.len()).sum()
+        let own = self.model.variables().iter().zip(self.model.weights());
+        own.filter(|(v, _)| inside(&v.location)).map(|(_, t)| t.len()).sum()
     }
+}
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Model: \"{}\"", self.model.name())?;
+        self.table().fmt(f)?;
+        let (all, trainable, rest) = self.model.count_params();
+        let optimizer = self.optimizer.map(|n| ("Optimizer", n));
+        let counts = [("Total", all + self.optimizer.unwrap_or(0)), ("Trainable", trainable)];
+        for (what, n) in counts.into_iter().chain([("Non-trainable", rest)]).chain(optimizer) {
+            writeln!(f, " {what} params: {} ({})", thousands(n), size(n * 4))?;
+        }
+        Ok(())
+    }
+}
+
+/// The cells of a layer.
+struct Row {
+    name: String,
+    shape: String,
+    params: String,
+    connected: String,
+    trained: String,
+}
+
+/// Whether layers follow each other without branches, so that connections need no column.
+fn is_chain(d: &Definition) -> bool {
+    let reads = |c: &Call| c.inputs.iter().chain(c.named.iter().flat_map(|(_, at)| at)).count();
+    let follows =
+        |i: usize| i == 0 || reads(&d.calls[i]) == 1 && d.calls[i].inputs.iter().any(|(c, _)| c + 1 == i);
+    let once = |i: usize| d.calls[..i].iter().all(|c| c.layer != d.calls[i].layer);
+    d.form == Form::Sequential || (0..d.calls.len()).all(|i| follows(i) && once(i))
 }
 
 fn same(d: &Definition, call: usize, e: &Entry) -> bool {
@@ -90,65 +186,10 @@ fn shapes(types: &HashMap<(usize, usize), Type>, call: usize) -> String {
     let all: Vec<String> = (0..).map_while(|o| types.get(&(call, o))).map(|t| t.shape.keras()).collect();
     match all.as_slice() {
         [] => "?".into(),
-        [one] => one.clone(),
+        // Keras's table writes (None), not (None,).
+        [one] => one.replace(",)", ")"),
         many => format!("[{}]", many.join(", ")),
     }
-}
-
-/// Widths between the lines of a table of `total` columns.
-fn widths(total: usize, columns: &[(&str, f64)]) -> Vec<usize> {
-    let room = total - columns.len() - 1;
-    let mut widths: Vec<usize> =
-        columns.iter().map(|(_, share)| (share * room as f64).round() as usize).collect();
-    // What rounding leaves goes to the first.
-    widths[0] = room - widths[1..].iter().sum::<usize>();
-    widths
-}
-
-/// A horizontal line; `style` is its left end, its line, its crossing and its right end.
-fn rule(text: &mut String, widths: &[usize], style: &str) {
-    let s: Vec<char> = style.chars().collect();
-    let pieces: Vec<String> = widths.iter().map(|w| s[1].to_string().repeat(*w)).collect();
-    writeln!(text, "{}{}{}", s[0], pieces.join(&s[2].to_string()), s[3]).ok();
-}
-
-/// A row whose cells may take several lines.
-fn row(text: &mut String, widths: &[usize], cells: &[String], line: char) {
-    let wrapped: Vec<Vec<String>> = cells.iter().zip(widths).map(|(c, w)| wrap(c, w - 2)).collect();
-    for i in 0..wrapped.iter().map(Vec::len).max().unwrap_or(0) {
-        text.push(line);
-        for (column, (lines, width)) in wrapped.iter().zip(widths).enumerate() {
-            let cell = lines.get(i).map_or("", String::as_str);
-            let w = width - 2;
-            let padded = if column == PARAMS { format!(" {cell:>w$} ") } else { format!(" {cell:<w$} ") };
-            text.push_str(&padded);
-            text.push(line);
-        }
-        text.push('\n');
-    }
-}
-
-/// Lines of at most `width` characters, broken at spaces, and within words that are longer.
-fn wrap(cell: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = vec![];
-    let mut now = String::new();
-    let length = |s: &str| s.chars().count();
-    for word in cell.split(' ') {
-        if !now.is_empty() && length(&now) + 1 + length(word) > width {
-            lines.push(std::mem::take(&mut now));
-        }
-        if !now.is_empty() {
-            now.push(' ');
-        }
-        now.push_str(word);
-        while length(&now) > width {
-            let rest: String = now.chars().skip(width).collect();
-            lines.push(now.chars().take(width).collect());
-            now = rest;
-        }
-    }
-    lines.push(now);
-    lines
 }
 
 /// `1,234,567`
@@ -156,7 +197,7 @@ fn thousands(n: usize) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(c);
@@ -173,67 +214,4 @@ fn size(bytes: usize) -> String {
         unit += 1;
     }
     format!("{n:.2} {}", units[unit])
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::layers::{BatchNormalization, Concatenate, Conv2D, Dense, Dropout, Flatten, MaxPooling2D};
-    use crate::{Applicable, Input, LayerExt, Model, Sequential};
-
-    /// What Keras 3.15.1 prints, character by character.
-    const KERAS: &str = r#"Model: "sequential"
-┏━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━┓
-┃ Layer (type)                         ┃ Output Shape                ┃         Param # ┃
-┡━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━┩
-│ conv2d (Conv2D)                      │ (None, 26, 26, 32)          │             320 │
-├──────────────────────────────────────┼─────────────────────────────┼─────────────────┤
-│ batch_normalization                  │ (None, 26, 26, 32)          │             128 │
-│ (BatchNormalization)                 │                             │                 │
-├──────────────────────────────────────┼─────────────────────────────┼─────────────────┤
-│ max_pooling2d (MaxPooling2D)         │ (None, 13, 13, 32)          │               0 │
-├──────────────────────────────────────┼─────────────────────────────┼─────────────────┤
-│ flatten (Flatten)                    │ (None, 5408)                │               0 │
-├──────────────────────────────────────┼─────────────────────────────┼─────────────────┤
-│ dropout (Dropout)                    │ (None, 5408)                │               0 │
-├──────────────────────────────────────┼─────────────────────────────┼─────────────────┤
-│ dense (Dense)                        │ (None, 10)                  │          54,090 │
-└──────────────────────────────────────┴─────────────────────────────┴─────────────────┘
- Total params: 54,538 (213.04 KB)
- Trainable params: 54,474 (212.79 KB)
- Non-trainable params: 64 (256.00 B)
-"#;
-
-    #[test]
-    fn a_sequential_prints_as_in_keras() {
-        let model = Sequential::new([28, 28, 1])
-            .add(Conv2D::new(32, 3).relu())
-            .add(BatchNormalization::new())
-            .add(MaxPooling2D::new(2))
-            .add(Flatten::new())
-            .add(Dropout::new(0.5))
-            .add(Dense::new(10).softmax())
-            .build()
-            .unwrap();
-        assert_eq!(model.summary(), KERAS);
-    }
-
-    #[test]
-    fn a_functional_model_shows_connections_and_nested_weights() {
-        let inner =
-            Sequential::new([10]).name("inner").add(Dense::new(3)).add(Dense::new(2)).build().unwrap();
-        let a = Input::new([4]).name("a").symbolic();
-        let b = Input::new([3]).name("b").symbolic();
-        let both = Concatenate::new().apply([&Dense::new(5).apply(&a), &Dense::new(5).apply(&b)]);
-        let y = (&inner.into_layer()).apply(&both);
-        let text = Model::new(&[a, b], &[y]).unwrap().summary();
-        for part in ["│ a (InputLayer) ", "│ -  ", "a[0][0]", "dense[0][0],", "inner (Sequential)", " 41 │"]
-        {
-            assert!(text.contains(part), "{part} is not in\n{text}");
-        }
-        assert!(text.ends_with(" Total params: 86 (344.00 B)\n Trainable params: 86 (344.00 B)\n Non-trainable params: 0 (0.00 B)\n"));
-        assert!(
-            text.lines().filter(|l| l.starts_with(['│', '├'])).all(|l| l.chars().count() == 108),
-            "{text}"
-        );
-    }
 }

@@ -6,7 +6,7 @@ use super::{Batch, Compile, Logs};
 use crate::backend::Program;
 use crate::layer::Variable;
 use crate::metrics::{mean_result, mean_start};
-use crate::model::Model;
+use crate::model::{Model, Summary};
 use crate::optimizers::Pipeline;
 use rhyton_graph::{Type, at_source};
 use rhyton_graph::plan::LaunchTime;
@@ -92,8 +92,12 @@ impl Compiled {
 
     /// The layers with their output shapes and numbers of weights, and the size of the optimizer's state.
     pub fn summary(&self) -> String {
-        let state = self.optimizer_state().iter().map(Tensor::len).sum();
-        self.model.summary_with(Some(state))
+        self.summarize().to_string()
+    }
+
+    /// The summary, to be set up and printed.
+    pub fn summarize(&self) -> Summary<'_> {
+        self.model.summarize().optimizer(self.optimizer_state().iter().map(Tensor::len).sum())
     }
 
     /// Starts (afresh) or stops measuring every launch of the training steps compiled so far.

@@ -1,4 +1,4 @@
-//! `fit`, `evaluate`, `predict` and single batches on a compiled model.
+//! `fit`, `evaluate` and single batches on a compiled model.
 
 use super::checks::check_samples;
 use super::context::Training;
@@ -14,13 +14,14 @@ use crate::callbacks::Callback;
 use rhyton_tensor::{Error, Result, Tensor};
 use std::io::Write;
 
-const BATCH_SIZE: usize = 32;
+/// Samples of a step when nothing is said.
+pub(super) const BATCH_SIZE: usize = 32;
 
-/// The arguments of [`Compiled::evaluate_with`].
+/// The arguments of [`Compiled::evaluate_with`] and [`Compiled::predict_with`].
 #[derive(Default)]
 pub struct Evaluate<'f> {
-    batch_size: Option<usize>,
-    steps: Option<usize>,
+    pub(super) batch_size: Option<usize>,
+    pub(super) steps: Option<usize>,
     callbacks: Vec<Box<dyn Callback + 'f>>,
     verbose: Verbose,
     output: Option<Box<dyn Write + 'f>>,
@@ -60,6 +61,11 @@ impl<'f> Evaluate<'f> {
     pub fn output(mut self, sink: impl Write + 'f) -> Self {
         self.output = Some(Box::new(sink));
         self
+    }
+
+    pub(super) fn run(self, model: &'f mut Compiled) -> Run<'f> {
+        let cx = Training::new(model, Console::new(self.verbose, self.output));
+        Run { cx, callbacks: self.callbacks }
     }
 }
 
@@ -201,12 +207,9 @@ impl Compiled {
     /// # Errors
     /// When the data does not fit the model or its losses, or a callback fails.
     pub fn evaluate_with<'f>(&'f mut self, data: impl Into<Source<'f>>, how: Evaluate<'f>) -> Result<Logs> {
-        if how.batch_size == Some(0) {
-            return Err(Error::new("batch_size=0").place("evaluate").expected("at least 1"));
-        }
+        how.check("evaluate")?;
         let mut feed = Feed::in_order(data.into(), self, how.batch_size.unwrap_or(BATCH_SIZE), how.steps)?;
-        let mut run =
-            Run { cx: Training::new(self, Console::new(how.verbose, how.output)), callbacks: how.callbacks };
+        let mut run = how.run(self);
         let mut progress = Progress::begin(feed.steps(), &mut run.cx.console);
         let logs = run.test(&mut feed, Some(&mut progress))?;
         Ok(run.cx.model.in_order(logs))

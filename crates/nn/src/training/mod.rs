@@ -13,6 +13,7 @@ mod fit;
 mod history;
 mod logs;
 mod objective;
+mod predict;
 mod programs;
 mod progress;
 mod run;

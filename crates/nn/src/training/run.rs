@@ -90,10 +90,11 @@ impl FitRun<'_> {
 
     fn epoch(&mut self) -> Result<()> {
         let epoch = self.position.epoch;
+        // An epoch that was interrupted has begun already: a schedule must not move the learning rate twice.
         if self.position.step == 0 {
             self.run.cx.model.reset_figures();
+            self.run.each(|c, cx| c.on_epoch_begin(epoch, cx))?;
         }
-        self.run.each(|c, cx| c.on_epoch_begin(epoch, cx))?;
         let (epochs, silent) = (self.run.cx.epochs, self.run.cx.console.is_silent());
         if epochs > 1 && !silent {
             self.run.cx.print(&format!("Epoch {}/{epochs}", epoch + 1));

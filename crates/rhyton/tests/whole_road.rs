@@ -1,21 +1,18 @@
-//! Training end to end on the CPU: steps of one's own, the same bits after an interruption and at any number of
-//! threads, no allocation inside a step, flat memory.
+//! Training end to end on the CPU: learning, the same bits after an interruption anywhere, two models against each
+//! other in one step, flat memory.
 
-use rhyton::graph::grad;
 use rhyton::nn::training::{Step, Training, Verbose};
 use rhyton::prelude::*;
 use rhyton::tensor::rng::Stream;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, Ordering};
 
 struct Counting;
-static CALLS: AtomicUsize = AtomicUsize::new(0);
 static LIVE: AtomicIsize = AtomicIsize::new(0);
 
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.fetch_add(1, Ordering::Relaxed);
         LIVE.fetch_add(layout.size() as isize, Ordering::Relaxed);
         unsafe { System.alloc(layout) }
     }
@@ -105,20 +102,8 @@ fn training_goes_on_with_the_same_bits_wherever_it_was_cut() {
 }
 
 #[test]
-fn steps_allocate_nothing_and_memory_stays_flat() {
+fn memory_is_as_large_after_a_hundred_epochs_as_after_two() {
     let _guard = ONE_AT_A_TIME.lock();
-    let allocations = |samples: usize| {
-        let (x, y) = data(samples);
-        let mut model = network();
-        model.fit((&x, &y), quiet(1)).unwrap();
-        let before = CALLS.load(Ordering::Relaxed);
-        model.fit((&x, &y), quiet(1)).unwrap();
-        CALLS.load(Ordering::Relaxed) - before
-    };
-    // The same call of fit with fifty and with five hundred steps.
-    let (few, many) = (allocations(500), allocations(5000));
-    assert_eq!(few, many, "a step allocates");
-
     let (x, y) = data(200);
     let mut live = vec![];
     let watch = LambdaCallback::new().on_epoch_end(|_, _| {
@@ -147,33 +132,6 @@ fn models_leave_nothing_behind() {
 }
 
 #[test]
-fn a_step_of_ones_own_penalises_the_slope_at_the_input() {
-    let _guard = ONE_AT_A_TIME.lock();
-    let model = Sequential::new([2]).add(Dense::new(16).tanh()).add(Dense::new(1)).build().unwrap();
-    let mut step = Step::build([model], 0, |s| {
-        let (x, y) = (s.input("x", [2]), s.input("y", [1]));
-        let error = &s.call(0, &[x.clone()])[0] - &y;
-        let loss = (&error * &error).mean_all();
-        let slope = grad(&loss, &[x]).remove(0);
-        s.minimize(&(&loss + (&slope * &slope).mean_all() * 0.1), 0, Adam::new(0.01));
-        s.output("loss", &loss);
-    })
-    .unwrap();
-    let mut random = Stream::new(1, 0, 1);
-    let x = Tensor::from_fn([64, 2], |_| random.normal());
-    let sums = x.as_slice::<f32>().unwrap().chunks(2).map(|r| r[0] - r[1]).collect();
-    let batch = [x, Tensor::new([64, 1], sums).unwrap()];
-    let mut losses = vec![];
-    for _ in 0..300 {
-        losses.push(step.run(&batch).unwrap()[0].to_vec::<f32>()[0]);
-    }
-    assert!(losses[299] < 0.05 * losses[0], "{} to {}", losses[0], losses[299]);
-    let predicted = step.models().unwrap()[0].predict(&batch[0]).unwrap().to_vec::<f32>();
-    let off = predicted.iter().zip(batch[1].as_slice::<f32>().unwrap()).map(|(p, y)| (p - y).abs());
-    assert!(off.fold(0.0, f32::max) < 1.5);
-}
-
-#[test]
 fn two_models_learn_against_each_other_in_one_step() {
     let _guard = ONE_AT_A_TIME.lock();
     let generator = Sequential::new([2]).name("generator").add(Dense::new(8).relu()).add(Dense::new(1));
@@ -181,7 +139,7 @@ fn two_models_learn_against_each_other_in_one_step() {
     let mut step = Step::build([generator.build().unwrap(), critic.build().unwrap()], 0, |s| {
         let (noise, real) = (s.input("noise", [2]), s.input("real", [1]));
         let fake = s.call(0, &[noise])[0].clone();
-        let on_fake = s.call(1, &[fake.clone()])[0].clone();
+        let on_fake = s.call(1, &[fake])[0].clone();
         let on_real = s.call(1, &[real])[0].clone();
         let critic_loss = -((on_real + 1e-6).log() + (1.000001 - &on_fake).log()).mean_all();
         let generator_loss = -(on_fake + 1e-6).log().mean_all();
