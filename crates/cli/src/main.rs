@@ -51,7 +51,9 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
+        Err(mut e) => {
+            // The lines are those of this program; its user has none.
+            e.problems.iter_mut().for_each(|p| p.source = None);
             output::complain(&format!("error: {e}"));
             ExitCode::FAILURE
         }

@@ -11,5 +11,9 @@ pub struct Arguments {
 }
 
 pub fn run(a: &Arguments) -> Result<()> {
-    say(&format!("{:?}", io::load_keras(&a.model)?.model()))
+    let loaded = io::load_keras(&a.model)?;
+    let model = loaded.model().clone();
+    // A loss that is not known here is no reason to hide the layers.
+    let text = loaded.into_compiled().map_or_else(|_| model.summary(), |(compiled, _)| compiled.summary());
+    say(text.trim_end())
 }

@@ -8,7 +8,7 @@ use crate::layer::Variable;
 use crate::metrics::{mean_result, mean_start};
 use crate::model::{Model, Summary};
 use crate::optimizers::Pipeline;
-use rhyton_graph::Type;
+use rhyton_graph::{Type, at_source};
 use rhyton_graph::plan::LaunchTime;
 use rhyton_tensor::{DType, Error, Problem, Result, Tensor};
 use std::ops::{Deref, Range};
@@ -337,8 +337,12 @@ impl Compiled {
             && signature.weights.iter().zip(w).all(|(t, x)| like(t, x))
     }
 
-    /// Compiles the program for batches like this one.
+    /// Compiles the program for batches like this one. What does not fit is blamed on the call of `compile`.
     fn prepare(&mut self, kind: Kind, batch: &Batch) -> Result<usize> {
+        at_source(self.arguments.source, || self.prepare_here(kind, batch))
+    }
+
+    fn prepare_here(&mut self, kind: Kind, batch: &Batch) -> Result<usize> {
         let signature = self.signature(batch)?;
         if self.figures.is_empty() {
             self.figures = self.objective.figures(&signature.targets, &self.outputs)?;
