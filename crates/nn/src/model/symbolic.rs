@@ -173,7 +173,7 @@ crate::layer! {
 
 impl Input {
     /// An input of samples of `shape`, without the batch axis. A named size is one known when data comes:
-    /// `[Dim::symbol("time"), 16.into()]`.
+    /// `vec![Dim::symbol("time"), 16.into()]`.
     #[track_caller]
     pub fn new(shape: impl Into<Shape>) -> Input {
         let mut sizes = vec![Json::Null];

@@ -335,7 +335,7 @@ impl Compiled {
     }
 
     /// Compiles the program for batches like this one.
-    fn prepare(&mut self, kind: Kind, batch: &Batch) -> Result<usize> {
+    pub(crate) fn prepare(&mut self, kind: Kind, batch: &Batch) -> Result<usize> {
         let signature = self.signature(batch)?;
         if self.figures.is_empty() {
             self.figures = self.objective.figures(&signature.targets, &self.outputs)?;

@@ -48,7 +48,7 @@ fn epochs_and_evaluations_are_lines_as_in_keras() {
 
 #[test]
 fn callbacks_say_what_they_do_in_keras_words() {
-    let (x, y) = data();
+    let (_, y) = data();
     let mut text = vec![];
     let fit = Fit::epochs(5)
         .verbose(2)
