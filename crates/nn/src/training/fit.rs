@@ -44,7 +44,7 @@ impl Epochs {
     /// Whether this epoch, from 0, is one of them.
     pub(crate) fn contains(&self, epoch: usize) -> bool {
         match self {
-            Epochs::Every(n) => (epoch + 1) % n == 0,
+            Epochs::Every(n) => (epoch + 1).is_multiple_of(*n),
             Epochs::These(list) => list.contains(&(epoch + 1)),
         }
     }
