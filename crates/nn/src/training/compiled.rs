@@ -1,15 +1,14 @@
 //! [`Compiled`]: a model with its optimizer, figures and compiled steps.
 
-use super::objective::{Figure, Objective, What};
+use super::objective::{Figure, Objective};
 use super::programs::{Kind, Parts, Signature, beside};
-use super::{Batch, Compile, Logs};
+use super::{Batch, Compile};
 use crate::backend::Program;
 use crate::layer::Variable;
-use crate::metrics::{mean_result, mean_start};
 use crate::model::{Model, Summary};
 use crate::optimizers::Pipeline;
-use rhyton_graph::{Type, at_source};
 use rhyton_graph::plan::LaunchTime;
+use rhyton_graph::{Type, at_source};
 use rhyton_tensor::{DType, Error, Problem, Result, Tensor};
 use std::ops::{Deref, Range};
 
@@ -18,13 +17,13 @@ use std::ops::{Deref, Range};
 /// Its state is one list of tensors - weights, figures, optimizer, random key - of which prediction takes the
 /// weights, evaluation a longer prefix, and training all.
 pub struct Compiled {
-    model: Model,
+    pub(super) model: Model,
     arguments: Compile,
     pub(crate) objective: Objective,
     pub(crate) pipeline: Pipeline,
-    outputs: Vec<Type>,
-    figures: Vec<Figure>,
-    figure_tensors: usize,
+    pub(super) outputs: Vec<Type>,
+    pub(super) figures: Vec<Figure>,
+    pub(super) figure_tensors: usize,
     programs: Vec<(Kind, Signature, Program)>,
     results: Vec<Tensor>,
     /// Passes over training data so far: each has a permutation of its own.
@@ -131,7 +130,7 @@ impl Compiled {
         self.model.set_weights(values)
     }
 
-    fn figures_at(&self) -> Range<usize> {
+    pub(super) fn figures_at(&self) -> Range<usize> {
         let first = self.model.weights().len();
         first..first + self.figure_tensors
     }
@@ -225,18 +224,6 @@ impl Compiled {
         &self.outputs
     }
 
-    /// The figures' tensors.
-    pub(crate) fn figure_state(&self) -> &[Tensor] {
-        &self.model.state()[self.figures_at()]
-    }
-
-    /// Replaces the figures' tensors, whatever there was: how training resumes within an epoch.
-    pub(crate) fn set_figure_state(&mut self, tensors: Vec<Tensor>) {
-        let at = self.figures_at();
-        self.figure_tensors = tensors.len();
-        self.model.state_mut().splice(at, tensors);
-    }
-
     /// Weights overwritten by their running averages, where the optimizer keeps any for the end of training.
     pub(crate) fn take_averages(&mut self) {
         let common = self.pipeline.common();
@@ -248,64 +235,6 @@ impl Compiled {
         for (weight, average) in self.trained().into_iter().zip(averages) {
             let state = self.model.state_mut();
             state[weight] = state[first + average].clone();
-        }
-    }
-
-    /// Sets all figures to their start.
-    pub(crate) fn reset_figures(&mut self) {
-        let starts = self.figure_starts();
-        let at = self.figures_at();
-        if starts.len() == self.figure_tensors {
-            for (slot, start) in self.model.state_mut()[at].iter_mut().zip(starts) {
-                *slot = start;
-            }
-        } else {
-            // Restored before any program said what figures there are: nothing of it is wanted.
-            self.set_figure_state(vec![]);
-        }
-    }
-
-    fn figure_starts(&self) -> Vec<Tensor> {
-        let start = |f: &Figure| match &f.what {
-            What::Metric { output, metric, .. } => metric.start(&self.outputs[*output]),
-            _ => mean_start(),
-        };
-        self.figures.iter().flat_map(start).collect()
-    }
-
-    /// The figures so far, in the order of `evaluate`'s results.
-    pub(crate) fn logs(&self) -> Logs {
-        let mut at = 0;
-        let state = self.figure_state();
-        let result = |f: &Figure| {
-            let own = state.get(at..at + f.tensors).unwrap_or_default();
-            at += f.tensors;
-            let value = match &f.what {
-                What::Metric { metric, .. } => metric.result(own),
-                _ => mean_result(own),
-            };
-            (f.name.clone(), value)
-        };
-        self.figures.iter().map(result).collect()
-    }
-
-    /// Whether this figure is the loss of one output.
-    pub(crate) fn is_output_loss(&self, name: &str) -> bool {
-        self.figures.iter().any(|f| f.name == name && matches!(f.what, What::OutputLoss(_)))
-    }
-
-    /// The total of all losses so far: NaN or infinite as soon as one was.
-    pub(crate) fn loss_total(&self) -> f64 {
-        self.figure_state().first().filter(|t| !t.is_empty()).map_or(0.0, |t| t.data().get_f64(0))
-    }
-
-    /// Whether larger values of this figure are better, where that is known.
-    pub fn larger_is_better(&self, name: &str) -> Option<bool> {
-        let name = name.strip_prefix("val_").unwrap_or(name);
-        let figure = self.figures.iter().find(|f| f.name == name)?;
-        match &figure.what {
-            What::Metric { metric, .. } => metric.larger_is_better(),
-            _ => Some(false),
         }
     }
 
@@ -338,7 +267,7 @@ impl Compiled {
     }
 
     /// Compiles the program for batches like this one. What does not fit is blamed on the call of `compile`.
-    fn prepare(&mut self, kind: Kind, batch: &Batch) -> Result<usize> {
+    pub(crate) fn prepare(&mut self, kind: Kind, batch: &Batch) -> Result<usize> {
         at_source(self.arguments.source, || self.prepare_here(kind, batch))
     }
 
@@ -377,22 +306,6 @@ impl Compiled {
         let weights = batch.weights().iter().enumerate();
         let weights = weights.map(|(i, w)| beside(w, DType::F32, self.outputs.get(i))).collect();
         Ok(Signature { targets, weights })
-    }
-
-    /// Parts of the state by name, for checkpoints.
-    pub(crate) fn named_state(&self) -> Vec<(String, Tensor)> {
-        let pair = |prefix: &str, names: Vec<String>, tensors: &[Tensor]| -> Vec<(String, Tensor)> {
-            names.iter().zip(tensors).map(|(n, t)| (format!("{prefix}/{n}"), t.clone())).collect()
-        };
-        let numbered = |n: usize| (0..n).map(|i| i.to_string()).collect::<Vec<_>>();
-        let paths = self.model.variables().iter().map(|v| v.path.clone()).collect();
-        let mut all = pair("weights", paths, self.model.weights());
-        let figures = self.figure_state();
-        all.extend(pair("figures", numbered(figures.len()), figures));
-        let optimizer = self.optimizer_state();
-        all.extend(pair("optimizer", numbered(optimizer.len()), optimizer));
-        all.extend(self.key().map(|k| ("key".to_string(), k.clone())));
-        all
     }
 }
 

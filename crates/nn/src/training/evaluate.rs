@@ -99,7 +99,7 @@ impl Compiled {
             state.apply(self)?;
             position = state.position();
             history = state.history();
-            feed.go_to(position.pass, position.seen)?;
+            feed.go_to(position.pass, position.seen, self)?;
         }
         let console = Console::new(fit.verbose, fit.output.take());
         let mut cx = Training::new(self, console);

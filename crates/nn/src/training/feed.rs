@@ -5,6 +5,7 @@ use super::Compiled;
 use super::checks::check_samples;
 use super::data::{SampleBatches, Samples, Source};
 use super::objective::Objective;
+use super::programs::Kind;
 use rhyton_tensor::{DType, Error, Result};
 use std::ops::Range;
 
@@ -92,9 +93,14 @@ impl<'d> Feed<'d> {
         if self.begun { (self.pass, self.seen) } else { (self.pass, 0) }
     }
 
-    /// Goes to a place that an earlier run reached.
-    pub(crate) fn go_to(&mut self, pass: usize, seen: usize) -> Result<()> {
+    /// Goes to a place that an earlier run reached. The first batch of the pass tells the model which figures to keep:
+    /// there may be no step left in this epoch that would.
+    pub(crate) fn go_to(&mut self, pass: usize, seen: usize, model: &mut Compiled) -> Result<()> {
         self.pass = pass;
+        self.batches.start(pass)?;
+        let Some(batch) = self.batches.next()? else { return Err(empty("fit")) };
+        let conformed = if self.foreign { model.conform(batch)? } else { None };
+        model.prepare(Kind::Train, conformed.as_ref().unwrap_or(batch))?;
         if seen > 0 {
             self.batches.start(pass)?;
             self.batches.skip(seen)?;

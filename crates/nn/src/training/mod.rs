@@ -9,6 +9,7 @@ mod context;
 mod data;
 mod evaluate;
 mod feed;
+mod figures;
 mod fit;
 mod history;
 mod logs;

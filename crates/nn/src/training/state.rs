@@ -138,6 +138,22 @@ impl TrainingState {
 }
 
 impl Compiled {
+    /// Parts of the state by name, for checkpoints.
+    pub(crate) fn named_state(&self) -> Vec<(String, Tensor)> {
+        let pair = |prefix: &str, names: Vec<String>, tensors: &[Tensor]| -> Vec<(String, Tensor)> {
+            names.iter().zip(tensors).map(|(n, t)| (format!("{prefix}/{n}"), t.clone())).collect()
+        };
+        let numbered = |n: usize| (0..n).map(|i| i.to_string()).collect::<Vec<_>>();
+        let paths = self.model.variables().iter().map(|v| v.path.clone()).collect();
+        let mut all = pair("weights", paths, self.model.weights());
+        let figures = self.figure_state();
+        all.extend(pair("figures", numbered(figures.len()), figures));
+        let optimizer = self.optimizer_state();
+        all.extend(pair("optimizer", numbered(optimizer.len()), optimizer));
+        all.extend(self.key().map(|k| ("key".to_string(), k.clone())));
+        all
+    }
+
     /// The state of training between two calls of `fit`, to be gone on from with `Fit::resume`.
     pub fn training_state(&self, history: &History) -> TrainingState {
         let epoch = history.epoch.last().map_or(0, |e| e + 1);

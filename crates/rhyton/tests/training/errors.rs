@@ -27,7 +27,7 @@ fn every_unknown_name_is_reported_at_once() {
     assert_eq!(
         text::<()>(Err(e)),
         "there is no loss 'means_squared_error'\n  in:       compile\n  \
-         fix:      did you mean 'mean_squared_error'?\n\
+         fix:      did you mean 'MeanSquaredError'?\n\
          there is no metric 'acuracy'\n  in:       compile\n  fix:      did you mean 'Accuracy'?\n\
          there is no optimizer 'adamm'\n  in:       compile\n  fix:      did you mean 'Adam'?"
     );
