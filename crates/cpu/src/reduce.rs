@@ -16,7 +16,7 @@ use crate::tile::code::dtype;
 use crate::tile::run::Operand;
 use crate::tile::space::locate;
 use crate::tile::sweep::Sweep;
-use fold::{Acc, fold_cols, fold_rows};
+use fold::{Acc, Lines, fold_cols, fold_rows};
 use rhyton_graph::ops::Fold;
 use rhyton_graph::plan::{Kernel, Launch, Plan, Reduction};
 use rhyton_tensor::{DType, Error, Result};
@@ -27,6 +27,9 @@ const BLOCK: usize = 256;
 const COLUMNS: usize = 64;
 /// Elements that are worth a task of their own.
 const PART: usize = 16 * 1024;
+/// Fewest rows, or columns of a single row, of a part.
+const ROWS: usize = 16;
+const COLS: usize = 512;
 /// Most parts of one fold.
 const PARTS: usize = 16;
 /// Work below this is not split, in nanoseconds.
@@ -90,11 +93,11 @@ impl ReduceTask {
         let kept: usize = sizes[..cut].iter().product();
         let total: usize = sizes.iter().product();
         let blocks = if columns { kept.div_ceil(COLUMNS) } else { kept.div_ceil(BLOCK) };
-        let wanted = if blocks >= PARTS { 1 } else { (total / PART).clamp(1, PARTS) };
         let (kept_sizes, strides) = merge(&sizes[..cut], std::slice::from_ref(&write.strides));
         let (_, rows, cols) = sweep.extent();
         let rows_each = if columns { rows } else { rows.checked_div(kept).unwrap_or(0) };
-        let longest = if columns || rows_each > 1 { rows_each } else { cols };
+        let (longest, least) = if columns || rows_each > 1 { (rows_each, ROWS) } else { (cols, COLS) };
+        let wanted = (total / PART).min(PARTS) / blocks.max(1);
         Ok(ReduceTask {
             sweep,
             how: How { reduction: *fold, float: folded_type == DType::F32 },
@@ -102,7 +105,7 @@ impl ReduceTask {
             columns,
             kept,
             rows_each,
-            parts: wanted.min(longest).max(1),
+            parts: wanted.min(longest / least).max(1),
             kept_sizes,
             write: Lane { strides: strides.into_iter().next().unwrap_or_default(), ..write },
         })
@@ -223,13 +226,9 @@ impl ReduceTask {
         let each = self.rows_each;
         let how = self.how;
         let mut visit = |r: usize, c: usize, rows: usize, cols_here: usize, tile: Operand| {
-            for i in 0..rows {
-                let row = r + i;
-                let at = (row % each * cols + c) as i32;
-                let line = Operand { ptr: tile.ptr.wrapping_offset(i as isize * tile.row), ..tile };
-                // SAFETY: the operand covers the tile.
-                unsafe { fold_rows(cx.isa, how, line, cols_here, at, &mut accs[row / each - kept.0]) };
-            }
+            let rows = Lines { first: r - kept.0 * each, count: rows, each };
+            // SAFETY: the operand covers the tile.
+            unsafe { fold_rows(cx.isa, how, tile, rows, (c, cols_here, cols), accs) };
         };
         // SAFETY: passed on.
         unsafe {

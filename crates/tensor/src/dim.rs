@@ -454,6 +454,12 @@ impl<const N: usize> From<[usize; N]> for Shape {
     }
 }
 
+impl<const N: usize> From<[Dim; N]> for Shape {
+    fn from(v: [Dim; N]) -> Shape {
+        Shape(v.to_vec())
+    }
+}
+
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[")?;

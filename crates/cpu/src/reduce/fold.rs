@@ -84,7 +84,7 @@ unsafe fn step<S: Simd>(fold: Fold, a: S::F, b: S::F) -> S::F {
     }
 }
 
-/// Folds `n` floats into one: four vectors in turn, then lane by lane in double precision.
+/// Folds `n` floats into one: four vectors in turn, then their lanes in double precision, in halves.
 #[inline(always)]
 unsafe fn line<S: Simd>(fold: Fold, p: *const f32, n: usize, acc: &mut Acc) {
     // SAFETY: the caller promises `n` valid floats and the instruction set.
@@ -107,9 +107,31 @@ unsafe fn line<S: Simd>(fold: Fold, p: *const f32, n: usize, acc: &mut Acc) {
             let mut lanes = [0f32; 16];
             let all = step::<S>(fold, step::<S>(fold, v[0], v[1]), step::<S>(fold, v[2], v[3]));
             S::store(lanes.as_mut_ptr(), all);
-            lanes[..S::LANES].iter().for_each(|x| acc.push(fold, f64::from(*x)));
+            let mut lanes = lanes.map(|x| Acc { value: f64::from(x), index: 0 });
+            let mut half = S::LANES / 2;
+            while half > 0 {
+                let (low, high) = lanes.split_at_mut(half);
+                low.iter_mut().zip(high).for_each(|(a, b)| a.push(fold, b.value));
+                half /= 2;
+            }
+            acc.push(fold, lanes[0].value);
         }
         (whole..n).for_each(|i| acc.push(fold, f64::from(*p.add(i))));
+    }
+}
+
+/// [`line`] for each row of a tile: row `i` goes to `accs[(first + i) / each]`.
+#[inline(always)]
+unsafe fn lines<S: Simd>(fold: Fold, tile: Operand, cols: usize, rows: Lines, accs: &mut [Acc]) {
+    let (mut at, mut left) = (rows.first / rows.each, rows.each - rows.first % rows.each);
+    for r in 0..rows.count {
+        let p = tile.ptr.wrapping_offset(r as isize * tile.row).cast::<f32>();
+        // SAFETY: the caller promises that the operand covers the tile, and the instruction set.
+        unsafe { line::<S>(fold, p, cols, &mut accs[at]) };
+        left -= 1;
+        if left == 0 {
+            (at, left) = (at + 1, rows.each);
+        }
     }
 }
 
@@ -136,9 +158,9 @@ unsafe fn down<S: Simd>(fold: Fold, tile: Operand, rows: usize, cols: usize, acc
     }
 }
 
-/// [`line`] of one row, or [`down`] a tile.
+/// [`lines`] or [`down`] of a tile.
 enum Job<'a> {
-    Line(Fold, *const f32, usize, &'a mut Acc),
+    Lines(Fold, Operand, usize, Lines, &'a mut [Acc]),
     Down(Fold, Operand, usize, usize, &'a mut [Acc]),
 }
 
@@ -148,27 +170,47 @@ impl Loops for Job<'_> {
         // SAFETY: the callers of `fold_rows` and `fold_cols` vouch for the operands.
         unsafe {
             match self {
-                Job::Line(fold, p, n, acc) => line::<S>(fold, p, n, acc),
+                Job::Lines(fold, tile, cols, rows, accs) => lines::<S>(fold, tile, cols, rows, accs),
                 Job::Down(fold, tile, rows, cols, accs) => down::<S>(fold, tile, rows, cols, accs),
             }
         }
     }
 }
 
-/// Folds one row of `cols` elements, the first of which is number `at` of the fold.
+/// The rows of a tile that is folded row by row; `each` of them belong to one kept element.
+#[derive(Clone, Copy)]
+pub(crate) struct Lines {
+    /// Number of the first one, counted from the first of the first kept element.
+    pub first: usize,
+    pub count: usize,
+    pub each: usize,
+}
+
+/// Folds each row of a tile, whose first column is number `col` of the `all` of a row.
 ///
 /// # Safety
-/// The operand must cover the row; the machine must have `isa`.
-pub(crate) unsafe fn fold_rows(isa: Isa, how: How, row: Operand, cols: usize, at: i32, acc: &mut Acc) {
-    // SAFETY: passed on.
-    unsafe {
-        match how.reduction {
-            Reduction::Fold(f) if how.float && row.step == 1 => {
-                isa.run(Job::Line(f, row.ptr.cast::<f32>().cast_const(), cols, acc));
-            }
-            Reduction::Fold(f) => (0..cols).for_each(|c| acc.push(f, get(row, how.float, 0, c))),
-            Reduction::ArgMax => {
-                (0..cols).for_each(|c| acc.push_at(get(row, how.float, 0, c), at + c as i32));
+/// The operand must cover the tile, `accs` have an entry for each kept element; the machine must have `isa`.
+pub(crate) unsafe fn fold_rows(
+    isa: Isa,
+    how: How,
+    tile: Operand,
+    rows: Lines,
+    (col, cols, all): (usize, usize, usize),
+    accs: &mut [Acc],
+) {
+    if let (Reduction::Fold(f), true, 1) = (how.reduction, how.float, tile.step) {
+        isa.run(Job::Lines(f, tile, cols, rows, accs));
+        return;
+    }
+    for r in 0..rows.count {
+        let row = rows.first + r;
+        let (acc, at) = (&mut accs[row / rows.each], row % rows.each * all + col);
+        for c in 0..cols {
+            // SAFETY: passed on.
+            let x = unsafe { get(tile, how.float, r, c) };
+            match how.reduction {
+                Reduction::Fold(f) => acc.push(f, x),
+                Reduction::ArgMax => acc.push_at(x, (at + c) as i32),
             }
         }
     }

@@ -49,7 +49,12 @@ pub struct Pipeline {
 }
 
 fn scalar_entry(name: &str, dtype: DType, start: f32) -> Entry {
-    Entry { name: name.into(), ty: Type::new(dtype, []), start: Start::Value(start), of: 0 }
+    Entry {
+        name: name.into(),
+        ty: Type::new(dtype, rhyton_tensor::Shape::default()),
+        start: Start::Value(start),
+        of: 0,
+    }
 }
 
 fn slot_entry(slot: &Slot, v: &Variable, of: usize) -> Entry {

@@ -122,7 +122,7 @@ impl<T> PerOutput<T> {
 
 impl<T: ?Sized + Kind> Choice<T> {
     /// A string as it is, or the record of an object.
-    pub(crate) fn to_json(&self) -> Json {
+    pub fn to_json(&self) -> Json {
         match self {
             Choice::Named(n) => Json::String(n.clone()),
             Choice::Object(o) => o.to_json(),
@@ -130,7 +130,7 @@ impl<T: ?Sized + Kind> Choice<T> {
     }
 
     /// A string, the record of an object, or that of one of Keras's functions, which is a name.
-    pub(crate) fn from_json(json: &Json) -> Result<Choice<T>> {
+    pub fn from_json(json: &Json) -> Result<Choice<T>> {
         let function = json["class_name"] == "function";
         match json {
             Json::String(name) => Ok(Choice::Named(name.clone())),

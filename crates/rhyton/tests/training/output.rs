@@ -6,8 +6,8 @@ use super::*;
 fn without_times(text: &[u8]) -> String {
     let text = String::from_utf8(text.to_vec()).unwrap();
     let word = |w: &str| {
-        let unit = ["ms/step", "us/step", "s/step", "s"].into_iter();
-        let unit = unit.filter(|u| w.strip_suffix(u).is_some_and(|n| n.parse::<u32>().is_ok())).next();
+        let mut unit = ["ms/step", "us/step", "s/step", "s"].into_iter();
+        let unit = unit.find(|u| w.strip_suffix(u).is_some_and(|n| n.parse::<u32>().is_ok()));
         unit.map_or(w.to_string(), |u| format!("_{}", if u == "s" { "s" } else { "s/step" }))
     };
     text.split('\n')
@@ -48,7 +48,7 @@ fn epochs_and_evaluations_are_lines_as_in_keras() {
 
 #[test]
 fn callbacks_say_what_they_do_in_keras_words() {
-    let (x, y) = data();
+    let (_, y) = data();
     let mut text = vec![];
     let fit = Fit::epochs(5)
         .verbose(2)

@@ -111,7 +111,7 @@ fn validation_may_be_split_off_given_or_left_out_now_and_then() {
 fn sequences_may_differ_in_length_from_batch_to_batch() {
     let build = || {
         let x = Input::new([rhyton::tensor::Dim::symbol("time"), 2.into()]).symbolic();
-        let y = Dense::new(1).apply(&LSTM::new(3).return_sequences(true).apply(&x));
+        let y = Dense::new(1).apply(LSTM::new(3).return_sequences(true).apply(&x));
         Model::new(&[x], &[y]).unwrap().compile(Compile::new("adam", "mse").metrics(["mae"])).unwrap()
     };
     let mut model = build();

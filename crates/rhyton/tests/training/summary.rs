@@ -48,8 +48,8 @@ fn a_graph_with_a_nested_model() {
 fn a_chain_of_calls_needs_no_column_for_connections() {
     let x = Input::new([4]).name("x").symbolic();
     let shared = Dense::new(4).shared();
-    let chain = Model::new(&[x.clone()], &[Dense::new(1).apply(&shared.apply(&x))]).unwrap();
+    let chain = Model::new(&[x.clone()], &[Dense::new(1).apply(shared.apply(&x))]).unwrap();
     assert!(!chain.summary().contains("Connected to"));
-    let twice = Model::new(&[x.clone()], &[shared.apply(&shared.apply(&x))]).unwrap();
+    let twice = Model::new(&[x.clone()], &[shared.apply(shared.apply(&x))]).unwrap();
     assert!(twice.summary().contains("dense[0][0]"), "{}", twice.summary());
 }
