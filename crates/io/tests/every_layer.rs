@@ -44,6 +44,7 @@ fn plain() -> Vec<Case> {
         (GroupNormalization::new(2).into(), STEPS),
         (UnitNormalization::new().into(), VECTOR),
         (Masking::new().into(), STEPS),
+        (Rescaling::new(0.5).into(), VECTOR),
         (Add::new().into(), TWO_VECTORS),
         (Subtract::new().into(), TWO_VECTORS),
         (Multiply::new().into(), TWO_VECTORS),

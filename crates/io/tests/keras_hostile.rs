@@ -1,8 +1,14 @@
 //! Forged and damaged `.keras` archives: an error or a model, soon, and never a panic or code that runs.
 
-use rhyton_io::{Archive, ArchiveWriter, load_keras};
+use rhyton_io::{Archive, ArchiveWriter, load_keras, save_keras};
+use rhyton_nn::layers::*;
+use rhyton_nn::optimizers::SGD;
+use rhyton_nn::training::Compile;
+use rhyton_nn::{Applicable, Input, Model};
 use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 fn scratch(name: &str) -> PathBuf {
@@ -31,7 +37,9 @@ fn load_parts(name: &str, config: &Json, weights: &[u8]) -> Result<(), String> {
     let path =
         archive(name, &[("config.json", config.to_string().as_bytes()), ("model.weights.h5", weights)]);
     let start = Instant::now();
-    let loaded = load_keras(&path).map(|_| ()).map_err(|e| e.to_string());
+    let loaded = load_keras(&path).map_err(|e| e.to_string());
+    // A model is compiled too; what that says is another matter.
+    let loaded = loaded.map(|m| drop(m.into_compiled()));
     assert!(start.elapsed() < Duration::from_secs(5), "{name}: {config}");
     std::fs::remove_file(path).unwrap();
     loaded
@@ -52,13 +60,48 @@ fn pointers(value: &Json, at: &str, into: &mut Vec<String>) {
     }
 }
 
-fn keras_models() -> Vec<PathBuf> {
+/// Archives of our own, and Keras's where `shared/` lies beside the workspace.
+fn models() -> Vec<PathBuf> {
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference/keras_files");
-    let Ok(entries) = std::fs::read_dir(shared) else { return vec![] };
+    let entries = std::fs::read_dir(shared).into_iter().flatten();
     let mut found: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).collect();
     found.retain(|p| p.extension().is_some_and(|e| e == "keras"));
     found.sort();
+    let image = Input::new([8, 8, 1]).symbolic();
+    let x = Conv2D::new(2, 3).relu().padding("same").apply(&image);
+    let x = BatchNormalization::new().apply(&MaxPooling2D::new(2).apply(&x));
+    let x = LSTM::new(3).return_sequences(true).apply(&Reshape::new([16, 2]).apply(&x));
+    let y = Dense::new(2)
+        .softmax()
+        .kernel_regularizer("l2")
+        .apply(&MultiHeadAttention::new(1, 2).apply([&x, &x]));
+    let model = Model::new(&[image], &[GlobalAveragePooling1D::new().apply(&y)]).unwrap();
+    let arguments =
+        Compile::new(SGD::new(0.1).momentum(0.9), "categorical_crossentropy").metrics(["accuracy"]);
+    let own = scratch("own.keras");
+    save_keras(&model.compile(arguments).unwrap(), &own).unwrap();
+    found.push(own);
     found
+}
+
+/// What panics, by its text, when a value of the configuration of `model` is replaced.
+fn forge(i: usize, model: &Path, forged: &[Json]) -> BTreeMap<String, String> {
+    let mut panics = BTreeMap::new();
+    let (config, weights) = parts(model);
+    let mut all = vec![];
+    pointers(&config, "", &mut all);
+    for pointer in all {
+        for value in forged {
+            let mut config = config.clone();
+            *config.pointer_mut(&pointer).unwrap() = value.clone();
+            let load = || load_parts(&format!("forged{i}"), &config, &weights).ok();
+            if let Err(e) = std::panic::catch_unwind(load) {
+                let what = e.downcast::<String>().map_or_else(|_| String::from("panic"), |s| *s);
+                panics.entry(what).or_insert(format!("{} {pointer} = {value}", model.display()));
+            }
+        }
+    }
+    panics
 }
 
 /// Every value of every configuration, replaced by each of a list of unfitting ones.
@@ -77,23 +120,20 @@ fn no_value_of_a_configuration_makes_loading_panic_or_hang() {
         json!([[0, 1]]),
         json!({}),
     ];
-    let mut panics = std::collections::BTreeMap::new();
-    for model in keras_models() {
-        let (config, weights) = parts(&model);
-        let mut all = vec![];
-        pointers(&config, "", &mut all);
-        for pointer in all {
-            for value in &forged {
-                let mut config = config.clone();
-                *config.pointer_mut(&pointer).unwrap() = value.clone();
-                let load = || load_parts("forged", &config, &weights).ok();
-                if let Err(e) = std::panic::catch_unwind(load) {
-                    let what = e.downcast::<String>().map_or_else(|_| String::from("panic"), |s| *s);
-                    panics.entry(what).or_insert(format!("{} {pointer} = {value}", model.display()));
-                }
+    let models = models();
+    let (next, panics) = (Mutex::new(models.iter().enumerate()), Mutex::new(BTreeMap::new()));
+    std::thread::scope(|s| {
+        let work = || {
+            loop {
+                let Some((i, model)) = next.lock().unwrap().next() else { return };
+                let found = forge(i, model, &forged);
+                panics.lock().unwrap().extend(found);
             }
-        }
-    }
+        };
+        (0..2).for_each(|_| drop(s.spawn(work)));
+    });
+    let panics = panics.into_inner().unwrap();
+    std::fs::remove_file(scratch("own.keras")).unwrap();
     assert!(panics.is_empty(), "{panics:#?}");
 }
 
