@@ -8,8 +8,8 @@ use crate::layer::Variable;
 use crate::metrics::{mean_result, mean_start};
 use crate::model::{Model, Summary};
 use crate::optimizers::Pipeline;
-use rhyton_graph::{Type, at_source};
 use rhyton_graph::plan::LaunchTime;
+use rhyton_graph::{Type, at_source};
 use rhyton_tensor::{DType, Error, Problem, Result, Tensor};
 use std::ops::{Deref, Range};
 
