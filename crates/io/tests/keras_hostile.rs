@@ -71,10 +71,8 @@ fn models() -> Vec<PathBuf> {
     let x = Conv2D::new(2, 3).relu().padding("same").apply(&image);
     let x = BatchNormalization::new().apply(MaxPooling2D::new(2).apply(&x));
     let x = LSTM::new(3).return_sequences(true).apply(Reshape::new([16, 2]).apply(&x));
-    let y = Dense::new(2)
-        .softmax()
-        .kernel_regularizer("l2")
-        .apply(MultiHeadAttention::new(1, 2).apply([&x, &x]));
+    let y =
+        Dense::new(2).softmax().kernel_regularizer("l2").apply(MultiHeadAttention::new(1, 2).apply([&x, &x]));
     let model = Model::new(&[image], &[GlobalAveragePooling1D::new().apply(&y)]).unwrap();
     let arguments =
         Compile::new(SGD::new(0.1).momentum(0.9), "categorical_crossentropy").metrics(["accuracy"]);
