@@ -136,6 +136,23 @@ fn losses_and_metrics_can_be_closures() {
 }
 
 #[test]
+fn masked_steps_count_neither_in_the_loss_nor_in_metrics() {
+    let model = Sequential::of(Input::new([3]).int32())
+        .add(Embedding::new(5, 2).mask_zero(true))
+        .add(Dense::new(1))
+        .build()
+        .unwrap();
+    let mut model = model.compile(Compile::new(SGD::new(0.0), "mse").metrics(["mae"])).unwrap();
+    let x = Tensor::new([2, 3], vec![1i32, 2, 0, 3, 0, 0]).unwrap();
+    let y = Tensor::full([2, 3, 1], 1.0f32);
+    let p = model.predict(&x).unwrap().to_vec::<f32>();
+    let kept: Vec<f64> = [0, 1, 3].iter().map(|i| f64::from(p[*i]) - 1.0).collect();
+    let logs = model.fit((&x, &y), quiet(1).batch_size(2).shuffle(false)).unwrap();
+    close(logs.get("loss")[0], kept.iter().map(|d| d * d).sum::<f64>() / 3.0);
+    close(logs.get("mae")[0], kept.iter().map(|d| d.abs()).sum::<f64>() / 3.0);
+}
+
+#[test]
 fn crossentropy_and_accuracy_go_by_shapes() {
     let x = normal(&[6, 4], 3);
     let one_hot = Tensor::from_fn([6, 3], |i| if i % 3 == i / 3 % 3 { 1.0f32 } else { 0.0 });
