@@ -137,11 +137,13 @@ fn files_and_functions_stay_readable() {
             let indent: String = line.chars().take_while(|c| *c == ' ').collect();
             let head = line.trim_start();
             let is_fn = ["fn ", "pub fn ", "pub(crate) fn ", "unsafe fn ", "pub unsafe fn "];
-            if open.is_none() && is_fn.iter().any(|p| head.starts_with(p)) && !line.trim_end().ends_with('}')
+            if open.is_none()
+                && is_fn.iter().any(|p| head.starts_with(p))
+                && !line.trim_end().ends_with(['}', ';'])
             {
                 open = Some((*number, indent.clone()));
             } else if let Some((start, from)) = &open
-                && *line == format!("{from}}}")
+                && line.starts_with(&format!("{from}}}"))
             {
                 let length = number - start;
                 if length > MAX_FUNCTION_LINES {
