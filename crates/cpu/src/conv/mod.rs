@@ -8,7 +8,7 @@ mod slide;
 #[cfg(test)]
 mod tests;
 
-use crate::gemm::{Epilogue, GemmArgs, MatView, gemm, scratch_len};
+use crate::gemm::{Epilogue, GemmArgs, MatView, Steps, gemm, scratch_len};
 use crate::isa::Isa;
 use crate::pool::Pool;
 use rhyton_graph::ops::ConvKind;
@@ -199,14 +199,14 @@ unsafe fn product(
     scratch: &mut [f32],
 ) {
     let [m, n, k] = s.product_sizes(kind);
-    let rows = |ptr, ld: usize| MatView { ptr, rs: ld as isize, cs: 1, batch: 0 };
-    let columns = |ptr, ld: usize| MatView { ptr, rs: 1, cs: ld as isize, batch: 0 };
+    let rows = |ptr, ld: usize| MatView { ptr, rs: ld as isize, cs: 1, batch: Steps::NONE };
+    let columns = |ptr, ld: usize| MatView { ptr, rs: 1, cs: ld as isize, batch: Steps::NONE };
     let (a, b) = match kind {
         ConvKind::Forward => (rows(a, k), rows(b, n)),
         ConvKind::InputGrad => (rows(a, k), columns(b, k)),
         ConvKind::KernelGrad => (columns(a, m), rows(b, n)),
     };
-    let c = out.map(|out| (out, n, m * n));
+    let c = out.map(|out| (out, n, Steps::NONE));
     // SAFETY: passed on to the caller.
     unsafe { gemm(GemmArgs { isa, pool, batch: 1, m, n, k, a, b, c, epilogue, scratch }) }
 }
