@@ -1,5 +1,6 @@
 //! Convolutions over channels-last images and their two transposes. No patches are ever written out: the inner
-//! kernel walks an image, with zeros around it, as a matrix whose rows overlap.
+//! kernel walks an image, with zeros around it, as a matrix whose rows overlap. Windows of 3 x 3 over enough channels go
+//! by Winograd's way.
 
 mod axis;
 mod depthwise;
@@ -7,6 +8,7 @@ mod kernel_grad;
 mod slide;
 #[cfg(test)]
 mod tests;
+mod winograd;
 
 use crate::gemm::{Epilogue, GemmArgs, MatView, Steps, gemm, scratch_len};
 use crate::isa::Isa;
@@ -100,6 +102,8 @@ pub fn conv_scratch_len(kind: ConvKind, s: &ConvShape, threads: usize) -> usize 
     match kind {
         _ if s.is_product() => scratch_len(1, m, n, k, threads),
         _ if s.is_depthwise() => depthwise::scratch_len(kind, s, threads),
+        ConvKind::KernelGrad if winograd::applies(s) => winograd::kernel_grad_scratch_len(s, threads),
+        _ if winograd::applies(s) => winograd::scratch_len(kind, s, threads),
         ConvKind::KernelGrad => kernel_grad::scratch_len(s, threads),
         _ => slide::scratch_len(kind, s, threads),
     }
@@ -181,6 +185,8 @@ pub unsafe fn conv(
     unsafe {
         match kind {
             _ if s.is_depthwise() => depthwise::run(&job),
+            ConvKind::KernelGrad if winograd::applies(s) => winograd::kernel_grad(&job),
+            _ if winograd::applies(s) => winograd::run(&job),
             ConvKind::KernelGrad => kernel_grad::run(&job),
             _ => slide::run(&job),
         }
