@@ -76,10 +76,11 @@ struct Rnns<R> {
 
 impl<R: RNN> Net for Rnns<R> {
     fn forward(&self, x: &Tensor, _: bool) -> Result<Tensor> {
-        let x = self.a.states_to_tensor(&self.a.seq(x)?)?;
+        // A GRU's states come side by side, an LSTM's as an axis of their own.
+        let x = self.a.states_to_tensor(&self.a.seq(x)?)?.reshape((x.dim(0)?, x.dim(1)?, 64))?;
         let states = self.b.seq(&x)?;
         let last = self.b.states_to_tensor(&states[states.len() - 1..])?;
-        self.out.forward(&last.squeeze(1)?)
+        self.out.forward(&last.reshape((x.dim(0)?, 64))?)
     }
 }
 
