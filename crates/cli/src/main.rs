@@ -8,10 +8,15 @@ mod workloads;
 
 use clap::{Parser, Subcommand};
 use commands::{bench, demo, evaluate, fit, list, predict, summary};
+use rhyton::counting::Counting;
 use rhyton::nn::training::Compiled;
 use rhyton::{Result, io};
 use std::path::Path;
 use std::process::ExitCode;
+
+/// `bench` says how much a step allocates.
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 /// Deep learning as Keras users know it, in one program.
 #[derive(Parser)]

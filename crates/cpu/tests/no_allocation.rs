@@ -1,30 +1,12 @@
 //! A kernel allocates nothing: all its memory is given.
 
 use rhyton_cpu::conv::{ConvShape, conv, conv_scratch_len};
+use rhyton_cpu::counting::{self, Counting};
 use rhyton_cpu::gemm::{GemmArgs, MatView, Steps, gemm, scratch_len};
 use rhyton_cpu::isa::Isa;
 use rhyton_cpu::pool::Pool;
 use rhyton_cpu::window::{PoolShape, pool};
 use rhyton_graph::ops::{ConvKind, PoolKind};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-struct Counting;
-
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: passes everything on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: passed on to the caller.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
-        // SAFETY: passed on to the caller.
-        unsafe { System.dealloc(p, layout) }
-    }
-}
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -32,9 +14,9 @@ static COUNTING: Counting = Counting;
 /// Fewest allocations of a few runs: the test runner and starting threads allocate too, but not every time.
 fn allocations(mut f: impl FnMut()) -> usize {
     let mut run = |_| {
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        let before = counting::allocations();
         f();
-        ALLOCATIONS.load(Ordering::Relaxed) - before
+        counting::allocations() - before
     };
     (0..5).map(&mut run).min().unwrap_or(0)
 }

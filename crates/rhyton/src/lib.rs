@@ -4,8 +4,9 @@
 //!
 //! They are the crates of the project: [`nn`] has layers, losses, metrics, optimizers and training, [`data`] data
 //! sets and what lies between a file and `fit`, [`io`] files, [`plot`] charts, [`graph`] what all of it is made of.
-//! [`prelude`] brings what a usual program needs.
+//! [`counting`] tells what a program allocates, [`prelude`] brings what a usual program needs.
 
+pub use rhyton_cpu::counting;
 pub use rhyton_data as data;
 pub use rhyton_graph as graph;
 pub use rhyton_io as io;

@@ -1,26 +1,11 @@
 //! Training end to end on the CPU: learning, the same bits after an interruption anywhere, two models against each
 //! other in one step, flat memory.
 
+use rhyton::counting::{Counting, live_bytes};
 use rhyton::nn::training::{Step, Training, Verbose};
 use rhyton::prelude::*;
 use rhyton::tensor::rng::Stream;
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicIsize, Ordering};
-
-struct Counting;
-static LIVE: AtomicIsize = AtomicIsize::new(0);
-
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size() as isize, Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size() as isize, Ordering::Relaxed);
-        unsafe { System.dealloc(at, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -107,7 +92,7 @@ fn memory_is_as_large_after_a_hundred_epochs_as_after_two() {
     let (x, y) = data(200);
     let mut live = vec![];
     let watch = LambdaCallback::new().on_epoch_end(|_, _| {
-        live.push(LIVE.load(Ordering::Relaxed));
+        live.push(live_bytes());
         Ok(())
     });
     network().fit((&x, &y), quiet(100).callback(watch)).unwrap();
@@ -125,9 +110,9 @@ fn models_leave_nothing_behind() {
         model.predict(&x).unwrap();
     };
     (0..20).for_each(|_| use_one());
-    let before = LIVE.load(Ordering::Relaxed);
+    let before = live_bytes();
     (0..500).for_each(|_| use_one());
-    let grown = LIVE.load(Ordering::Relaxed) - before;
+    let grown = live_bytes() - before;
     assert!(grown < 4096, "{grown} bytes more after 500 models");
 }
 
