@@ -4,6 +4,7 @@
 mod axis;
 mod depthwise;
 mod kernel_grad;
+pub(crate) mod pairs;
 mod slide;
 #[cfg(test)]
 mod tests;
@@ -110,6 +111,8 @@ pub fn conv_scratch_len(kind: ConvKind, s: &ConvShape, threads: usize) -> usize 
 struct Job<'a> {
     kind: ConvKind,
     isa: Isa,
+    /// Numbers are pairs of bfloat16, see [`pairs`].
+    pairs: bool,
     pool: &'a Pool,
     s: &'a ConvShape,
     a: *const f32,
@@ -167,6 +170,26 @@ pub unsafe fn conv(
     epilogue: Option<&dyn Epilogue>,
     scratch: &mut [f32],
 ) {
+    // SAFETY: passed on to the caller.
+    unsafe { conv_of(false, kind, isa, pool, s, a, b, out, epilogue, scratch) }
+}
+
+/// [`conv`] of float32, or of pairs.
+///
+/// # Safety
+/// As for [`conv`].
+unsafe fn conv_of(
+    pairs: bool,
+    kind: ConvKind,
+    isa: Isa,
+    pool: &Pool,
+    s: &ConvShape,
+    a: *const f32,
+    b: *const f32,
+    out: Option<*mut f32>,
+    epilogue: Option<&dyn Epilogue>,
+    scratch: &mut [f32],
+) {
     let (rows, cols) = s.result(kind);
     if rows * cols == 0 {
         return;
@@ -174,9 +197,10 @@ pub unsafe fn conv(
     assert!(scratch.len() >= conv_scratch_len(kind, s, pool.threads()), "scratch memory is too small");
     if s.is_product() {
         // SAFETY: passed on to the caller.
-        return unsafe { product(kind, isa, pool, s, a, b, out, epilogue, scratch) };
+        return unsafe { product(pairs, kind, isa, pool, s, a, b, out, epilogue, scratch) };
     }
-    let job = Job { kind, isa, pool, s, a, b, out, epilogue, scratch: crate::gemm::cache_line(scratch) };
+    let scratch = crate::gemm::cache_line(scratch);
+    let job = Job { kind, isa, pairs, pool, s, a, b, out, epilogue, scratch };
     // SAFETY: passed on to the caller.
     unsafe {
         match kind {
@@ -188,6 +212,7 @@ pub unsafe fn conv(
 }
 
 unsafe fn product(
+    pairs: bool,
     kind: ConvKind,
     isa: Isa,
     pool: &Pool,
@@ -208,5 +233,5 @@ unsafe fn product(
     };
     let c = out.map(|out| (out, n, m * n));
     // SAFETY: passed on to the caller.
-    unsafe { gemm(GemmArgs { isa, pool, batch: 1, m, n, k, a, b, c, epilogue, scratch }) }
+    unsafe { gemm(GemmArgs { isa, pairs, pool, batch: 1, m, n, k, a, b, c, epilogue, scratch }) }
 }

@@ -3,12 +3,14 @@
 use super::axes::{Draft, merge, single};
 use super::resolve::{Lane, Setting, three};
 use super::task::Context;
+use crate::conv::pairs::Paired;
 use crate::conv::{ConvShape, conv, conv_scratch_len};
+use crate::gemm::pairs::Weave;
 use crate::gemm::{Epilogue, GemmArgs, MatView, gemm, scratch_len};
 use crate::tile::space::Table;
 use crate::tile::sweep::Sweep;
 use rhyton_graph::ops::ConvKind;
-use rhyton_graph::plan::{Kernel, Launch, Plan, Program};
+use rhyton_graph::plan::{Kernel, Launch, Place, Plan, Program};
 use rhyton_tensor::{DType, Error, Result};
 
 /// Distances of a contiguous array.
@@ -20,9 +22,9 @@ pub(crate) fn row_major(sizes: &[usize]) -> Vec<isize> {
     strides
 }
 
-/// The program that only moves float32.
-fn identity() -> Program {
-    Program { inputs: vec![DType::F32], code: vec![], outputs: vec![0] }
+/// The program that only moves values.
+fn identity(dtype: DType) -> Program {
+    Program { inputs: vec![dtype], code: vec![], outputs: vec![0] }
 }
 
 /// An epilogue at work.
@@ -56,8 +58,11 @@ impl Epilogue for Finish<'_> {
 /// An operand of a product: where it lies, and the copy made first when strides alone cannot say it.
 struct Side {
     lane: Lane,
+    dtype: DType,
     /// Copies into scratch memory; the lane's offset then counts from there.
     pack: Option<Sweep>,
+    /// Makes pairs of bfloat16 in scratch memory, from this number on, when they do not lie so.
+    weave: Option<(Weave, usize)>,
     /// Distances between rows, columns.
     rs: isize,
     cs: isize,
@@ -71,16 +76,71 @@ impl Side {
         // SAFETY: the caller promises a valid table and scratch memory; a packed side's table has one more entry,
         // the scratch memory.
         unsafe {
-            match &self.pack {
-                None => cx.table.get(self.lane.buffer).cast::<f32>().offset(self.lane.offset),
+            let from: *mut u8 = match &self.pack {
+                None => {
+                    let bytes = self.lane.offset * self.dtype.size_bytes() as isize;
+                    cx.table.get(self.lane.buffer).offset(bytes)
+                }
                 Some(sweep) => {
                     let to = cx.scratch.cast::<f32>().offset(self.lane.offset);
                     let entries = [cx.table.get(self.lane.buffer), to.cast()];
                     sweep.all(cx.pool, Table(entries.as_ptr()));
-                    to
+                    to.cast()
                 }
-            }
+            };
+            let Some((weave, at)) = &self.weave else { return from.cast() };
+            let to = cx.scratch.cast::<f32>().add(*at);
+            weave.run(cx.isa, cx.pool, from.cast(), to);
+            to
         }
+    }
+}
+
+impl Side {
+    /// Counts in pairs along the summed axis, of size `k`: the columns of a left side, the rows of a right one, the
+    /// others being `other`. `aligned`: the side begins at a multiple of four bytes.
+    fn paired(
+        mut self,
+        left: bool,
+        batch: &[usize],
+        k: usize,
+        other: usize,
+        aligned: bool,
+        packed: &mut usize,
+    ) -> Side {
+        let (along, mut across) = if left { (self.cs, self.rs) } else { (self.rs, self.cs) };
+        if other == 1 {
+            across = k as isize;
+        }
+        let even = |s: &isize| s % 2 == 0;
+        let lies = along == 1 && k.is_multiple_of(2) && even(&across) && self.batch.iter().all(even);
+        let (along, across) = if lies && (self.pack.is_some() || (aligned && even(&self.lane.offset))) {
+            self.batch.iter_mut().for_each(|s| *s /= 2);
+            (1, across / 2)
+        } else {
+            let count = k.div_ceil(2);
+            let (planes, plane) = (batch.to_vec(), self.batch);
+            let weave = Weave {
+                planes,
+                plane,
+                lines: k,
+                line: along,
+                len: other,
+                number: across,
+                count,
+                step: 2,
+                before: 0,
+                distance: 1,
+            };
+            let offset = packed.next_multiple_of(16);
+            *packed = offset + weave.pairs();
+            self.weave = Some((weave, offset));
+            let whole: Vec<usize> = batch.iter().copied().chain([count, other]).collect();
+            self.batch = row_major(&whole)[..batch.len()].to_vec();
+            (other as isize, 1)
+        };
+        (self.rs, self.cs) = if left { (across, along) } else { (along, across) };
+        self
     }
 }
 
@@ -91,6 +151,8 @@ pub(crate) struct DotTask {
     /// Sizes of the joined batch axes; the last one is the kernel's own batch.
     batch: Vec<usize>,
     sizes: [usize; 3],
+    /// The sides are bfloat16; the summed size counts pairs.
+    pairs: bool,
     /// The result: place, row stride, batch strides.
     direct: Option<(Lane, usize, Vec<isize>)>,
     finish: Option<Sweep>,
@@ -106,7 +168,7 @@ struct Dims {
 }
 
 impl DotTask {
-    pub fn new(_plan: &Plan, launch: &Launch, setting: &Setting) -> Result<DotTask> {
+    pub fn new(plan: &Plan, launch: &Launch, setting: &Setting) -> Result<DotTask> {
         let Kernel::Dot { batch, m, n, k, epilogue } = &launch.kernel else {
             return Err(Error::new("not a product"));
         };
@@ -124,13 +186,22 @@ impl DotTask {
             return Err(Error::new("a product's views do not fit its axes"));
         }
         let mut packed = 0;
-        let a = side(setting, &reads[0], &d.batch, [&d.m, &d.k], &mut packed)?;
-        let b = side(setting, &reads[1], &d.batch, [&d.k, &d.n], &mut packed)?;
+        let dtype = plan.buffers[reads[0].buffer].dtype;
+        let mut a = side(setting, dtype, &reads[0], &d.batch, [&d.m, &d.k], &mut packed)?;
+        let mut b = side(setting, dtype, &reads[1], &d.batch, [&d.k, &d.n], &mut packed)?;
+        let mut sizes = [&d.m, &d.n, &d.k].map(|s| s.iter().product());
+        let pairs = dtype == DType::BF16;
+        if pairs {
+            let [m, n, k] = sizes;
+            a = a.paired(true, &d.batch, k, m, aligned(plan, &reads[0]), &mut packed);
+            b = b.paired(false, &d.batch, k, n, aligned(plan, &reads[1]), &mut packed);
+            sizes[2] = k.div_ceil(2);
+        }
         let direct = if epilogue.is_none() { straight(&d, &writes[0]) } else { None };
         let finish = match (&direct, epilogue) {
             (Some(_), _) => None,
             (None, program) => {
-                let program = program.clone().unwrap_or_else(identity);
+                let program = program.clone().unwrap_or_else(|| identity(DType::F32));
                 Some(finish(setting, &program, &d, &reads[2..], &writes)?)
             }
         };
@@ -138,7 +209,8 @@ impl DotTask {
             a,
             b,
             batch: vec![],
-            sizes: [&d.m, &d.n, &d.k].map(|s| s.iter().product()),
+            sizes,
+            pairs,
             direct,
             finish,
             packed: packed.next_multiple_of(16),
@@ -198,6 +270,7 @@ impl DotTask {
                     self.finish.as_ref().map(|sweep| Finish { sweep, table: cx.table, batch: o * inner });
                 gemm(GemmArgs {
                     isa: cx.isa,
+                    pairs: self.pairs,
                     pool: cx.pool,
                     batch: inner,
                     m,
@@ -214,9 +287,15 @@ impl DotTask {
     }
 }
 
+/// Whether a view of bfloat16 begins where pairs may: temporary buffers begin at cache lines.
+fn aligned(plan: &Plan, lane: &Lane) -> bool {
+    matches!(plan.buffers[lane.buffer].place, Place::Temp) && lane.offset % 2 == 0
+}
+
 /// An operand over `batch ++ rows ++ cols`; packs it when rows or columns have no single stride.
 fn side(
     setting: &Setting,
+    dtype: DType,
     lane: &Lane,
     batch: &[usize],
     [rows, cols]: [&[usize]; 2],
@@ -227,20 +306,20 @@ fn side(
     let width: usize = cols.iter().product();
     let (b, r, c) = part(&lane.strides);
     if let (Some(rs), Some(cs)) = (single(rows, &r, width as isize), single(cols, &c, 1)) {
-        return Ok(Side { lane: lane.clone(), pack: None, rs, cs, batch: b });
+        return Ok(Side { lane: lane.clone(), dtype, pack: None, weave: None, rs, cs, batch: b });
     }
     let sizes: Vec<usize> = batch.iter().chain(rows).chain(cols).copied().collect();
-    let pack = Some(copy(setting, Lane { buffer: 0, ..lane.clone() }, &sizes)?);
+    let pack = Some(copy(setting, dtype, Lane { buffer: 0, ..lane.clone() }, &sizes)?);
     let offset = packed.next_multiple_of(16);
     *packed = offset + sizes.iter().product::<usize>();
     let lane = Lane { buffer: lane.buffer, offset: offset as isize, strides: vec![] };
-    Ok(Side { lane, pack, rs: width as isize, cs: 1, batch: part(&row_major(&sizes)).0 })
+    Ok(Side { lane, dtype, pack, weave: None, rs: width as isize, cs: 1, batch: part(&row_major(&sizes)).0 })
 }
 
 /// Copies `source` over `sizes` to buffer 1, without gaps.
-pub(crate) fn copy(setting: &Setting, source: Lane, sizes: &[usize]) -> Result<Sweep> {
+pub(crate) fn copy(setting: &Setting, dtype: DType, source: Lane, sizes: &[usize]) -> Result<Sweep> {
     let target = Lane { buffer: 1, offset: 0, strides: row_major(sizes) };
-    let program = identity();
+    let program = identity(dtype);
     let (reads, writes) = (&[Some(source)], &[target]);
     Draft { setting, program: &program, sizes, groups: None, reads, writes }.sweep()
 }
@@ -280,6 +359,8 @@ fn epilogue(
 pub(crate) struct ConvTask {
     kind: ConvKind,
     shape: ConvShape,
+    /// The sides are bfloat16.
+    pairs: Option<Paired>,
     a: Lane,
     b: Lane,
     /// Without an epilogue, where the result goes.
@@ -290,7 +371,7 @@ pub(crate) struct ConvTask {
 }
 
 impl ConvTask {
-    pub fn new(launch: &Launch, setting: &Setting) -> Result<ConvTask> {
+    pub fn new(plan: &Plan, launch: &Launch, setting: &Setting) -> Result<ConvTask> {
         let Kernel::Conv { kind, x, w, y, strides, dilation, pad_lo, groups, epilogue: program } =
             &launch.kernel
         else {
@@ -325,14 +406,22 @@ impl ConvTask {
             Some(p) => Some(epilogue(setting, p, result, [0, n + 1, 1], &reads[2..], &writes)?),
             None => None,
         };
+        let narrow = plan.buffers[reads[0].buffer].dtype == DType::BF16;
+        let sides = [aligned(plan, &reads[0]), aligned(plan, &reads[1])];
+        let pairs = narrow.then(|| Paired::new(*kind, &shape, sides));
+        let work = match &pairs {
+            Some(p) => p.scratch_len(setting.threads),
+            None => conv_scratch_len(*kind, &shape, setting.threads),
+        };
         Ok(ConvTask {
             kind: *kind,
             shape,
+            pairs,
             a: reads[0].clone(),
             b: reads[1].clone(),
             out: finish.is_none().then(|| writes[0].clone()),
             finish,
-            work: conv_scratch_len(*kind, &shape, setting.threads),
+            work,
             empty: result.contains(&0),
         })
     }
@@ -351,17 +440,14 @@ impl ConvTask {
         unsafe {
             let at = |l: &Lane| cx.table.get(l.buffer).cast::<f32>().offset(l.offset);
             let finish = self.finish.as_ref().map(|sweep| Finish { sweep, table: cx.table, batch: 0 });
-            conv(
-                self.kind,
-                cx.isa,
-                cx.pool,
-                &self.shape,
-                at(&self.a),
-                at(&self.b),
-                self.out.as_ref().map(at),
-                finish.as_ref().map(|f| f as &dyn Epilogue),
-                std::slice::from_raw_parts_mut(cx.scratch.cast(), self.work),
-            );
+            let (out, epilogue) = (self.out.as_ref().map(at), finish.as_ref().map(|f| f as &dyn Epilogue));
+            let scratch = std::slice::from_raw_parts_mut(cx.scratch.cast(), self.work);
+            if let Some(pairs) = &self.pairs {
+                let at = |l: &Lane| cx.table.get(l.buffer).cast::<u16>().offset(l.offset).cast_const();
+                return pairs.run(cx.isa, cx.pool, [at(&self.a), at(&self.b)], out, epilogue, scratch);
+            }
+            let (a, b) = (at(&self.a), at(&self.b));
+            conv(self.kind, cx.isa, cx.pool, &self.shape, a, b, out, epilogue, scratch);
         }
     }
 }

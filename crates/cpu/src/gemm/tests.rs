@@ -76,6 +76,7 @@ fn run(
     let target = stored.then_some((c.as_mut_ptr(), n, m * n));
     let args = GemmArgs {
         isa,
+        pairs: false,
         pool: &pool,
         batch,
         m,
