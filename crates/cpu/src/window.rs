@@ -133,8 +133,11 @@ struct Rows<'a, E>(&'a Job<'a, E>, Range<usize>);
 impl<E: Element> Loops for Rows<'_, E> {
     #[inline(always)]
     fn run<S: Simd>(self) {
-        // SAFETY: the caller of `pool` vouches for the sides.
-        self.1.for_each(|row| unsafe { self.0.row::<S>(row) });
+        // No closure: it would be compiled for any machine.
+        for row in self.1 {
+            // SAFETY: the caller of `pool` vouches for the sides.
+            unsafe { self.0.row::<S>(row) };
+        }
     }
 }
 
@@ -166,10 +169,14 @@ impl<const N: usize> Lanes<N> {
     #[inline(always)]
     unsafe fn load<S: Simd, E: Element>(&self, p: *const E, at: usize) -> [S::F; N] {
         // SAFETY: passed on to the caller.
-        std::array::from_fn(|i| unsafe {
-            let n = if i + 1 < N { S::LANES } else { self.last };
-            E::load::<S>(p.add(at + i * S::LANES), n)
-        })
+        unsafe {
+            let mut all = [S::splat(0.0); N];
+            for (i, x) in all.iter_mut().enumerate() {
+                let n = if i + 1 < N { S::LANES } else { self.last };
+                *x = E::load::<S>(p.add(at + i * S::LANES), n);
+            }
+            all
+        }
     }
 
     #[inline(always)]
@@ -191,8 +198,12 @@ impl<const N: usize> Lanes<N> {
 
 #[inline(always)]
 unsafe fn sum<S: Simd, const N: usize>(a: [S::F; N], b: [S::F; N]) -> [S::F; N] {
-    // SAFETY: passed on to the caller.
-    std::array::from_fn(|i| unsafe { S::fma(a[i], S::splat(1.0), b[i]) })
+    let mut all = a;
+    for (x, y) in all.iter_mut().zip(b) {
+        // SAFETY: passed on to the caller.
+        *x = unsafe { S::fma(*x, S::splat(1.0), y) };
+    }
+    all
 }
 
 impl<E: Element> Job<'_, E> {
@@ -308,8 +319,12 @@ unsafe fn where_equal<S: Simd, const N: usize>(
     yes: [S::F; N],
     no: [S::F; N],
 ) -> [S::F; N] {
-    // SAFETY: passed on to the caller.
-    std::array::from_fn(|i| unsafe { S::select(S::eq(chosen[i], S::splat(number)), yes[i], no[i]) })
+    let mut all = no;
+    for i in 0..N {
+        // SAFETY: passed on to the caller.
+        all[i] = unsafe { S::select(S::eq(chosen[i], S::splat(number)), yes[i], no[i]) };
+    }
+    all
 }
 
 /// The positions of a window that are inside the image.
