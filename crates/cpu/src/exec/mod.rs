@@ -13,6 +13,7 @@ pub(crate) mod resolve;
 mod scan;
 mod scan_rows;
 mod scan_turn;
+mod side;
 mod simple;
 pub(crate) mod task;
 #[cfg(test)]

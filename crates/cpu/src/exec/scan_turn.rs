@@ -1,8 +1,8 @@
 //! Weights that every step of a loop multiplies with from the wrong side: turned once before the first step.
 
-use super::product::copy;
 use super::resolve::{Lane, Setting};
 use super::scan_rows::Rows;
+use super::side::copy;
 use super::task::Context;
 use crate::tile::space::Table;
 use crate::tile::sweep::Sweep;

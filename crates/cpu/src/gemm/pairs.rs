@@ -54,22 +54,28 @@ impl Weave {
     /// # Safety
     /// The source must be valid for reading, `to` for [`Weave::pairs`] numbers.
     pub unsafe fn run(&self, isa: Isa, pool: &Pool, from: *const u16, to: *mut f32) {
-        let all = self.planes.iter().product::<usize>() * self.count;
-        let each = (TASK / self.len.max(1)).max(1);
+        let planes = self.planes.iter().product::<usize>();
+        // Lines that follow one another on both sides are long ones.
+        let dense = self.step == 1 && self.number == 1 && self.line == self.len as isize;
+        let edges = self.edges();
+        let all = planes * if dense { 1 } else { self.count };
+        let each = (TASK * all / self.pairs().max(1)).max(1);
         let (from, to) = (Shared(from.cast_mut()), Shared(to.cast::<u32>()));
         let task = |task: usize| {
-            for line in task * each..all.min((task + 1) * each) {
+            for item in task * each..all.min((task + 1) * each) {
                 // SAFETY: the lines are inside the source, or zeros; tasks have disjoint pair lines.
                 unsafe {
-                    let source = |at: usize| {
-                        let at = at.checked_sub(self.before).filter(|at| *at < self.lines)?;
-                        let plane = locate(&self.planes, &self.plane, line / self.count);
-                        Some(from.get().cast_const().offset(plane + at as isize * self.line))
-                    };
-                    let at = line % self.count * self.step;
-                    let both = [source(at), source(at + self.distance)];
-                    let to = to.get().add(line * self.len);
-                    isa.run(Line { both, number: self.number, len: self.len, to });
+                    let plane = if dense { item } else { item / self.count };
+                    let from = from.get().cast_const().offset(locate(&self.planes, &self.plane, plane));
+                    let to = to.get().add(plane * self.count * self.len);
+                    if dense {
+                        for run in edges.windows(2).filter(|run| run[0] < run[1]) {
+                            self.some(isa, from, to, [run[0], run[1]]);
+                        }
+                    } else {
+                        let line = item % self.count;
+                        self.some(isa, from, to, [line, line + 1]);
+                    }
                 }
             }
         };
@@ -78,7 +84,33 @@ impl Weave {
     }
 }
 
-/// One pair line.
+impl Weave {
+    /// The source line `at`, counted with the zeros before, when it exists.
+    fn source(&self, at: usize) -> Option<usize> {
+        at.checked_sub(self.before).filter(|at| *at < self.lines)
+    }
+
+    /// Where runs of pair lines begin and end whose two source lines both exist or not.
+    fn edges(&self) -> [usize; 6] {
+        let [first, last] = [self.before, self.before + self.lines];
+        let sooner = |at: usize| at.saturating_sub(self.distance);
+        let mut edges =
+            [0, sooner(first), first, sooner(last), last, self.count].map(|at| at.min(self.count));
+        edges.sort_unstable();
+        edges
+    }
+
+    /// Pair lines `lines[0]..lines[1]` of a plane.
+    unsafe fn some(&self, isa: Isa, from: *const u16, to: *mut u32, lines: [usize; 2]) {
+        let at = lines[0] * self.step;
+        let line = |at: usize| self.source(at).map(|at| from.wrapping_offset(at as isize * self.line));
+        let both = [line(at), line(at + self.distance)];
+        let len = (lines[1] - lines[0]) * self.len;
+        isa.run(Line { both, number: self.number, len, to: to.wrapping_add(lines[0] * self.len) });
+    }
+}
+
+/// One pair line, or several that follow one another.
 struct Line {
     both: [Option<*const u16>; 2],
     number: isize,
