@@ -163,3 +163,93 @@ pub(crate) unsafe fn pad_lines(pool: &Pool, from: *const u16, lines: usize, len:
     let tasks = lines.div_ceil(each);
     if tasks > 2 { pool.run(tasks, &task) } else { (0..tasks).for_each(task) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gemm::tile::{Kernel, Tile};
+    use rhyton_tensor::bf16;
+    use rhyton_tensor::rng::Stream;
+
+    fn numbers(seed: u64, n: usize) -> Vec<bf16> {
+        let mut s = Stream::new(seed, 0, 0);
+        (0..n).map(|_| bf16::from_f32(s.uniform() - 0.5)).collect()
+    }
+
+    fn bits(x: &[bf16]) -> *const u16 {
+        x.as_ptr().cast()
+    }
+
+    fn woven(w: &Weave, x: &[bf16], isa: Isa, threads: usize) -> Vec<u32> {
+        let mut to = vec![f32::NAN; w.pairs() + 1];
+        // SAFETY: the sides have the sizes that the weave says.
+        unsafe { w.run(isa, &Pool::new(threads), bits(x), to.as_mut_ptr()) };
+        assert!(to[w.pairs()].is_nan(), "wrote past the end");
+        to[..w.pairs()].iter().map(|x| x.to_bits()).collect()
+    }
+
+    #[test]
+    fn pairs_are_what_their_definition_says() {
+        let mut r = Stream::new(4, 0, 0);
+        let mut pick = |from: u32, to: u32| (from + r.below(to - from + 1)) as usize;
+        for round in 0..200 {
+            let mut w = Weave::neighbours(pick(0, 4), pick(0, 9), pick(0, 40));
+            if round % 2 == 0 {
+                (w.step, w.before, w.distance) = (pick(1, 2), pick(0, 3), pick(1, 3));
+                w.count = (w.lines + w.before).div_ceil(w.step);
+            }
+            let x = numbers(round, w.planes[0] * w.lines * w.len);
+            let at = |plane: usize, line: usize, i: usize| {
+                let line = line.checked_sub(w.before).filter(|l| *l < w.lines);
+                line.map_or(0, |l| u32::from(x[(plane * w.lines + l) * w.len + i].to_bits()))
+            };
+            let lines = (0..w.planes[0]).flat_map(|p| (0..w.count).map(move |l| (p, l)));
+            let pair = |p, l: usize, i| at(p, l * w.step, i) | at(p, l * w.step + w.distance, i) << 16;
+            let want: Vec<u32> = lines.flat_map(|(p, l)| (0..w.len).map(move |i| pair(p, l, i))).collect();
+            for (isa, threads) in Isa::available().into_iter().flat_map(|isa| [(isa, 1), (isa, 3)]) {
+                assert_eq!(woven(&w, &x, isa, threads), want, "{w:?}");
+            }
+        }
+    }
+
+    /// Every kernel, the one for machines without the instruction too.
+    #[test]
+    fn tiles_multiply_pairs() {
+        let (rows, cols, k) = (17, 75, 24);
+        let (a, b) = (numbers(1, rows * k), numbers(2, k * cols));
+        let right = Weave::neighbours(1, k, cols);
+        for isa in Isa::available() {
+            let mut pairs = vec![0.0; right.pairs()];
+            // SAFETY: the sides have the sizes that the weave says.
+            unsafe { right.run(isa, &Pool::new(1), bits(&b), pairs.as_mut_ptr()) };
+            for native in [false, true].into_iter().filter(|native| !native || isa.multiplies_pairs()) {
+                let kernel = Kernel::of_pairs(isa, native);
+                let mut c = vec![f32::NAN; rows * cols];
+                let tile = Tile {
+                    seg: &[0, 0],
+                    segs: 1,
+                    len: k / 2,
+                    a: a.as_ptr().cast(),
+                    a_rs: (k / 2) as isize,
+                    a_cs: 1,
+                    b: pairs.as_ptr(),
+                    b_ks: cols as isize,
+                    c: c.as_mut_ptr(),
+                    c_ld: cols,
+                    cols,
+                    accumulate: false,
+                };
+                // SAFETY: the tile covers the three matrices.
+                unsafe { kernel.run(tile, rows, kernel.width(rows, cols)) };
+                for (at, have) in c.iter().enumerate() {
+                    let product = |p: usize| a[at / cols * k + p].to_f64() * b[p * cols + at % cols].to_f64();
+                    let want: f64 = (0..k).map(product).sum();
+                    assert!(
+                        (f64::from(*have) - want).abs() < 1e-5,
+                        "{isa:?} {native} at {at}: {have}, {want}"
+                    );
+                }
+            }
+        }
+    }
+}
