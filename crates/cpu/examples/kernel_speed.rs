@@ -52,8 +52,20 @@ fn product(name: &str, [batch, m, n, k]: [usize; 4], transposed: &str) {
     let mut scratch = vec![0.0; scratch_len(batch, m, n, k, 2)];
     report(&format!("{name} {batch}x{m}x{n}x{k} {transposed}"), 2.0 * (batch * m * n * k) as f64, |pool| {
         let c = Some((c.as_mut_ptr(), n, Steps::every((m * n) as isize)));
-        let args =
-            GemmArgs { isa, pool, batch, m, n, k, a: va, b: vb, c, epilogue: None, scratch: &mut scratch };
+        let args = GemmArgs {
+            isa,
+            pairs: false,
+            pool,
+            batch,
+            m,
+            n,
+            k,
+            a: va,
+            b: vb,
+            c,
+            epilogue: None,
+            scratch: &mut scratch,
+        };
         // SAFETY: the vectors have the sizes of the views.
         unsafe { gemm(args) }
     });

@@ -5,7 +5,9 @@ mod common {
     pub mod models;
 }
 
-use common::models::{Model, batch, conv_net, dense_net, gated_net, param, recurrent_net, softmax};
+use common::models::{
+    Model, batch, conv_net, dense_net, gated_net, mixed_conv_net, param, recurrent_net, softmax,
+};
 use rhyton_cpu::CpuBackend;
 use rhyton_cpu::counting::{Counting, allocations, live_bytes};
 use rhyton_cpu::isa::Isa;
@@ -86,7 +88,7 @@ fn programs_leave_no_memory_behind() {
 
 #[test]
 fn memory() {
-    for model in [dense_net(), conv_net(), recurrent_net(), gated_net()] {
+    for model in [dense_net(), conv_net(), mixed_conv_net(), recurrent_net(), gated_net()] {
         for threads in [1, 2] {
             a_repeated_run_allocates_nothing(&model, threads);
         }

@@ -33,7 +33,20 @@ fn kernels_allocate_nothing() {
         let count = allocations(|| {
             let scratch = &mut scratch;
             let c = Some((out, n, Steps::NONE));
-            let args = GemmArgs { isa, pool: &threads, batch: 1, m, n, k, a, b, c, epilogue: None, scratch };
+            let args = GemmArgs {
+                isa,
+                pairs: false,
+                pool: &threads,
+                batch: 1,
+                m,
+                n,
+                k,
+                a,
+                b,
+                c,
+                epilogue: None,
+                scratch,
+            };
             // SAFETY: all operands have at most 2^20 numbers.
             unsafe { gemm(args) };
         });

@@ -8,6 +8,7 @@ use rhyton_nn::Model;
 use rhyton_nn::layer::Variable;
 use rhyton_nn::model::json::{from_record, model_record};
 use rhyton_nn::object::snake_case;
+use rhyton_nn::policy::DTypePolicy;
 use rhyton_nn::training::{Compile, Compiled};
 use rhyton_tensor::{Error, Result, Tensor};
 use serde_json::{Value as Json, json};
@@ -213,11 +214,12 @@ fn read(archive: &mut Archive, path: &Path) -> Result<Loaded> {
     })
 }
 
-/// Notes every layer of another precision than float32.
+/// Notes every layer of a precision that is not known.
 fn other_policies(config: &Json, warnings: &mut Vec<String>) {
     for layer in config["layers"].as_array().into_iter().flatten() {
         let config = &layer["config"];
-        if let Some(policy) = config["dtype"]["config"]["name"].as_str().filter(|p| *p != "float32") {
+        let policy = config["dtype"]["config"]["name"].as_str();
+        if let Some(policy) = policy.filter(|p| DTypePolicy::from_name(p).is_err()) {
             let name = config["name"].as_str().unwrap_or_default();
             warnings.push(format!("the layer '{name}' was saved as {policy} and is computed in float32"));
         }

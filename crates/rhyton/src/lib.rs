@@ -18,6 +18,27 @@ pub use rhyton_tensor::{Error, Result, Tensor};
 
 pub mod prelude;
 
+/// In which type layers compute, as `keras.mixed_precision` sets it; see [`nn::policy`].
+///
+/// ```
+/// # fn main() -> rhyton::Result<()> {
+/// rhyton::mixed_precision::set_global_policy("mixed_bfloat16")?;
+/// assert_eq!(rhyton::config::dtype_policy().name(), "mixed_bfloat16");
+/// # Ok(())
+/// # }
+/// ```
+pub mod mixed_precision {
+    pub use rhyton_nn::policy::{
+        DTypePolicy, global_policy, global_policy as dtype_policy, set_global_policy,
+        set_global_policy as set_dtype_policy,
+    };
+}
+
+/// Settings of the whole program, by the names of `keras.config`.
+pub mod config {
+    pub use rhyton_nn::policy::{global_policy as dtype_policy, set_global_policy as set_dtype_policy};
+}
+
 inventory::submit! {
     rhyton_nn::backend::DefaultBackend(|| std::sync::Arc::new(rhyton_cpu::CpuBackend::new()))
 }

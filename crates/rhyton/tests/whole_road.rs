@@ -23,8 +23,13 @@ fn data(samples: usize) -> (Tensor, Tensor) {
 
 /// Everything that keeps state between steps: dropout, moving averages, moments.
 fn network() -> Compiled {
+    network_in("float32")
+}
+
+fn network_in(policy: &str) -> Compiled {
     let model = Sequential::new([8])
         .seed(3)
+        .dtype_policy(policy)
         .add(Dense::new(16).relu())
         .add(BatchNormalization::new())
         .add(Dropout::new(0.2))
@@ -69,19 +74,26 @@ impl Callback for PowerCut {
 fn training_goes_on_with_the_same_bits_wherever_it_was_cut() {
     let _guard = ONE_AT_A_TIME.lock();
     let (x, y) = data(105);
+    for policy in ["float32", "mixed_bfloat16"] {
+        cut_in(policy, &x, &y);
+    }
+}
+
+fn cut_in(policy: &str, x: &Tensor, y: &Tensor) {
+    let network = || network_in(policy);
     let callbacks =
         || quiet(6).validation_split(0.2).callback(ReduceLROnPlateau::new("val_loss").patience(1));
     let mut whole = network();
-    let expected = whole.fit((&x, &y), callbacks().callback(PowerCut(0))).unwrap();
+    let expected = whole.fit((x, y), callbacks().callback(PowerCut(0))).unwrap();
     for cut in [1, 4, 9, 10, 23, 49] {
-        let path = std::env::temp_dir().join(format!("rhyton-cut-{cut}-{}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("rhyton-cut-{policy}-{cut}-{}", std::process::id()));
         let backup = || BackupAndRestore::new(&path).every_steps(3);
-        let broken = network().fit((&x, &y), callbacks().callback(PowerCut(cut)).callback(backup()));
+        let broken = network().fit((x, y), callbacks().callback(PowerCut(cut)).callback(backup()));
         assert!(broken.unwrap_err().to_string().starts_with("power cut"));
         let mut resumed = network();
-        let history = resumed.fit((&x, &y), callbacks().callback(PowerCut(0)).callback(backup())).unwrap();
-        assert!(same(&whole, &resumed), "cut after step {cut}");
-        assert_eq!(history.to_json(), expected.to_json(), "cut after step {cut}");
+        let history = resumed.fit((x, y), callbacks().callback(PowerCut(0)).callback(backup())).unwrap();
+        assert!(same(&whole, &resumed), "{policy}, cut after step {cut}");
+        assert_eq!(history.to_json(), expected.to_json(), "{policy}, cut after step {cut}");
         assert!(!path.exists(), "the backup is deleted at the end");
     }
 }

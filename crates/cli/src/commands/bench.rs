@@ -26,6 +26,9 @@ pub struct Arguments {
     /// Print where the time of a step goes, launch by launch
     #[arg(long)]
     profile: bool,
+    /// In which type layers compute: float32 or mixed_bfloat16
+    #[arg(long, default_value = "float32")]
+    dtype: String,
     /// Epochs timed; the median counts
     #[arg(long, default_value_t = 7)]
     repeats: usize,
@@ -35,6 +38,7 @@ pub struct Arguments {
 }
 
 pub fn run(a: &Arguments) -> Result<()> {
+    rhyton::mixed_precision::set_global_policy(&a.dtype)?;
     if let Some(unknown) = a.names.iter().find(|n| WORKLOADS.iter().all(|w| w.name != **n)) {
         let known: Vec<&str> = WORKLOADS.iter().map(|w| w.name).collect();
         return Err(Error::new(format!("there is no workload '{unknown}'")).expected(known.join(", ")));
@@ -79,7 +83,7 @@ fn measure(w: &Workload, a: &Arguments, peak: &OnceCell<f64>) -> Result<()> {
     let share = rate / peak.get().copied().unwrap_or(f64::INFINITY);
     if a.json {
         let line = json!({
-            "workload": w.name, "ms_per_step": step, "min": least, "predict1_ms": predict,
+            "workload": w.name, "dtype": a.dtype, "ms_per_step": step, "min": least, "predict1_ms": predict,
             "gflops": rate, "fraction_of_peak": share, "resident_mib": memory, "peak_mib": most,
             "allocations_per_step": allocations,
         });

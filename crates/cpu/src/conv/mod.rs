@@ -5,6 +5,7 @@
 mod axis;
 mod depthwise;
 mod kernel_grad;
+pub(crate) mod pairs;
 mod slide;
 #[cfg(test)]
 mod tests;
@@ -98,12 +99,18 @@ impl ConvShape {
 
 /// Numbers of scratch memory that [`conv`] needs.
 pub fn conv_scratch_len(kind: ConvKind, s: &ConvShape, threads: usize) -> usize {
+    scratch_len_of(false, kind, s, threads)
+}
+
+/// [`conv_scratch_len`] of float32, or of pairs.
+fn scratch_len_of(pairs: bool, kind: ConvKind, s: &ConvShape, threads: usize) -> usize {
+    let winograd = !pairs && winograd::applies(s);
     let [m, n, k] = s.product_sizes(kind);
     match kind {
         _ if s.is_product() => scratch_len(1, m, n, k, threads),
         _ if s.is_depthwise() => depthwise::scratch_len(kind, s, threads),
-        ConvKind::KernelGrad if winograd::applies(s) => winograd::kernel_grad_scratch_len(s, threads),
-        _ if winograd::applies(s) => winograd::scratch_len(kind, s, threads),
+        ConvKind::KernelGrad if winograd => winograd::kernel_grad_scratch_len(s, threads),
+        _ if winograd => winograd::scratch_len(kind, s, threads),
         ConvKind::KernelGrad => kernel_grad::scratch_len(s, threads),
         _ => slide::scratch_len(kind, s, threads),
     }
@@ -114,6 +121,8 @@ pub fn conv_scratch_len(kind: ConvKind, s: &ConvShape, threads: usize) -> usize 
 struct Job<'a> {
     kind: ConvKind,
     isa: Isa,
+    /// Numbers are pairs of bfloat16, see [`pairs`].
+    pairs: bool,
     pool: &'a Pool,
     s: &'a ConvShape,
     a: *const f32,
@@ -171,22 +180,44 @@ pub unsafe fn conv(
     epilogue: Option<&dyn Epilogue>,
     scratch: &mut [f32],
 ) {
+    // SAFETY: passed on to the caller.
+    unsafe { conv_of(false, kind, isa, pool, s, a, b, out, epilogue, scratch) }
+}
+
+/// [`conv`] of float32, or of pairs.
+///
+/// # Safety
+/// As for [`conv`].
+unsafe fn conv_of(
+    pairs: bool,
+    kind: ConvKind,
+    isa: Isa,
+    pool: &Pool,
+    s: &ConvShape,
+    a: *const f32,
+    b: *const f32,
+    out: Option<*mut f32>,
+    epilogue: Option<&dyn Epilogue>,
+    scratch: &mut [f32],
+) {
     let (rows, cols) = s.result(kind);
     if rows * cols == 0 {
         return;
     }
-    assert!(scratch.len() >= conv_scratch_len(kind, s, pool.threads()), "scratch memory is too small");
+    assert!(scratch.len() >= scratch_len_of(pairs, kind, s, pool.threads()), "scratch memory is too small");
     if s.is_product() {
         // SAFETY: passed on to the caller.
-        return unsafe { product(kind, isa, pool, s, a, b, out, epilogue, scratch) };
+        return unsafe { product(pairs, kind, isa, pool, s, a, b, out, epilogue, scratch) };
     }
-    let job = Job { kind, isa, pool, s, a, b, out, epilogue, scratch: crate::gemm::cache_line(scratch) };
+    let winograd = !pairs && winograd::applies(s);
+    let scratch = crate::gemm::cache_line(scratch);
+    let job = Job { kind, isa, pairs, pool, s, a, b, out, epilogue, scratch };
     // SAFETY: passed on to the caller.
     unsafe {
         match kind {
             _ if s.is_depthwise() => depthwise::run(&job),
-            ConvKind::KernelGrad if winograd::applies(s) => winograd::kernel_grad(&job),
-            _ if winograd::applies(s) => winograd::run(&job),
+            ConvKind::KernelGrad if winograd => winograd::kernel_grad(&job),
+            _ if winograd => winograd::run(&job),
             ConvKind::KernelGrad => kernel_grad::run(&job),
             _ => slide::run(&job),
         }
@@ -194,6 +225,7 @@ pub unsafe fn conv(
 }
 
 unsafe fn product(
+    pairs: bool,
     kind: ConvKind,
     isa: Isa,
     pool: &Pool,
@@ -214,5 +246,5 @@ unsafe fn product(
     };
     let c = out.map(|out| (out, n, Steps::NONE));
     // SAFETY: passed on to the caller.
-    unsafe { gemm(GemmArgs { isa, pool, batch: 1, m, n, k, a, b, c, epilogue, scratch }) }
+    unsafe { gemm(GemmArgs { isa, pairs, pool, batch: 1, m, n, k, a, b, c, epilogue, scratch }) }
 }

@@ -103,7 +103,7 @@ unsafe impl Sync for Slide<'_> {}
 
 pub(super) unsafe fn run(job: &Job) {
     let (s, cut) = (job.s, Cut::new(job.kind, job.s));
-    let kernel = Kernel::of(job.isa);
+    let kernel = Kernel::of(job.isa, job.pairs);
     let width = kernel.width(cut.cols.div_ceil(cut.axes[2].div), cut.per[1]);
     let results = s.batch * volume(cut.axes.map(|a| a.out));
     let dots = cut.per[1] * 4 <= kernel.lanes && cut.run * cut.per[0] >= kernel.lanes;

@@ -2,7 +2,9 @@
 
 use super::axes::{Draft, merge, single};
 use super::resolve::{Lane, Setting, three};
+use super::side::{Side, aligned, identity, row_major, side};
 use super::task::Context;
+use crate::conv::pairs::Paired;
 use crate::conv::{ConvShape, conv, conv_scratch_len};
 use crate::gemm::{Epilogue, GemmArgs, MatView, Steps, gemm, scratch_len};
 use crate::tile::space::Table;
@@ -10,20 +12,6 @@ use crate::tile::sweep::Sweep;
 use rhyton_graph::ops::ConvKind;
 use rhyton_graph::plan::{Kernel, Launch, Plan, Program};
 use rhyton_tensor::{DType, Error, Result};
-
-/// Distances of a contiguous array.
-pub(crate) fn row_major(sizes: &[usize]) -> Vec<isize> {
-    let mut strides = vec![1; sizes.len()];
-    for i in (0..sizes.len().saturating_sub(1)).rev() {
-        strides[i] = strides[i + 1] * sizes[i + 1] as isize;
-    }
-    strides
-}
-
-/// The program that only moves float32.
-fn identity() -> Program {
-    Program { inputs: vec![DType::F32], code: vec![], outputs: vec![0] }
-}
 
 /// An epilogue at work.
 struct Finish<'a> {
@@ -53,37 +41,6 @@ impl Epilogue for Finish<'_> {
     }
 }
 
-/// An operand of a product: where it lies, and the copy made first when strides alone cannot say it.
-struct Side {
-    lane: Lane,
-    /// Copies into scratch memory; the lane's offset then counts from there.
-    pack: Option<Sweep>,
-    /// Distances between rows, columns.
-    rs: isize,
-    cs: isize,
-    /// Distances along the joined batch axes.
-    batch: Vec<isize>,
-}
-
-impl Side {
-    /// First element, after packing where needed.
-    unsafe fn start(&self, cx: Context) -> *const f32 {
-        // SAFETY: the caller promises a valid table and scratch memory; a packed side's table has one more entry,
-        // the scratch memory.
-        unsafe {
-            match &self.pack {
-                None => cx.table.get(self.lane.buffer).cast::<f32>().offset(self.lane.offset),
-                Some(sweep) => {
-                    let to = cx.scratch.cast::<f32>().offset(self.lane.offset);
-                    let entries = [cx.table.get(self.lane.buffer), to.cast()];
-                    sweep.all(cx.pool, Table(entries.as_ptr()));
-                    to
-                }
-            }
-        }
-    }
-}
-
 /// A prepared matrix product.
 pub(crate) struct DotTask {
     a: Side,
@@ -91,6 +48,8 @@ pub(crate) struct DotTask {
     /// Sizes of the joined batch axes; the last two are the kernel's own.
     batch: Vec<usize>,
     sizes: [usize; 3],
+    /// The sides are bfloat16; the summed size counts pairs.
+    pairs: bool,
     /// The result: place, row stride, batch strides.
     direct: Option<(Lane, usize, Vec<isize>)>,
     finish: Option<Sweep>,
@@ -106,7 +65,7 @@ struct Dims {
 }
 
 impl DotTask {
-    pub fn new(_plan: &Plan, launch: &Launch, setting: &Setting) -> Result<DotTask> {
+    pub fn new(plan: &Plan, launch: &Launch, setting: &Setting) -> Result<DotTask> {
         let Kernel::Dot { batch, m, n, k, epilogue } = &launch.kernel else {
             return Err(Error::new("not a product"));
         };
@@ -124,13 +83,22 @@ impl DotTask {
             return Err(Error::new("a product's views do not fit its axes"));
         }
         let mut packed = 0;
-        let a = side(setting, &reads[0], &d.batch, [&d.m, &d.k], &mut packed)?;
-        let b = side(setting, &reads[1], &d.batch, [&d.k, &d.n], &mut packed)?;
+        let dtype = plan.buffers[reads[0].buffer].dtype;
+        let mut a = side(setting, dtype, &reads[0], &d.batch, [&d.m, &d.k], &mut packed)?;
+        let mut b = side(setting, dtype, &reads[1], &d.batch, [&d.k, &d.n], &mut packed)?;
+        let mut sizes = [&d.m, &d.n, &d.k].map(|s| s.iter().product());
+        let pairs = dtype == DType::BF16;
+        if pairs {
+            let [m, n, k] = sizes;
+            a = a.paired(true, &d.batch, k, m, aligned(plan, &reads[0]), &mut packed);
+            b = b.paired(false, &d.batch, k, n, aligned(plan, &reads[1]), &mut packed);
+            sizes[2] = k.div_ceil(2);
+        }
         let direct = if epilogue.is_none() { straight(&d, &writes[0]) } else { None };
         let finish = match (&direct, epilogue) {
             (Some(_), _) => None,
             (None, program) => {
-                let program = program.clone().unwrap_or_else(identity);
+                let program = program.clone().unwrap_or_else(|| identity(DType::F32));
                 Some(finish(setting, &program, &d, &reads[2..], &writes)?)
             }
         };
@@ -138,7 +106,8 @@ impl DotTask {
             a,
             b,
             batch: vec![],
-            sizes: [&d.m, &d.n, &d.k].map(|s| s.iter().product()),
+            sizes,
+            pairs,
             direct,
             finish,
             packed: packed.next_multiple_of(16),
@@ -206,6 +175,7 @@ impl DotTask {
                     self.finish.as_ref().map(|sweep| Finish { sweep, table: cx.table, batch: o * own });
                 gemm(GemmArgs {
                     isa: cx.isa,
+                    pairs: self.pairs,
                     pool: cx.pool,
                     batch: own,
                     m,
@@ -220,37 +190,6 @@ impl DotTask {
             }
         }
     }
-}
-
-/// An operand over `batch ++ rows ++ cols`; packs it when rows or columns have no single stride.
-fn side(
-    setting: &Setting,
-    lane: &Lane,
-    batch: &[usize],
-    [rows, cols]: [&[usize]; 2],
-    packed: &mut usize,
-) -> Result<Side> {
-    let (nb, nr) = (batch.len(), rows.len());
-    let part = |s: &[isize]| (s[..nb].to_vec(), s[nb..nb + nr].to_vec(), s[nb + nr..].to_vec());
-    let width: usize = cols.iter().product();
-    let (b, r, c) = part(&lane.strides);
-    if let (Some(rs), Some(cs)) = (single(rows, &r, width as isize), single(cols, &c, 1)) {
-        return Ok(Side { lane: lane.clone(), pack: None, rs, cs, batch: b });
-    }
-    let sizes: Vec<usize> = batch.iter().chain(rows).chain(cols).copied().collect();
-    let pack = Some(copy(setting, Lane { buffer: 0, ..lane.clone() }, &sizes)?);
-    let offset = packed.next_multiple_of(16);
-    *packed = offset + sizes.iter().product::<usize>();
-    let lane = Lane { buffer: lane.buffer, offset: offset as isize, strides: vec![] };
-    Ok(Side { lane, pack, rs: width as isize, cs: 1, batch: part(&row_major(&sizes)).0 })
-}
-
-/// Copies `source` over `sizes` to buffer 1, without gaps.
-pub(crate) fn copy(setting: &Setting, source: Lane, sizes: &[usize]) -> Result<Sweep> {
-    let target = Lane { buffer: 1, offset: 0, strides: row_major(sizes) };
-    let program = identity();
-    let (reads, writes) = (&[Some(source)], &[target]);
-    Draft { setting, program: &program, sizes, groups: None, reads, writes }.sweep()
 }
 
 /// The result as the kernel can write it: unit columns, one row stride.
@@ -288,6 +227,8 @@ fn epilogue(
 pub(crate) struct ConvTask {
     kind: ConvKind,
     shape: ConvShape,
+    /// The sides are bfloat16.
+    pairs: Option<Paired>,
     a: Lane,
     b: Lane,
     /// Without an epilogue, where the result goes.
@@ -298,7 +239,7 @@ pub(crate) struct ConvTask {
 }
 
 impl ConvTask {
-    pub fn new(launch: &Launch, setting: &Setting) -> Result<ConvTask> {
+    pub fn new(plan: &Plan, launch: &Launch, setting: &Setting) -> Result<ConvTask> {
         let Kernel::Conv { kind, x, w, y, strides, dilation, pad_lo, groups, epilogue: program } =
             &launch.kernel
         else {
@@ -333,14 +274,22 @@ impl ConvTask {
             Some(p) => Some(epilogue(setting, p, result, [0, n + 1, 1], &reads[2..], &writes)?),
             None => None,
         };
+        let narrow = plan.buffers[reads[0].buffer].dtype == DType::BF16;
+        let sides = [aligned(plan, &reads[0]), aligned(plan, &reads[1])];
+        let pairs = narrow.then(|| Paired::new(*kind, &shape, sides));
+        let work = match &pairs {
+            Some(p) => p.scratch_len(setting.threads),
+            None => conv_scratch_len(*kind, &shape, setting.threads),
+        };
         Ok(ConvTask {
             kind: *kind,
             shape,
+            pairs,
             a: reads[0].clone(),
             b: reads[1].clone(),
             out: finish.is_none().then(|| writes[0].clone()),
             finish,
-            work: conv_scratch_len(*kind, &shape, setting.threads),
+            work,
             empty: result.contains(&0),
         })
     }
@@ -359,17 +308,14 @@ impl ConvTask {
         unsafe {
             let at = |l: &Lane| cx.table.get(l.buffer).cast::<f32>().offset(l.offset);
             let finish = self.finish.as_ref().map(|sweep| Finish { sweep, table: cx.table, batch: 0 });
-            conv(
-                self.kind,
-                cx.isa,
-                cx.pool,
-                &self.shape,
-                at(&self.a),
-                at(&self.b),
-                self.out.as_ref().map(at),
-                finish.as_ref().map(|f| f as &dyn Epilogue),
-                std::slice::from_raw_parts_mut(cx.scratch.cast(), self.work),
-            );
+            let (out, epilogue) = (self.out.as_ref().map(at), finish.as_ref().map(|f| f as &dyn Epilogue));
+            let scratch = std::slice::from_raw_parts_mut(cx.scratch.cast(), self.work);
+            if let Some(pairs) = &self.pairs {
+                let at = |l: &Lane| cx.table.get(l.buffer).cast::<u16>().offset(l.offset).cast_const();
+                return pairs.run(cx.isa, cx.pool, [at(&self.a), at(&self.b)], out, epilogue, scratch);
+            }
+            let (a, b) = (at(&self.a), at(&self.b));
+            conv(self.kind, cx.isa, cx.pool, &self.shape, a, b, out, epilogue, scratch);
         }
     }
 }

@@ -62,8 +62,10 @@ impl Task {
             }
             Kernel::Reduce { .. } => Task::Reduce(ReduceTask::new(plan, launch, setting)?),
             Kernel::Dot { .. } => Task::Dot(DotTask::new(plan, launch, setting)?),
-            Kernel::Conv { .. } => Task::Conv(ConvTask::new(launch, setting)?),
-            Kernel::Pool { window, outer } => Task::Pool(PoolTask::new(window, outer, launch, setting)?),
+            Kernel::Conv { .. } => Task::Conv(ConvTask::new(plan, launch, setting)?),
+            Kernel::Pool { window, outer } => {
+                Task::Pool(PoolTask::new(plan, window, outer, launch, setting)?)
+            }
             Kernel::Gather { outer, size, inner, indices } => {
                 Task::Gather(simple::gather([outer, size, inner, indices], false, launch, setting)?)
             }

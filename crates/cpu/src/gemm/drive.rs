@@ -129,7 +129,7 @@ impl Epilogue for Flipped<'_> {
 /// All elements that the views name must be valid for reading, those of `c` for writing, and nothing else may
 /// use those of `c` meanwhile.
 pub unsafe fn gemm(args: GemmArgs) {
-    let GemmArgs { isa, pool, batch, m, n, k, a, b, .. } = args;
+    let GemmArgs { isa, pairs, pool, batch, m, n, k, a, b, .. } = args;
     if batch * m * n == 0 {
         return;
     }
@@ -143,7 +143,8 @@ pub unsafe fn gemm(args: GemmArgs) {
             let epilogue = flipped.as_ref().map(|e| e as &dyn Epilogue);
             let c = args.c.map(|(c, _, step)| (c, m, step));
             let scratch = args.scratch;
-            run(GemmArgs { isa, pool, batch, m: 1, n: m, k, a: flip(b), b: flip(a), c, epilogue, scratch });
+            let (a, b) = (flip(b), flip(a));
+            run(GemmArgs { isa, pairs, pool, batch, m: 1, n: m, k, a, b, c, epilogue, scratch });
         } else if is_long(batch, m, n, k) {
             long::long(args);
         } else {
@@ -157,7 +158,7 @@ pub unsafe fn gemm(args: GemmArgs) {
 /// # Safety
 /// As for [`gemm`].
 pub(super) unsafe fn run(mut args: GemmArgs) {
-    let GemmArgs { isa, pool, batch, m, n, k, .. } = args;
+    let GemmArgs { isa, pairs, pool, batch, m, n, k, .. } = args;
     if n == 1 {
         args.b.cs = 1;
     }
@@ -166,7 +167,7 @@ pub(super) unsafe fn run(mut args: GemmArgs) {
     }
     let (a, b) = (args.a, args.b);
     let grid = Grid::new(batch, m, n, k);
-    let kernel = Kernel::of(isa);
+    let kernel = Kernel::of(isa, pairs);
     let width = kernel.width(m.div_ceil(grid.rows), n);
     let right = if m == 1 && a.cs == 1 && b.rs == 1 && b.cs != 1 {
         Right::Dots

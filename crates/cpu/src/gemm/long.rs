@@ -29,7 +29,7 @@ pub(super) fn scratch_len(m: usize, n: usize, k: usize, threads: usize) -> usize
 /// # Safety
 /// As for [`super::gemm`].
 pub(super) unsafe fn long(args: GemmArgs) {
-    let GemmArgs { isa, pool, m, n, k, a, b, c, epilogue, scratch, .. } = args;
+    let GemmArgs { isa, pairs, pool, m, n, k, a, b, c, epilogue, scratch, .. } = args;
     let sums = Shared(cache_line(scratch));
     let scratch = &mut scratch[sums_len(m, n)..];
     let (part, rest) = (k / PARTS, k % PARTS);
@@ -43,7 +43,8 @@ pub(super) unsafe fn long(args: GemmArgs) {
         let c = Some((sums.get().wrapping_add(to * m * n), n, Steps::every((m * n) as isize)));
         // SAFETY: the parts lie inside the operands; the sums are apart from each other and from what is read.
         unsafe {
-            run(GemmArgs { isa, pool, batch, m, n, k, a, b, c, epilogue: None, scratch: &mut *scratch })
+            let scratch = &mut *scratch;
+            run(GemmArgs { isa, pairs, pool, batch, m, n, k, a, b, c, epilogue: None, scratch })
         };
     };
     some(0, PARTS, part, 0);

@@ -3,6 +3,7 @@
 mod drive;
 mod long;
 pub(crate) mod pack;
+pub(crate) mod pairs;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tile;
@@ -79,6 +80,8 @@ pub struct MatView {
 pub struct GemmArgs<'a> {
     /// Instruction set.
     pub isa: Isa,
+    /// The numbers of both sides are pairs of bfloat16, neighbours along the summed axis; `k` counts pairs.
+    pub pairs: bool,
     /// Threads.
     pub pool: &'a Pool,
     /// Number of products.

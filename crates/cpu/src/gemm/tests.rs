@@ -81,6 +81,7 @@ fn run(
     let target = stored.then_some((c.as_mut_ptr(), n, Steps::every((m * n) as isize)));
     let args = GemmArgs {
         isa,
+        pairs: false,
         pool: &pool,
         batch,
         m,

@@ -83,6 +83,17 @@ unsafe impl Simd for Avx2 {
         // SAFETY: the caller promises the instruction set.
         unsafe { _mm256_srai_epi32::<N>(a) }
     }
+    #[inline(always)]
+    unsafe fn narrow(p: *mut u16, v: __m256, n: usize) {
+        // SAFETY: the caller promises the instruction set and room for `n` numbers.
+        unsafe {
+            let halves = _mm256_srai_epi32::<16>(Self::rounded(v));
+            let some = _mm_packs_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256::<1>(halves));
+            let mut all = [0u16; 8];
+            _mm_storeu_si128(all.as_mut_ptr().cast(), some);
+            std::ptr::copy_nonoverlapping(all.as_ptr(), p, n);
+        }
+    }
     const SQUARE: usize = 8;
     #[inline(always)]
     unsafe fn transpose(from: *const f32, from_ld: isize, to: *mut f32, to_ld: usize) {

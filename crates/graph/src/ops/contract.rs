@@ -6,7 +6,8 @@ use crate::interp::{Value, coordinates};
 use rhyton_tensor::{Bindings, DType, Dim, Error, Result, Shape};
 use serde::{Deserialize, Serialize};
 
-/// Contractions of two float32 inputs.
+/// Contractions of two inputs of float32, or two of bfloat16 whose products add up in float32. The result is
+/// float32.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Contract {
@@ -62,7 +63,9 @@ fn free(rank: usize, batch: &[usize], contract: &[usize]) -> Vec<usize> {
 impl Contract {
     pub(crate) fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
         let [a, b] = inputs else { return Err(Error::new("a product takes two inputs")) };
-        if a.dtype != DType::F32 || b.dtype != DType::F32 {
+        let grouped = matches!(self, Contract::Conv { groups, .. } if *groups != 1);
+        let known = a.dtype == DType::F32 || (a.dtype == DType::BF16 && !grouped);
+        if !known || a.dtype != b.dtype {
             return Err(Error::new(format!("a product takes float32, got {} and {}", a.dtype, b.dtype)));
         }
         let shape = match self {
@@ -142,6 +145,7 @@ impl Contract {
     pub(crate) fn vjp(&self, y: &Expr, cotangents: &[Option<Expr>]) -> Vec<Option<Expr>> {
         let Some(g) = cotangents.first().cloned().flatten() else { return vec![None, None] };
         let (a, b) = (&y.inputs()[0], &y.inputs()[1]);
+        let g = g.cast(a.dtype());
         match self {
             Contract::Dot { .. } => self.vjp_dot(a, b, &g),
             Contract::Conv { kind, .. } => {

@@ -61,6 +61,8 @@ pub enum Control {
 #[allow(missing_docs)]
 pub enum Scalar {
     F32(f32),
+    /// A number in an expression of bfloat16, which is computed in float32.
+    BF16(f32),
     I32(i32),
     Bool(bool),
 }
@@ -69,7 +71,7 @@ impl Scalar {
     /// As a double; booleans are 0 and 1.
     pub fn as_f64(self) -> f64 {
         match self {
-            Scalar::F32(x) => f64::from(x),
+            Scalar::F32(x) | Scalar::BF16(x) => f64::from(x),
             Scalar::I32(x) => f64::from(x),
             Scalar::Bool(x) => f64::from(u8::from(x)),
         }
@@ -80,6 +82,7 @@ impl Scalar {
         match dtype {
             DType::I32 => Scalar::I32(x as i32),
             DType::Bool => Scalar::Bool(x != 0.0),
+            DType::BF16 => Scalar::BF16(x as f32),
             _ => Scalar::F32(x as f32),
         }
     }
@@ -93,6 +96,7 @@ impl Scalar {
     pub fn dtype(self) -> DType {
         match self {
             Scalar::F32(_) => DType::F32,
+            Scalar::BF16(_) => DType::BF16,
             Scalar::I32(_) => DType::I32,
             Scalar::Bool(_) => DType::Bool,
         }
@@ -100,7 +104,7 @@ impl Scalar {
 
     fn bits(self) -> (DType, u32) {
         let bits = match self {
-            Scalar::F32(x) => x.to_bits(),
+            Scalar::F32(x) | Scalar::BF16(x) => x.to_bits(),
             Scalar::I32(x) => x as u32,
             Scalar::Bool(x) => u32::from(x),
         };
@@ -140,6 +144,7 @@ impl From<Scalar> for String {
     fn from(s: Scalar) -> String {
         match s {
             Scalar::F32(x) => format!("{x}f32"),
+            Scalar::BF16(x) => format!("{x}bf16"),
             Scalar::I32(x) => format!("{x}i32"),
             Scalar::Bool(x) => x.to_string(),
         }
@@ -152,6 +157,9 @@ impl TryFrom<String> for Scalar {
         let bad = || format!("'{s}' is no constant");
         if let Some(x) = s.strip_suffix("f32") {
             return x.parse().map(Scalar::F32).map_err(|_| bad());
+        }
+        if let Some(x) = s.strip_suffix("bf16") {
+            return x.parse().map(Scalar::BF16).map_err(|_| bad());
         }
         if let Some(x) = s.strip_suffix("i32") {
             return x.parse().map(Scalar::I32).map_err(|_| bad());

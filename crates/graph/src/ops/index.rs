@@ -72,7 +72,7 @@ impl Index {
             Index::Iota { .. } => vec![],
             Index::Gather { axis } => {
                 let op = Index::ScatterAdd { axis: *axis, shape: x[0].shape().clone() };
-                vec![Some(Expr::apply(op, vec![g, x[1].clone()])), None]
+                vec![Some(Expr::apply(op, vec![g.cast(DType::F32), x[1].clone()])), None]
             }
             Index::ScatterAdd { axis, .. } => vec![Some(g.gather(*axis, &x[1])), None],
         }

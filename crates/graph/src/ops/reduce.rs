@@ -74,6 +74,8 @@ impl Reduce {
                     Error::new("a reduction takes numbers, not booleans").fix("cast to float32 first")
                 );
             }
+            // Sums of many bfloat16 would lose what they are made of.
+            Reduce::Fold { .. } if x.dtype.is_float() => DType::F32,
             Reduce::Fold { .. } => x.dtype,
             Reduce::ArgMax { .. } => DType::I32,
         };
@@ -84,8 +86,8 @@ impl Reduce {
 
     pub(crate) fn vjp(&self, y: &Expr, cotangents: &[Option<Expr>]) -> Vec<Option<Expr>> {
         let x = &y.inputs()[0];
-        let (Some(g), DType::F32, Reduce::Fold { kind, axes }) =
-            (cotangents.first().cloned().flatten(), x.dtype(), self)
+        let (Some(g), true, Reduce::Fold { kind, axes }) =
+            (cotangents.first().cloned().flatten(), x.dtype().is_float(), self)
         else {
             return vec![None];
         };

@@ -7,7 +7,7 @@ use crate::layers::{check, parameter};
 use crate::regularizers::Regularizer;
 use crate::{Args, Cx, Layer, Object, Outputs};
 use rhyton_graph::Expr;
-use rhyton_tensor::{DType, Result};
+use rhyton_tensor::Result;
 use serde_json::Value as Json;
 
 crate::layer! {
@@ -50,7 +50,7 @@ impl Dense {
         let features = check::features(class, x)?;
         let of_kernel = (&self.kernel_initializer, &self.kernel_regularizer, &self.kernel_constraint);
         let kernel = parameter(cx, "kernel", [features, self.units], of_kernel);
-        let mut y = x.cast(DType::F32).matmul(&kernel);
+        let mut y = x.float().matmul(&kernel);
         if self.use_bias {
             let of_bias = (&self.bias_initializer, &self.bias_regularizer, &self.bias_constraint);
             y = y + parameter(cx, "bias", [self.units], of_bias);

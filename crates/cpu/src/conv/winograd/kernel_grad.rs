@@ -65,7 +65,7 @@ unsafe impl Sync for Sums<'_> {}
 /// As for `conv`.
 pub(in crate::conv) unsafe fn run(job: &Job) {
     let (s, cut) = (job.s, Cut::new(job.s));
-    let kernel = Kernel::of(job.isa);
+    let kernel = Kernel::of(job.isa, false);
     let sums = Sums { job, cut, kernel, width: kernel.width(PANEL, PANEL) };
     // SAFETY: passed on to the caller; each stage ends before the next begins.
     unsafe {

@@ -154,7 +154,7 @@ unsafe impl Sync for Winograd<'_> {}
 /// As for `conv`.
 pub(super) unsafe fn run(job: &Job) {
     let shape = Shape::new(job.kind, job.s);
-    let kernel = Kernel::of(job.isa);
+    let kernel = Kernel::of(job.isa, false);
     let width = kernel.width(shape.grid.most(), shape.outer);
     let w = Winograd { job, shape, kernel, width, panel: kernel.columns(width) };
     let panels = shape.outer.div_ceil(w.panel);
