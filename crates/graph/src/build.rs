@@ -104,8 +104,8 @@ pub fn broadcast_shapes(a: &Shape, b: &Shape) -> Option<Shape> {
 fn common(a: DType, b: DType) -> DType {
     match (a, b) {
         (DType::F32, _) | (_, DType::F32) => DType::F32,
-        (DType::I32, _) | (_, DType::I32) => DType::I32,
-        _ => DType::Bool,
+        (DType::Bool, DType::Bool) => DType::Bool,
+        _ => DType::I32,
     }
 }
 

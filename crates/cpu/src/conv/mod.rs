@@ -2,6 +2,7 @@
 //! kernel walks an image, with zeros around it, as a matrix whose rows overlap.
 
 mod axis;
+mod bytes;
 mod depthwise;
 mod kernel_grad;
 mod slide;
@@ -107,13 +108,13 @@ pub fn conv_scratch_len(kind: ConvKind, s: &ConvShape, threads: usize) -> usize 
 
 /// What the kinds of convolution share.
 #[derive(Clone, Copy)]
-struct Job<'a> {
+struct Job<'a, T = f32> {
     kind: ConvKind,
     isa: Isa,
     pool: &'a Pool,
     s: &'a ConvShape,
-    a: *const f32,
-    b: *const f32,
+    a: *const T,
+    b: *const T,
     out: Option<*mut f32>,
     epilogue: Option<&'a dyn Epilogue>,
     /// Scratch memory, at the start of a cache line.
@@ -122,9 +123,9 @@ struct Job<'a> {
 
 // SAFETY: tasks read the operands, which nobody writes, and write disjoint parts of the result and of the
 // scratch memory.
-unsafe impl Sync for Job<'_> {}
+unsafe impl<T> Sync for Job<'_, T> {}
 
-impl Job<'_> {
+impl<T> Job<'_, T> {
     /// Runs tasks on the threads if the work is worth a split.
     fn run(&self, tasks: usize, task: &(dyn Fn(usize, usize) + Sync)) {
         if self.s.work() >= crate::gemm::SPLIT {
@@ -185,6 +186,36 @@ pub unsafe fn conv(
             _ => slide::run(&job),
         }
     }
+}
+
+/// Numbers of scratch memory that [`conv_bytes`] needs.
+pub fn conv_bytes_scratch_len(s: &ConvShape, threads: usize) -> usize {
+    bytes::scratch_len(s, threads)
+}
+
+/// The forward convolution of int8 sides; its numbers are int32, handed out like those of [`conv`].
+///
+/// # Safety
+/// As for [`conv`].
+pub unsafe fn conv_bytes(
+    isa: Isa,
+    pool: &Pool,
+    s: &ConvShape,
+    a: *const i8,
+    b: *const i8,
+    out: Option<*mut f32>,
+    epilogue: Option<&dyn Epilogue>,
+    scratch: &mut [f32],
+) {
+    let kind = ConvKind::Forward;
+    let (rows, cols) = s.result(kind);
+    if rows * cols == 0 {
+        return;
+    }
+    assert!(scratch.len() >= conv_bytes_scratch_len(s, pool.threads()), "scratch memory is too small");
+    let job = Job { kind, isa, pool, s, a, b, out, epilogue, scratch: crate::gemm::cache_line(scratch) };
+    // SAFETY: passed on to the caller.
+    unsafe { bytes::run(&job) }
 }
 
 unsafe fn product(

@@ -190,6 +190,7 @@ pub(crate) fn address(t: &Tensor) -> *mut u8 {
     match t.data() {
         Data::F32(v) => v.as_ptr().cast::<u8>().cast_mut(),
         Data::I32(v) => v.as_ptr().cast::<u8>().cast_mut(),
+        Data::I8(v) => v.as_ptr().cast::<u8>().cast_mut(),
         Data::Bool(v) => v.as_ptr().cast::<u8>().cast_mut(),
         // `choose` lets no other type in.
         _ => std::ptr::null_mut(),
@@ -201,6 +202,7 @@ fn address_mut(t: &mut Tensor) -> *mut u8 {
     match t.data_mut() {
         Data::F32(v) => v.as_mut_ptr().cast(),
         Data::I32(v) => v.as_mut_ptr().cast(),
+        Data::I8(v) => v.as_mut_ptr().cast(),
         Data::Bool(v) => v.as_mut_ptr().cast(),
         _ => std::ptr::null_mut(),
     }

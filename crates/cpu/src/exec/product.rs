@@ -3,8 +3,8 @@
 use super::axes::{Draft, merge, single};
 use super::resolve::{Lane, Setting, three};
 use super::task::Context;
-use crate::conv::{ConvShape, conv, conv_scratch_len};
-use crate::gemm::{Epilogue, GemmArgs, MatView, gemm, scratch_len};
+use crate::conv::{ConvShape, conv, conv_bytes, conv_bytes_scratch_len, conv_scratch_len};
+use crate::gemm::{Epilogue, GemmArgs, MatView, gemm, gemm_bytes, scratch_len, scratch_len_bytes};
 use crate::tile::space::Table;
 use crate::tile::sweep::Sweep;
 use rhyton_graph::ops::ConvKind;
@@ -20,9 +20,9 @@ pub(crate) fn row_major(sizes: &[usize]) -> Vec<isize> {
     strides
 }
 
-/// The program that only moves float32.
-fn identity() -> Program {
-    Program { inputs: vec![DType::F32], code: vec![], outputs: vec![0] }
+/// The program that only moves elements.
+fn identity(dtype: DType) -> Program {
+    Program { inputs: vec![dtype], code: vec![], outputs: vec![0] }
 }
 
 /// An epilogue at work.
@@ -67,14 +67,14 @@ struct Side {
 
 impl Side {
     /// First element, after packing where needed.
-    unsafe fn start(&self, cx: Context) -> *const f32 {
+    unsafe fn start<T>(&self, cx: Context) -> *const T {
         // SAFETY: the caller promises a valid table and scratch memory; a packed side's table has one more entry,
         // the scratch memory.
         unsafe {
             match &self.pack {
-                None => cx.table.get(self.lane.buffer).cast::<f32>().offset(self.lane.offset),
+                None => cx.at::<T>(&self.lane),
                 Some(sweep) => {
-                    let to = cx.scratch.cast::<f32>().offset(self.lane.offset);
+                    let to = cx.scratch.cast::<T>().offset(self.lane.offset);
                     let entries = [cx.table.get(self.lane.buffer), to.cast()];
                     sweep.all(cx.pool, Table(entries.as_ptr()));
                     to
@@ -94,6 +94,9 @@ pub(crate) struct DotTask {
     /// The result: place, row stride, batch strides.
     direct: Option<(Lane, usize, Vec<isize>)>,
     finish: Option<Sweep>,
+    /// The sides are int8; they are float32 otherwise.
+    bytes: bool,
+    /// Numbers of scratch memory: copies of the sides, what the kernel needs.
     packed: usize,
     work: usize,
 }
@@ -106,7 +109,7 @@ struct Dims {
 }
 
 impl DotTask {
-    pub fn new(_plan: &Plan, launch: &Launch, setting: &Setting) -> Result<DotTask> {
+    pub fn new(plan: &Plan, launch: &Launch, setting: &Setting) -> Result<DotTask> {
         let Kernel::Dot { batch, m, n, k, epilogue } = &launch.kernel else {
             return Err(Error::new("not a product"));
         };
@@ -123,14 +126,15 @@ impl DotTask {
         if !fits || writes.is_empty() {
             return Err(Error::new("a product's views do not fit its axes"));
         }
-        let mut packed = 0;
-        let a = side(setting, &reads[0], &d.batch, [&d.m, &d.k], &mut packed)?;
-        let b = side(setting, &reads[1], &d.batch, [&d.k, &d.n], &mut packed)?;
+        let (dtype, mut packed) = (plan.buffers[reads[0].buffer].dtype, 0);
+        let a = side(setting, (&reads[0], dtype), &d.batch, [&d.m, &d.k], &mut packed)?;
+        let b = side(setting, (&reads[1], dtype), &d.batch, [&d.k, &d.n], &mut packed)?;
+        let (bytes, sums) = sums_of(dtype);
         let direct = if epilogue.is_none() { straight(&d, &writes[0]) } else { None };
         let finish = match (&direct, epilogue) {
             (Some(_), _) => None,
             (None, program) => {
-                let program = program.clone().unwrap_or_else(identity);
+                let program = program.clone().unwrap_or_else(|| identity(sums));
                 Some(finish(setting, &program, &d, &reads[2..], &writes)?)
             }
         };
@@ -141,12 +145,14 @@ impl DotTask {
             sizes: [&d.m, &d.n, &d.k].map(|s| s.iter().product()),
             direct,
             finish,
-            packed: packed.next_multiple_of(16),
+            bytes,
+            packed: (packed * dtype.size_bytes()).div_ceil(64) * 16,
             work: 0,
         };
         task.join_batches(&d.batch);
         let [m, n, k] = task.sizes;
-        task.work = scratch_len(task.batch.last().copied().unwrap_or(1), m, n, k, setting.threads);
+        let need = if bytes { scratch_len_bytes } else { scratch_len };
+        task.work = need(task.batch.last().copied().unwrap_or(1), m, n, k, setting.threads);
         Ok(task)
     }
 
@@ -170,6 +176,11 @@ impl DotTask {
     /// # Safety
     /// As for `Task::run`.
     pub unsafe fn run(&self, cx: Context) {
+        // SAFETY: passed on.
+        unsafe { if self.bytes { self.run_with(cx, gemm_bytes) } else { self.run_with(cx, gemm) } }
+    }
+
+    unsafe fn run_with<T>(&self, cx: Context, gemm: unsafe fn(GemmArgs<T>)) {
         let [m, n, k] = self.sizes;
         let inner = self.batch.last().copied().unwrap_or(1);
         let (outer_sizes, last) = self.batch.split_at(self.batch.len().saturating_sub(1));
@@ -180,11 +191,11 @@ impl DotTask {
         let step = |s: &[isize]| if last.is_empty() { 0 } else { s[s.len() - 1] };
         // SAFETY: views lie inside their buffers (the plan's promise), scratch memory is as large as asked for.
         unsafe {
-            let (a, b) = (self.a.start(cx), self.b.start(cx));
+            let (a, b) = (self.a.start::<T>(cx), self.b.start::<T>(cx));
             let work = cx.scratch.cast::<f32>().add(self.packed);
             for o in 0..outer {
                 let at = |s: &[isize]| crate::tile::space::locate(outer_sizes, &s[..outer_sizes.len()], o);
-                let view = |p: *const f32, s: &Side| MatView {
+                let view = |p: *const T, s: &Side| MatView {
                     ptr: p.offset(at(&s.batch)),
                     rs: s.rs,
                     cs: s.cs,
@@ -217,7 +228,7 @@ impl DotTask {
 /// An operand over `batch ++ rows ++ cols`; packs it when rows or columns have no single stride.
 fn side(
     setting: &Setting,
-    lane: &Lane,
+    (lane, dtype): (&Lane, DType),
     batch: &[usize],
     [rows, cols]: [&[usize]; 2],
     packed: &mut usize,
@@ -230,19 +241,24 @@ fn side(
         return Ok(Side { lane: lane.clone(), pack: None, rs, cs, batch: b });
     }
     let sizes: Vec<usize> = batch.iter().chain(rows).chain(cols).copied().collect();
-    let pack = Some(copy(setting, Lane { buffer: 0, ..lane.clone() }, &sizes)?);
-    let offset = packed.next_multiple_of(16);
+    let pack = Some(copy(setting, (Lane { buffer: 0, ..lane.clone() }, dtype), &sizes)?);
+    let offset = packed.next_multiple_of(64);
     *packed = offset + sizes.iter().product::<usize>();
     let lane = Lane { buffer: lane.buffer, offset: offset as isize, strides: vec![] };
     Ok(Side { lane, pack, rs: width as isize, cs: 1, batch: part(&row_major(&sizes)).0 })
 }
 
 /// Copies `source` over `sizes` to buffer 1, without gaps.
-pub(crate) fn copy(setting: &Setting, source: Lane, sizes: &[usize]) -> Result<Sweep> {
+pub(crate) fn copy(setting: &Setting, (source, dtype): (Lane, DType), sizes: &[usize]) -> Result<Sweep> {
     let target = Lane { buffer: 1, offset: 0, strides: row_major(sizes) };
-    let program = identity();
+    let program = identity(dtype);
     let (reads, writes) = (&[Some(source)], &[target]);
     Draft { setting, program: &program, sizes, groups: None, reads, writes }.sweep()
+}
+
+/// Whether products of `dtype` are those of int8, and the type of their sums.
+fn sums_of(dtype: DType) -> (bool, DType) {
+    if dtype == DType::I8 { (true, DType::I32) } else { (false, DType::F32) }
 }
 
 /// The result as the kernel can write it: unit columns, one row stride.
@@ -285,12 +301,14 @@ pub(crate) struct ConvTask {
     /// Without an epilogue, where the result goes.
     out: Option<Lane>,
     finish: Option<Sweep>,
+    /// The sides are int8; they are float32 otherwise.
+    bytes: bool,
     work: usize,
     empty: bool,
 }
 
 impl ConvTask {
-    pub fn new(launch: &Launch, setting: &Setting) -> Result<ConvTask> {
+    pub fn new(plan: &Plan, launch: &Launch, setting: &Setting) -> Result<ConvTask> {
         let Kernel::Conv { kind, x, w, y, strides, dilation, pad_lo, groups, epilogue: program } =
             &launch.kernel
         else {
@@ -325,6 +343,11 @@ impl ConvTask {
             Some(p) => Some(epilogue(setting, p, result, [0, n + 1, 1], &reads[2..], &writes)?),
             None => None,
         };
+        let (bytes, _) = sums_of(plan.buffers[reads[0].buffer].dtype);
+        if bytes && *kind != ConvKind::Forward {
+            return Err(Error::new("there are no gradients of int8 convolutions"));
+        }
+        let threads = setting.threads;
         Ok(ConvTask {
             kind: *kind,
             shape,
@@ -332,7 +355,12 @@ impl ConvTask {
             b: reads[1].clone(),
             out: finish.is_none().then(|| writes[0].clone()),
             finish,
-            work: conv_scratch_len(*kind, &shape, setting.threads),
+            bytes,
+            work: if bytes {
+                conv_bytes_scratch_len(&shape, threads)
+            } else {
+                conv_scratch_len(*kind, &shape, threads)
+            },
             empty: result.contains(&0),
         })
     }
@@ -349,19 +377,17 @@ impl ConvTask {
         }
         // SAFETY: the plan's views are contiguous and inside their buffers; scratch is as large as asked for.
         unsafe {
-            let at = |l: &Lane| cx.table.get(l.buffer).cast::<f32>().offset(l.offset);
             let finish = self.finish.as_ref().map(|sweep| Finish { sweep, table: cx.table, batch: 0 });
-            conv(
-                self.kind,
-                cx.isa,
-                cx.pool,
-                &self.shape,
-                at(&self.a),
-                at(&self.b),
-                self.out.as_ref().map(at),
-                finish.as_ref().map(|f| f as &dyn Epilogue),
-                std::slice::from_raw_parts_mut(cx.scratch.cast(), self.work),
-            );
+            let finish = finish.as_ref().map(|f| f as &dyn Epilogue);
+            let (isa, pool, s, out) = (cx.isa, cx.pool, &self.shape, self.out.as_ref().map(|l| cx.at(l)));
+            let scratch = std::slice::from_raw_parts_mut(cx.scratch.cast(), self.work);
+            if self.bytes {
+                let (a, b) = (cx.at(&self.a), cx.at(&self.b));
+                conv_bytes(isa, pool, s, a, b, out, finish, scratch);
+            } else {
+                let (a, b) = (cx.at(&self.a), cx.at(&self.b));
+                conv(self.kind, isa, pool, s, a, b, out, finish, scratch);
+            }
         }
     }
 }

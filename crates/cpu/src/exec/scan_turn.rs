@@ -55,7 +55,11 @@ pub(crate) fn turn(
         }
         let source = body.buffers[view.buffer].dtype;
         let bytes = sizes.iter().product::<usize>() * source.size_bytes();
-        all.push(Turned { constant, sweep: copy(setting, lane, &sizes)?, bytes: bytes.next_multiple_of(64) });
+        all.push(Turned {
+            constant,
+            sweep: copy(setting, (lane, source), &sizes)?,
+            bytes: bytes.next_multiple_of(64),
+        });
         let buffer = turned.buffers.len();
         launch.reads[1] = View::contiguous(buffer, &shape);
         let place = Place::Input(turned.inputs.len());

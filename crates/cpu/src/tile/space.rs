@@ -58,7 +58,7 @@ impl Port {
     }
     /// Bytes of an element.
     pub fn bytes(&self) -> usize {
-        if self.dtype == DType::Bool { 1 } else { 4 }
+        self.dtype.size_bytes()
     }
     /// How it lies over a tile.
     pub fn access(&self) -> Access {

@@ -6,7 +6,8 @@ use crate::interp::{Value, coordinates};
 use rhyton_tensor::{Bindings, DType, Dim, Error, Result, Shape};
 use serde::{Deserialize, Serialize};
 
-/// Contractions of two float32 inputs.
+/// Contractions of two float32 inputs, or of two int8 ones: these give exact int32 sums, wrapped around beyond the
+/// 131,071 products that surely fit, and carry no gradient. Of convolutions of int8 there is the forward one only.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Contract {
@@ -62,14 +63,21 @@ fn free(rank: usize, batch: &[usize], contract: &[usize]) -> Vec<usize> {
 impl Contract {
     pub(crate) fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
         let [a, b] = inputs else { return Err(Error::new("a product takes two inputs")) };
-        if a.dtype != DType::F32 || b.dtype != DType::F32 {
-            return Err(Error::new(format!("a product takes float32, got {} and {}", a.dtype, b.dtype)));
-        }
+        let gradient =
+            matches!(self, Contract::Conv { kind: ConvKind::InputGrad | ConvKind::KernelGrad, .. });
+        let dtype = match (a.dtype, b.dtype) {
+            (DType::F32, DType::F32) => DType::F32,
+            (DType::I8, DType::I8) if !gradient => DType::I32,
+            _ => {
+                return Err(Error::new(format!("a product does not take {} and {}", a.dtype, b.dtype))
+                    .expected("two float32 inputs, or two int8 ones outside gradients"));
+            }
+        };
         let shape = match self {
             Contract::Dot { .. } => self.infer_dot(&a.shape, &b.shape)?,
             Contract::Conv { .. } => self.infer_conv(&a.shape, &b.shape)?,
         };
-        Ok(vec![Type::f32(shape)])
+        Ok(vec![Type::new(dtype, shape)])
     }
 
     fn infer_dot(&self, a: &Shape, b: &Shape) -> Result<Shape> {
@@ -142,6 +150,9 @@ impl Contract {
     pub(crate) fn vjp(&self, y: &Expr, cotangents: &[Option<Expr>]) -> Vec<Option<Expr>> {
         let Some(g) = cotangents.first().cloned().flatten() else { return vec![None, None] };
         let (a, b) = (&y.inputs()[0], &y.inputs()[1]);
+        if y.dtype() != DType::F32 {
+            return vec![None, None];
+        }
         match self {
             Contract::Dot { .. } => self.vjp_dot(a, b, &g),
             Contract::Conv { kind, .. } => {
