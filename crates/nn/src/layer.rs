@@ -4,6 +4,7 @@
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
 use crate::object::{Handle, Kind, Object, Row, from_fields, snake_case};
+use crate::quantizers::Quantization;
 use crate::regularizers::Regularizer;
 use rhyton_graph::ops::Distribution;
 use rhyton_graph::{Expr, Type, at_source, in_path};
@@ -23,6 +24,8 @@ pub struct Base {
     pub trainable: bool,
     /// Adds a penalty of the layer's outputs, divided by the batch size, to the loss.
     pub activity_regularizer: Option<Regularizer>,
+    /// How the layer's arithmetic is quantized; layers that do not know how compute in float32.
+    pub quantization: Option<Quantization>,
     /// The user's line that made the layer.
     pub source: Source,
 }
@@ -31,7 +34,13 @@ impl Base {
     /// Defaults, made at the caller's line.
     #[track_caller]
     pub fn here() -> Base {
-        Base { name: None, trainable: true, activity_regularizer: None, source: Source(Location::caller()) }
+        Base {
+            name: None,
+            trainable: true,
+            activity_regularizer: None,
+            quantization: None,
+            source: Source(Location::caller()),
+        }
     }
 }
 
@@ -78,6 +87,11 @@ pub trait Layer: Object + Based {
         None
     }
 
+    /// The same layer with quantized arithmetic; `None` when it has none.
+    fn quantized(&self, _mode: Quantization) -> Option<Arc<dyn Layer>> {
+        None
+    }
+
     /// The nested definition, for models used as layers.
     fn definition(&self) -> Option<&crate::model::Definition> {
         None
@@ -112,9 +126,11 @@ pub fn from_config<L: Layer + DeserializeOwned>(config: Json) -> Result<Arc<dyn 
         Json::Null => None,
         record => Some(Regularizer::from_json(record)?),
     };
+    let quantization = Quantization::of_policy(&config["dtype"]).map_err(|e| e.place(&place))?;
     let mut layer: L = from_fields(config).map_err(|e| e.place(place))?;
     let base = layer.base_mut();
     (base.name, base.trainable, base.activity_regularizer) = (name, trainable.unwrap_or(true), activity);
+    base.quantization = quantization;
     Ok(Arc::new(layer))
 }
 
@@ -123,7 +139,8 @@ pub fn full_config(layer: &dyn Layer, name: &str) -> Map<String, Json> {
     let mut config = Map::new();
     config.insert("name".into(), name.into());
     config.insert("trainable".into(), layer.base().trainable.into());
-    config.insert("dtype".into(), float32_policy());
+    let policy = layer.base().quantization.map_or_else(float32_policy, Quantization::policy);
+    config.insert("dtype".into(), policy);
     let activity = layer.base().activity_regularizer.as_ref().map(Regularizer::to_json);
     let follows = layer.activity_regularizer_follows();
     for (key, value) in layer.config() {
@@ -255,7 +272,7 @@ pub struct Weight {
     pub name: String,
     /// Sizes; all must be known.
     pub shape: Shape,
-    /// float32 or int32.
+    /// float32, int32 or, for quantized weights, int8.
     pub dtype: DType,
     /// How it starts.
     pub initializer: Initializer,
@@ -265,6 +282,8 @@ pub struct Weight {
     pub constraint: Option<Constraint>,
     /// False for state such as moving averages.
     pub trainable: bool,
+    /// For quantized weights, the axis along which every entry has a scale of its own.
+    pub scales: Option<usize>,
 }
 
 impl Weight {
@@ -278,6 +297,7 @@ impl Weight {
             regularizer: None,
             constraint: None,
             trainable: true,
+            scales: None,
         }
     }
 

@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod model;
 pub mod object;
 pub mod optimizers;
+pub mod quantizers;
 pub mod regularizers;
 pub mod training;
 
