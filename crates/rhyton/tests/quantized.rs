@@ -57,7 +57,7 @@ fn sequences_volumes_and_words_stay_near_float32() {
     let each = Sequential::new([6, 10]).add(TimeDistributed::new(Dense::new(4)));
     near(each.build().unwrap(), &values(4, &[3, 6, 10]), 0.05);
     let input = Input::new([7]).dtype("int32").symbolic();
-    let words = Dense::new(3).apply(&LSTM::new(6).apply(&Embedding::new(50, 8).apply(&input)));
+    let words = Dense::new(3).apply(LSTM::new(6).apply(Embedding::new(50, 8).apply(&input)));
     let x = Tensor::from_fn([4, 7], |i| (i * 13 % 50) as i32);
     near(Model::new(&[input], &[words]).unwrap(), &x, 0.05);
 }
