@@ -3,7 +3,7 @@
 use rhyton_cpu::CpuBackend;
 use rhyton_cpu::isa::Isa;
 use rhyton_graph::ops::ConvKind;
-use rhyton_graph::plan::Backend;
+use rhyton_graph::plan::{Backend, Kernel};
 use rhyton_graph::testing::{assert_close, random_args};
 use rhyton_graph::{Expr, Function, Type, compile, interpret};
 use rhyton_tensor::rng::Stream;
@@ -98,6 +98,72 @@ fn conversions_and_views() {
             ]
         });
         check(&f, batch, seed);
+    }
+}
+
+/// As `nn::quantizers` writes it.
+fn quantized(x: &Expr, axes: &[usize]) -> Vec<Expr> {
+    let body = |p: &[Expr]| {
+        let scale = 127.0 / (p[0].abs().max(axes).expand_dims(axes) + 1e-7);
+        let (low, high) = (Expr::scalar(-127.0f32), Expr::scalar(127.0f32));
+        vec![(&p[0] * &scale).round().maximum(&low).minimum(&high).cast(DType::I8), scale]
+    };
+    let f = Function::trace("abs_max_quantize", &[x.ty().clone()], body);
+    f.with_attrs(serde_json::json!({ "axes": axes })).call(std::slice::from_ref(x))
+}
+
+/// The kernel that takes quantization whole gives the bits of its body, special numbers included.
+#[test]
+fn quantization_is_taken_whole_and_agrees_with_its_body() {
+    let shapes: [(&[usize], &[usize]); 6] = [
+        (&[5, 1], &[1]),
+        (&[64, 33], &[1]),
+        (&[3, 7, 130], &[2]),
+        (&[4, 9, 11, 3], &[1, 2, 3]),
+        (&[7], &[0]),
+        (&[0, 4], &[1]),
+    ];
+    for (shape, axes) in shapes {
+        let ty = Type::f32(shape.iter().map(|n| Dim::fixed(*n)).collect::<Vec<_>>());
+        let whole = Function::trace("whole", &[ty.clone()], |p| quantized(&p[0], axes));
+        // A function of another name is not known to the backend.
+        let body = Function::trace("body", &[ty], |p| {
+            let both = quantized(&p[0], axes);
+            let (mut values, scale) = (p[0].clone(), &both[1]);
+            values = (&values * scale).round().maximum(&Expr::scalar(-127.0f32));
+            vec![values.minimum(&Expr::scalar(127.0f32)).cast(DType::I8), scale.clone()]
+        });
+        let special = |i: usize| match i % 577 {
+            100 => f32::NAN,
+            200 => f32::NEG_INFINITY,
+            300 => 1e38,
+            i if i < 34 => 0.0,
+            _ => ((i * 37 % 101) as f32) / 9.0 - 5.0,
+        };
+        let x = Tensor::from_fn(shape.to_vec(), special);
+        for isa in Isa::available() {
+            let run = |f: &Function, threads: usize| {
+                let backend = CpuBackend::with(threads, isa);
+                let plan = compile(f, 0, &[], &backend).unwrap();
+                let named = plan.launches.iter().any(|l| matches!(l.kernel, Kernel::Named { .. }));
+                assert!(named, "the function is inlined");
+                let mut have = vec![];
+                backend
+                    .load(Arc::new(plan))
+                    .unwrap()
+                    .run(&mut [], std::slice::from_ref(&x), &mut have)
+                    .unwrap();
+                have
+            };
+            let have = run(&whole, 1);
+            for other in [run(&whole, 3), run(&body, 2)] {
+                let same = have.iter().zip(&other).all(|(a, b)| a.same_bits(b));
+                assert!(same, "{shape:?} on {isa:?}: {have:?} {other:?}");
+            }
+            // The largest numbers are those of the definition.
+            let want = interpret(&whole, std::slice::from_ref(&x)).unwrap();
+            assert_close(&have[1..], &want[1..], 1e-6, &format!("{shape:?} on {isa:?}"));
+        }
     }
 }
 

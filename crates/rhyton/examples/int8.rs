@@ -80,7 +80,14 @@ fn main() -> Result<()> {
         small.quantize("int8")?;
         for batch in [256, 1] {
             let mut s = Stream::new(1, 0, 0);
-            let shape = [&[batch], &large.definition().input_types()?[0].shape.eval(&[("batch".into(), batch)].into()).unwrap_or_default()[1..]].concat();
+            let shape = [
+                &[batch],
+                &large.definition().input_types()?[0]
+                    .shape
+                    .eval(&[("batch".into(), batch)].into())
+                    .unwrap_or_default()[1..],
+            ]
+            .concat();
             let x = Tensor::from_fn(shape, |_| s.uniform().max(0.3));
             let repeats = if name == "vgg" && batch > 1 { 7 } else { 200 };
             let mut best = [f64::INFINITY; 2];
@@ -90,7 +97,10 @@ fn main() -> Result<()> {
                 }
             }
             let [float, int] = best;
-            println!("{name:<6} batch {batch:>3}: float32 {float:.4} ms, int8 {int:.4} ms, {:.2} times", float / int);
+            println!(
+                "{name:<6} batch {batch:>3}: float32 {float:.4} ms, int8 {int:.4} ms, {:.2} times",
+                float / int
+            );
             if arguments.get(1).is_some_and(|p| p == "profile") {
                 profile(&large, &x)?;
                 profile(&small, &x)?;

@@ -3,7 +3,7 @@
 
 use super::byte_tile::{ByteKernel, ByteTile, Columns, STRIP, strip_len};
 use super::drive::{Grid, SPLIT, cache_line};
-use super::{GemmArgs, MatView};
+use super::{GemmArgs, MatView, byte_rows};
 
 /// Bytes from row to row of a copied block: an odd number of cache lines, so that rows fall in different sets.
 fn row_len(k: usize) -> usize {
@@ -34,9 +34,10 @@ impl Cut {
 
 /// Numbers of scratch memory that [`gemm_bytes`] needs.
 pub fn scratch_len_bytes(batch: usize, m: usize, n: usize, k: usize, threads: usize) -> usize {
+    let rows = if m <= byte_rows::ROWS { byte_rows::scratch_len(batch, k, threads) } else { 0 };
     let cut = Cut::new(batch, m, n, k);
     let workers = threads * cut.worker_len(k).iter().sum::<usize>();
-    16 + (batch * cut.strips * cut.strip + workers).div_ceil(4)
+    rows.max(16 + (batch * cut.strips * cut.strip + workers).div_ceil(4))
 }
 
 /// Everything that the tasks of one product share.
@@ -66,6 +67,10 @@ pub unsafe fn gemm_bytes(args: GemmArgs<i8>) {
         args.scratch.len() >= scratch_len_bytes(batch, m, n, k, pool.threads()),
         "scratch memory is too small"
     );
+    if byte_rows::fits(&args) {
+        // SAFETY: passed on to the caller.
+        return unsafe { byte_rows::run(args) };
+    }
     let cut = Cut::new(batch, m, n, k);
     let packed = cache_line(args.scratch).cast::<u8>();
     let workers = packed.wrapping_add(batch * cut.strips * cut.strip);

@@ -1,5 +1,6 @@
 //! Matrix products of strided operands.
 
+mod byte_rows;
 #[cfg(test)]
 mod byte_tests;
 pub(crate) mod byte_tile;

@@ -17,6 +17,10 @@ pub(crate) unsafe trait ByteDots: Copy + 'static {
     /// `acc` and, added to each lane, the products of its four bytes: those of `u` are 0 to 255, those of `s` -128 to
     /// 127. Lanes wrap around.
     unsafe fn dot4(acc: I<Self>, u: I<Self>, s: I<Self>) -> I<Self>;
+
+    /// Four lanes' worth of bytes of each of four rows, side by side: lane `4 l + e` of vector `q` has the bytes at
+    /// `16 l + 4 q + e`.
+    unsafe fn interleave(rows: [*const u8; 4]) -> [I<Self>; 4];
 }
 
 /// By operations on whole lanes.
@@ -38,6 +42,19 @@ unsafe impl<S: Simd> ByteDots for Lanewise<S> {
             let fourth = S::imul(S::iand(S::sar::<24>(u), low), S::sar::<24>(s));
             S::iadd(acc, S::iadd(S::iadd(first, second), S::iadd(third, fourth)))
         }
+    }
+
+    #[inline(always)]
+    unsafe fn interleave(rows: [*const u8; 4]) -> [S::I; 4] {
+        std::array::from_fn(|q| {
+            let mut lanes = [[0u8; 4]; 16];
+            for (i, lane) in lanes.iter_mut().enumerate().take(S::LANES) {
+                // SAFETY: the caller promises the bytes.
+                *lane = rows.map(|row| unsafe { *row.add(i / 4 * 16 + 4 * q + i % 4) });
+            }
+            // SAFETY: the lanes fill the widest vector.
+            unsafe { S::bits(S::load(lanes.as_ptr().cast())) }
+        })
     }
 }
 
@@ -66,6 +83,22 @@ mod x86 {
                 _mm256_add_epi32(acc, _mm256_add_epi32(even, odd))
             }
         }
+
+        #[inline(always)]
+        unsafe fn interleave(rows: [*const u8; 4]) -> [__m256i; 4] {
+            // SAFETY: the caller promises the instruction set and the bytes.
+            unsafe {
+                let [a, b, c, d] = rows.map(|row| _mm256_loadu_si256(row.cast()));
+                let (low, high) = (_mm256_unpacklo_epi8(a, b), _mm256_unpackhi_epi8(a, b));
+                let (low2, high2) = (_mm256_unpacklo_epi8(c, d), _mm256_unpackhi_epi8(c, d));
+                [
+                    _mm256_unpacklo_epi16(low, low2),
+                    _mm256_unpackhi_epi16(low, low2),
+                    _mm256_unpacklo_epi16(high, high2),
+                    _mm256_unpackhi_epi16(high, high2),
+                ]
+            }
+        }
     }
 
     /// AVX-512 with VNNI, where it is one instruction.
@@ -80,6 +113,22 @@ mod x86 {
         unsafe fn dot4(acc: __m512i, u: __m512i, s: __m512i) -> __m512i {
             // SAFETY: the caller promises the instruction set.
             unsafe { _mm512_dpbusd_epi32(acc, u, s) }
+        }
+
+        #[inline(always)]
+        unsafe fn interleave(rows: [*const u8; 4]) -> [__m512i; 4] {
+            // SAFETY: the caller promises the instruction set and the bytes.
+            unsafe {
+                let [a, b, c, d] = rows.map(|row| _mm512_loadu_si512(row.cast()));
+                let (low, high) = (_mm512_unpacklo_epi8(a, b), _mm512_unpackhi_epi8(a, b));
+                let (low2, high2) = (_mm512_unpacklo_epi8(c, d), _mm512_unpackhi_epi8(c, d));
+                [
+                    _mm512_unpacklo_epi16(low, low2),
+                    _mm512_unpackhi_epi16(low, low2),
+                    _mm512_unpacklo_epi16(high, high2),
+                    _mm512_unpackhi_epi16(high, high2),
+                ]
+            }
         }
     }
 }

@@ -158,7 +158,7 @@ unsafe fn truth_pair<S: Simd>(b: Binary, p: Pass) {
 
 /// Truncation that saturates; NaN becomes 0.
 #[inline(always)]
-unsafe fn to_int<S: Simd>(x: S::F) -> S::I {
+pub(crate) unsafe fn to_int<S: Simd>(x: S::F) -> S::I {
     // SAFETY: as for `float`.
     unsafe {
         let y = S::iselect(S::le(S::splat(2_147_483_648.0), x), S::isplat(i32::MAX), S::to_int(x));
