@@ -28,7 +28,7 @@ fn near(mut model: Model, x: &Tensor, tolerance: f32) -> Model {
 }
 
 fn convolutional() -> Model {
-    Sequential::new([12, 12, 3])
+    Sequential::new([12, 12, 4])
         .add(Conv2D::new(20, 3).relu())
         .add(Conv2D::new(8, (3, 2)).strides(2).padding("same").relu())
         .add(Flatten::new())
@@ -40,7 +40,7 @@ fn convolutional() -> Model {
 
 #[test]
 fn images_stay_near_float32() {
-    let model = near(convolutional(), &values(1, &[5, 12, 12, 3]), 0.05);
+    let model = near(convolutional(), &values(1, &[5, 12, 12, 4]), 0.05);
     let names: Vec<&str> = model.variables().iter().map(|v| v.weight.name.as_str()).collect();
     assert_eq!(names[..3], ["kernel", "kernel_scale", "bias"]);
     assert_eq!(model.weights()[0].dtype(), DType::I8);
@@ -50,9 +50,9 @@ fn images_stay_near_float32() {
 
 #[test]
 fn sequences_volumes_and_words_stay_near_float32() {
-    let sound = Sequential::new([30, 4]).add(Conv1D::new(6, 5).padding("causal").dilation_rate(2));
-    near(sound.build().unwrap(), &values(2, &[3, 30, 4]), 0.05);
-    let grouped = Sequential::new([4, 5, 6, 4]).add(Conv3D::new(6, 2).groups(2).gelu());
+    let sound = Sequential::new([30, 8]).add(Conv1D::new(6, 5).padding("causal").dilation_rate(2));
+    near(sound.build().unwrap(), &values(2, &[3, 30, 8]), 0.05);
+    let grouped = Sequential::new([4, 5, 6, 4]).add(Conv3D::new(6, 3).groups(2).gelu());
     near(grouped.build().unwrap(), &values(3, &[2, 4, 5, 6, 4]), 0.05);
     let each = Sequential::new([6, 10]).add(TimeDistributed::new(Dense::new(4)));
     near(each.build().unwrap(), &values(4, &[3, 6, 10]), 0.05);
@@ -60,6 +60,15 @@ fn sequences_volumes_and_words_stay_near_float32() {
     let words = Dense::new(3).apply(LSTM::new(6).apply(Embedding::new(50, 8).apply(&input)));
     let x = Tensor::from_fn([4, 7], |i| (i * 13 % 50) as i32);
     near(Model::new(&[input], &[words]).unwrap(), &x, 0.05);
+}
+
+#[test]
+fn small_filters_stay_in_float32() {
+    let mut model = Sequential::new([9, 9, 3]).add(Conv2D::new(8, 3)).build().unwrap();
+    let x = values(12, &[2, 9, 9, 3]);
+    let before = model.predict(&x).unwrap();
+    model.quantize("int8").unwrap();
+    assert!(model.predict(&x).unwrap().same_bits(&before) && !model.is_quantized());
 }
 
 #[test]
@@ -74,7 +83,7 @@ fn nested_models_are_quantized_inside() {
 fn a_sample_does_not_depend_on_the_others() {
     let mut model = convolutional();
     model.quantize("int8").unwrap();
-    let x = values(6, &[40, 12, 12, 3]);
+    let x = values(6, &[40, 12, 12, 4]);
     let all = model.predict(&x).unwrap();
     for i in [0, 7, 39] {
         let one = model.predict(&x.rows(&[i]).unwrap()).unwrap();
@@ -169,12 +178,24 @@ fn what_cannot_be_quantized_is_said() {
     assert!(e.contains("sums of 131072 products"), "{e}");
 }
 
+/// Keras wrote the model and its outputs (`data/quantized.py`); they are the same here.
+#[test]
+fn a_model_that_keras_quantized() {
+    let data = |name: &str| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
+    let model = Model::load(data("quantized.keras")).unwrap();
+    assert_eq!(model.variables().iter().filter(|v| v.weight.dtype == DType::I8).count(), 3);
+    let arrays = rhyton::io::read_npz(data("quantized.npz")).unwrap();
+    let array = |name: &str| &arrays.iter().find(|(n, _)| n == name).unwrap().1;
+    let error = difference(&model.predict(array("x")).unwrap(), array("y"));
+    assert!(error < 1e-6, "differs by {error}");
+}
+
 #[test]
 fn files_keep_the_bits_and_are_four_times_smaller() {
     let folder = std::env::temp_dir().join(format!("rhyton-quantized-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    let x = values(11, &[3, 12, 12, 3]);
-    let wide = Sequential::new([12, 12, 3]).add(Conv2D::new(128, 3)).add(Flatten::new()).add(Dense::new(32));
+    let x = values(11, &[3, 12, 12, 4]);
+    let wide = Sequential::new([12, 12, 4]).add(Conv2D::new(128, 3)).add(Flatten::new()).add(Dense::new(32));
     let mut model = wide.build().unwrap();
     let (large, small) = (folder.join("large.keras"), folder.join("small.keras"));
     model.save(&large).unwrap();

@@ -3,7 +3,6 @@
 use super::json::value_types;
 use super::table::{Align, Column, Table};
 use super::{Call, Definition, Entry, Form, Model};
-use crate::Layer;
 use rhyton_graph::Type;
 use std::collections::HashMap;
 use std::fmt;
@@ -110,7 +109,7 @@ impl Summary<'_> {
             let (params, trained) = (self.weights_at(&location), trainable && layer.base().trainable);
             let branch = if level > 0 { format!("{}└ ", "   ".repeat(level)) } else { String::new() };
             rows.push(Row {
-                name: format!("{branch}{} ({}{})", e.name, layer.class_name(), in_int8(&**layer)),
+                name: format!("{branch}{} ({}{})", e.name, layer.class_name(), self.in_int8(&location)),
                 shape: calls.last().map_or("?".into(), |c| shapes(&types, *c)),
                 params: thousands(params),
                 connected: if from.is_empty() || level > 0 { "-".into() } else { from.join(", ") },
@@ -128,6 +127,12 @@ impl Summary<'_> {
             }
         }
         rows
+    }
+
+    /// What the table adds to the class of the layer at `location` when its weights are quantized.
+    fn in_int8(&self, location: &str) -> &'static str {
+        let mut own = self.model.variables().iter().filter(|v| v.location == location);
+        if own.any(|v| v.weight.scales.is_some()) { ", int8" } else { "" }
     }
 
     /// Elements and bytes of the weights that are trained, or of those that are not.
@@ -159,11 +164,6 @@ impl fmt::Display for Summary<'_> {
         }
         Ok(())
     }
-}
-
-/// What the table adds to the class of a quantized layer.
-fn in_int8(layer: &dyn Layer) -> &'static str {
-    if layer.base().quantization.is_some() { ", int8" } else { "" }
 }
 
 /// The cells of a layer.

@@ -5,7 +5,7 @@ mod model;
 mod product;
 
 pub(crate) use model::{in_mode, quantized};
-pub(crate) use product::{embedding, product};
+pub(crate) use product::{embedding, pays, product};
 
 use rhyton_graph::{Expr, Function};
 use rhyton_tensor::{DType, Error, Result, Tensor};

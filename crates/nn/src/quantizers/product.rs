@@ -9,6 +9,15 @@ use serde_json::Value as Json;
 /// Products whose sum surely fits int32.
 const LONGEST: usize = 131_071;
 
+/// Products from which on a sum is worth rounding its inputs for: below, measured on the first layers of networks for
+/// images, int8 is slower than float32.
+const SHORTEST: usize = 32;
+
+/// Whether a filter of this kernel `[.., filters]` has so many weights that int8 pays.
+pub(crate) fn pays(shape: &[usize]) -> bool {
+    shape[..shape.len() - 1].iter().product::<usize>() >= SHORTEST
+}
+
 /// An int8 weight and its scales, one for each entry along the axis `kept`.
 #[track_caller]
 fn weight(cx: &mut Cx<'_>, name: &str, shape: &[usize], kept: usize) -> (Expr, Expr) {

@@ -86,7 +86,7 @@ macro_rules! convolution {
                 check_groups(class, self.groups, channels, self.filters)?;
                 let shape = conv.kernel_shape(channels / self.groups, self.filters);
                 let of_kernel = (&self.kernel_initializer, &self.kernel_regularizer, &self.kernel_constraint);
-                let mut y = if self.base.quantization.is_some() {
+                let mut y = if self.base.quantization.is_some() && quantizers::pays(&shape) {
                     let sample: Vec<usize> = (1..x.rank()).collect();
                     let apply = |x: &Expr, kernel: &Expr| conv.apply(x, kernel, self.groups);
                     quantizers::product(cx, x, &shape, &sample, &Json::Null, apply)?
