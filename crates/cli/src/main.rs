@@ -7,7 +7,7 @@ mod output;
 mod workloads;
 
 use clap::{Parser, Subcommand};
-use commands::{bench, demo, evaluate, fit, list, predict, summary};
+use commands::{bench, demo, evaluate, fit, list, predict, quantize, summary};
 use rhyton::counting::Counting;
 use rhyton::nn::training::Compiled;
 use rhyton::{Result, io};
@@ -36,6 +36,8 @@ enum Command {
     Evaluate(evaluate::Arguments),
     /// Compute a model's outputs for the inputs in an .npz file
     Predict(predict::Arguments),
+    /// Turn a model's arithmetic into int8: a quarter of the size, faster to predict with
+    Quantize(quantize::Arguments),
     /// Show a model's layers, shapes and numbers of weights
     Summary(summary::Arguments),
     /// Time the workloads that engines are compared on
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Command::Fit(a) => fit::run(&a),
         Command::Evaluate(a) => evaluate::run(&a),
         Command::Predict(a) => predict::run(&a),
+        Command::Quantize(a) => quantize::run(&a),
         Command::Summary(a) => summary::run(&a),
         Command::Bench(a) => bench::run(&a),
         Command::List(a) => list::run(&a),

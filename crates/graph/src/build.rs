@@ -105,8 +105,8 @@ fn common(a: DType, b: DType) -> DType {
     match (a, b) {
         (DType::F32, _) | (_, DType::F32) => DType::F32,
         (DType::BF16, _) | (_, DType::BF16) => DType::BF16,
-        (DType::I32, _) | (_, DType::I32) => DType::I32,
-        _ => DType::Bool,
+        (DType::Bool, DType::Bool) => DType::Bool,
+        _ => DType::I32,
     }
 }
 

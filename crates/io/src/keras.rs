@@ -145,6 +145,11 @@ impl Loaded {
         &self.warnings
     }
 
+    /// Whether the model was compiled before it was saved.
+    pub fn is_compiled(&self) -> bool {
+        !self.compile_config["optimizer"].is_null()
+    }
+
     /// The model, without what it was compiled with.
     pub fn into_model(self) -> Model {
         self.model
@@ -156,7 +161,7 @@ impl Loaded {
     /// # Errors
     /// When the model was saved before it was compiled, or uses an unknown loss, metric or optimizer.
     pub fn into_compiled(mut self) -> Result<(Compiled, Vec<String>)> {
-        if self.compile_config["optimizer"].is_null() {
+        if !self.is_compiled() {
             return Err(Error::new("the model was saved before it was compiled")
                 .place(self.path.display().to_string())
                 .expected("a model with optimizer and loss")

@@ -5,6 +5,7 @@ use crate::constraints::Constraint;
 use crate::initializers::Initializer;
 use crate::object::{Handle, Kind, Object, Row, from_fields, snake_case};
 use crate::policy::{self, DTypePolicy};
+use crate::quantizers::Quantization;
 use crate::regularizers::Regularizer;
 use rhyton_graph::ops::Distribution;
 use rhyton_graph::{Expr, Type, at_source, in_path};
@@ -26,6 +27,8 @@ pub struct Base {
     pub activity_regularizer: Option<Regularizer>,
     /// In which type the layer computes; that of the model around it when not set. An unknown name is an error.
     pub dtype: Option<Result<DTypePolicy>>,
+    /// How the layer's arithmetic is quantized; layers that do not know how compute in float32.
+    pub quantization: Option<Quantization>,
     /// The user's line that made the layer.
     pub source: Source,
 }
@@ -36,7 +39,7 @@ impl Base {
     pub fn here() -> Base {
         let dtype = Some(policy::global_policy()).filter(|p| *p != DTypePolicy::default()).map(Ok);
         let source = Source(Location::caller());
-        Base { name: None, trainable: true, activity_regularizer: None, dtype, source }
+        Base { name: None, trainable: true, activity_regularizer: None, dtype, quantization: None, source }
     }
 
     /// The policy in force for the layer.
@@ -93,6 +96,11 @@ pub trait Layer: Object + Based {
         None
     }
 
+    /// The same layer with quantized arithmetic; `None` when it has none.
+    fn quantized(&self, _mode: Quantization) -> Option<Arc<dyn Layer>> {
+        None
+    }
+
     /// The nested definition, for models used as layers.
     fn definition(&self) -> Option<&crate::model::Definition> {
         None
@@ -130,10 +138,12 @@ pub fn from_config<L: Layer + DeserializeOwned>(config: Json) -> Result<Arc<dyn 
     // Policies that are not known compute in float32.
     let policy =
         (!config["dtype"].is_null()).then(|| DTypePolicy::from_json(&config["dtype"]).unwrap_or_default());
+    let quantization = Quantization::of_policy(&config["dtype"]).map_err(|e| e.place(&place))?;
     let mut layer: L = from_fields(config).map_err(|e| e.place(place))?;
     let base = layer.base_mut();
     base.dtype = policy.map(Ok).or(base.dtype.take());
     (base.name, base.trainable, base.activity_regularizer) = (name, trainable.unwrap_or(true), activity);
+    base.quantization = quantization;
     Ok(Arc::new(layer))
 }
 
@@ -143,7 +153,8 @@ pub fn full_config(layer: &dyn Layer, name: &str) -> Map<String, Json> {
     config.insert("name".into(), name.into());
     config.insert("trainable".into(), layer.base().trainable.into());
     let policy = layer.base().policy();
-    config.insert("dtype".into(), policy.to_json());
+    let record = layer.base().quantization.map_or_else(|| policy.to_json(), Quantization::policy);
+    config.insert("dtype".into(), record);
     let activity = layer.base().activity_regularizer.as_ref().map(Regularizer::to_json);
     let follows = layer.activity_regularizer_follows();
     for (key, value) in policy::within(policy, || layer.config()) {
@@ -285,7 +296,7 @@ pub struct Weight {
     pub name: String,
     /// Sizes; all must be known.
     pub shape: Shape,
-    /// float32 or int32.
+    /// float32, int32 or, for quantized weights, int8.
     pub dtype: DType,
     /// How it starts.
     pub initializer: Initializer,
@@ -295,6 +306,8 @@ pub struct Weight {
     pub constraint: Option<Constraint>,
     /// False for state such as moving averages.
     pub trainable: bool,
+    /// For quantized weights, the axis along which every entry has a scale of its own.
+    pub scales: Option<usize>,
 }
 
 impl Weight {
@@ -308,6 +321,7 @@ impl Weight {
             regularizer: None,
             constraint: None,
             trainable: true,
+            scales: None,
         }
     }
 

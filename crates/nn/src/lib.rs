@@ -17,6 +17,7 @@ pub mod model;
 pub mod object;
 pub mod optimizers;
 pub mod policy;
+pub mod quantizers;
 pub mod regularizers;
 pub mod training;
 

@@ -3,6 +3,7 @@
 //! by Winograd's way.
 
 mod axis;
+mod bytes;
 mod depthwise;
 mod kernel_grad;
 pub(crate) mod pairs;
@@ -118,15 +119,15 @@ fn scratch_len_of(pairs: bool, kind: ConvKind, s: &ConvShape, threads: usize) ->
 
 /// What the kinds of convolution share.
 #[derive(Clone, Copy)]
-struct Job<'a> {
+struct Job<'a, T = f32> {
     kind: ConvKind,
     isa: Isa,
     /// Numbers are pairs of bfloat16, see [`pairs`].
     pairs: bool,
     pool: &'a Pool,
     s: &'a ConvShape,
-    a: *const f32,
-    b: *const f32,
+    a: *const T,
+    b: *const T,
     out: Option<*mut f32>,
     epilogue: Option<&'a dyn Epilogue>,
     /// Scratch memory, at the start of a cache line.
@@ -135,9 +136,9 @@ struct Job<'a> {
 
 // SAFETY: tasks read the operands, which nobody writes, and write disjoint parts of the result and of the
 // scratch memory.
-unsafe impl Sync for Job<'_> {}
+unsafe impl<T> Sync for Job<'_, T> {}
 
-impl Job<'_> {
+impl<T> Job<'_, T> {
     /// Runs tasks on the threads if the work is worth a split.
     fn run(&self, tasks: usize, task: &(dyn Fn(usize, usize) + Sync)) {
         if self.s.work() >= crate::gemm::SPLIT {
@@ -222,6 +223,37 @@ unsafe fn conv_of(
             _ => slide::run(&job),
         }
     }
+}
+
+/// Numbers of scratch memory that [`conv_bytes`] needs.
+pub fn conv_bytes_scratch_len(s: &ConvShape, threads: usize) -> usize {
+    bytes::scratch_len(s, threads)
+}
+
+/// The forward convolution of int8 sides; its numbers are int32, handed out like those of [`conv`].
+///
+/// # Safety
+/// As for [`conv`].
+pub unsafe fn conv_bytes(
+    isa: Isa,
+    pool: &Pool,
+    s: &ConvShape,
+    a: *const i8,
+    b: *const i8,
+    out: Option<*mut f32>,
+    epilogue: Option<&dyn Epilogue>,
+    scratch: &mut [f32],
+) {
+    let kind = ConvKind::Forward;
+    let (rows, cols) = s.result(kind);
+    if rows * cols == 0 {
+        return;
+    }
+    assert!(scratch.len() >= conv_bytes_scratch_len(s, pool.threads()), "scratch memory is too small");
+    let scratch = crate::gemm::cache_line(scratch);
+    let job = Job { kind, isa, pairs: false, pool, s, a, b, out, epilogue, scratch };
+    // SAFETY: passed on to the caller.
+    unsafe { bytes::run(&job) }
 }
 
 unsafe fn product(

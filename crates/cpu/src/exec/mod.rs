@@ -192,6 +192,7 @@ pub(crate) fn address(t: &Tensor) -> *mut u8 {
         Data::F32(v) => v.as_ptr().cast::<u8>().cast_mut(),
         Data::BF16(v) => v.as_ptr().cast::<u8>().cast_mut(),
         Data::I32(v) => v.as_ptr().cast::<u8>().cast_mut(),
+        Data::I8(v) => v.as_ptr().cast::<u8>().cast_mut(),
         Data::Bool(v) => v.as_ptr().cast::<u8>().cast_mut(),
         // `choose` lets no other type in.
         _ => std::ptr::null_mut(),
@@ -204,6 +205,7 @@ fn address_mut(t: &mut Tensor) -> *mut u8 {
         Data::F32(v) => v.as_mut_ptr().cast(),
         Data::BF16(v) => v.as_mut_ptr().cast(),
         Data::I32(v) => v.as_mut_ptr().cast(),
+        Data::I8(v) => v.as_mut_ptr().cast(),
         Data::Bool(v) => v.as_mut_ptr().cast(),
         _ => std::ptr::null_mut(),
     }

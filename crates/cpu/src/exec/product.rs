@@ -5,8 +5,8 @@ use super::resolve::{Lane, Setting, three};
 use super::side::{Side, aligned, identity, row_major, side};
 use super::task::Context;
 use crate::conv::pairs::Paired;
-use crate::conv::{ConvShape, conv, conv_scratch_len};
-use crate::gemm::{Epilogue, GemmArgs, MatView, Steps, gemm, scratch_len};
+use crate::conv::{ConvShape, conv, conv_bytes, conv_bytes_scratch_len, conv_scratch_len};
+use crate::gemm::{Epilogue, GemmArgs, MatView, Steps, gemm, gemm_bytes, scratch_len, scratch_len_bytes};
 use crate::tile::space::Table;
 use crate::tile::sweep::Sweep;
 use rhyton_graph::ops::ConvKind;
@@ -53,6 +53,9 @@ pub(crate) struct DotTask {
     /// The result: place, row stride, batch strides.
     direct: Option<(Lane, usize, Vec<isize>)>,
     finish: Option<Sweep>,
+    /// The sides are int8; they are float32 otherwise.
+    bytes: bool,
+    /// Numbers of scratch memory: copies of the sides, what the kernel needs.
     packed: usize,
     work: usize,
 }
@@ -94,11 +97,12 @@ impl DotTask {
             b = b.paired(false, &d.batch, k, n, aligned(plan, &reads[1]), &mut packed);
             sizes[2] = k.div_ceil(2);
         }
+        let (bytes, sums) = sums_of(dtype);
         let direct = if epilogue.is_none() { straight(&d, &writes[0]) } else { None };
         let finish = match (&direct, epilogue) {
             (Some(_), _) => None,
             (None, program) => {
-                let program = program.clone().unwrap_or_else(|| identity(DType::F32));
+                let program = program.clone().unwrap_or_else(|| identity(sums));
                 Some(finish(setting, &program, &d, &reads[2..], &writes)?)
             }
         };
@@ -110,12 +114,14 @@ impl DotTask {
             pairs,
             direct,
             finish,
+            bytes,
             packed: packed.next_multiple_of(16),
             work: 0,
         };
         task.join_batches(&d.batch);
         let [m, n, k] = task.sizes;
-        task.work = scratch_len(task.own_batch().1.iter().product(), m, n, k, setting.threads);
+        let need = if bytes { scratch_len_bytes } else { scratch_len };
+        task.work = need(task.own_batch().1.iter().product(), m, n, k, setting.threads);
         Ok(task)
     }
 
@@ -144,6 +150,11 @@ impl DotTask {
     /// # Safety
     /// As for `Task::run`.
     pub unsafe fn run(&self, cx: Context) {
+        // SAFETY: passed on.
+        unsafe { if self.bytes { self.run_with(cx, gemm_bytes) } else { self.run_with(cx, gemm) } }
+    }
+
+    unsafe fn run_with<T>(&self, cx: Context, gemm: unsafe fn(GemmArgs<T>)) {
         let [m, n, k] = self.sizes;
         let (outer_sizes, own_sizes) = self.own_batch();
         let (outer, own): (usize, usize) = (outer_sizes.iter().product(), own_sizes.iter().product());
@@ -157,11 +168,11 @@ impl DotTask {
         };
         // SAFETY: views lie inside their buffers (the plan's promise), scratch memory is as large as asked for.
         unsafe {
-            let (a, b) = (self.a.start(cx), self.b.start(cx));
+            let (a, b) = (self.a.start(cx).cast::<T>(), self.b.start(cx).cast::<T>());
             let work = cx.scratch.cast::<f32>().add(self.packed);
             for o in 0..outer {
                 let at = |s: &[isize]| crate::tile::space::locate(outer_sizes, &s[..outer_sizes.len()], o);
-                let view = |p: *const f32, s: &Side| MatView {
+                let view = |p: *const T, s: &Side| MatView {
                     ptr: p.offset(at(&s.batch)),
                     rs: s.rs,
                     cs: s.cs,
@@ -190,6 +201,11 @@ impl DotTask {
             }
         }
     }
+}
+
+/// Whether products of `dtype` are those of int8, and the type of their sums.
+fn sums_of(dtype: DType) -> (bool, DType) {
+    if dtype == DType::I8 { (true, DType::I32) } else { (false, DType::F32) }
 }
 
 /// The result as the kernel can write it: unit columns, one row stride.
@@ -234,6 +250,8 @@ pub(crate) struct ConvTask {
     /// Without an epilogue, where the result goes.
     out: Option<Lane>,
     finish: Option<Sweep>,
+    /// The sides are int8; they are float32 otherwise.
+    bytes: bool,
     work: usize,
     empty: bool,
 }
@@ -274,11 +292,16 @@ impl ConvTask {
             Some(p) => Some(epilogue(setting, p, result, [0, n + 1, 1], &reads[2..], &writes)?),
             None => None,
         };
-        let narrow = plan.buffers[reads[0].buffer].dtype == DType::BF16;
+        let dtype = plan.buffers[reads[0].buffer].dtype;
         let sides = [aligned(plan, &reads[0]), aligned(plan, &reads[1])];
-        let pairs = narrow.then(|| Paired::new(*kind, &shape, sides));
+        let pairs = (dtype == DType::BF16).then(|| Paired::new(*kind, &shape, sides));
+        let (bytes, _) = sums_of(dtype);
+        if bytes && *kind != ConvKind::Forward {
+            return Err(Error::new("there are no gradients of int8 convolutions"));
+        }
         let work = match &pairs {
             Some(p) => p.scratch_len(setting.threads),
+            None if bytes => conv_bytes_scratch_len(&shape, setting.threads),
             None => conv_scratch_len(*kind, &shape, setting.threads),
         };
         Ok(ConvTask {
@@ -290,6 +313,7 @@ impl ConvTask {
             out: finish.is_none().then(|| writes[0].clone()),
             finish,
             work,
+            bytes,
             empty: result.contains(&0),
         })
     }
@@ -306,16 +330,20 @@ impl ConvTask {
         }
         // SAFETY: the plan's views are contiguous and inside their buffers; scratch is as large as asked for.
         unsafe {
-            let at = |l: &Lane| cx.table.get(l.buffer).cast::<f32>().offset(l.offset);
             let finish = self.finish.as_ref().map(|sweep| Finish { sweep, table: cx.table, batch: 0 });
-            let (out, epilogue) = (self.out.as_ref().map(at), finish.as_ref().map(|f| f as &dyn Epilogue));
+            let epilogue = finish.as_ref().map(|f| f as &dyn Epilogue);
+            let (isa, pool, s, out) = (cx.isa, cx.pool, &self.shape, self.out.as_ref().map(|l| cx.at(l)));
             let scratch = std::slice::from_raw_parts_mut(cx.scratch.cast(), self.work);
             if let Some(pairs) = &self.pairs {
-                let at = |l: &Lane| cx.table.get(l.buffer).cast::<u16>().offset(l.offset).cast_const();
-                return pairs.run(cx.isa, cx.pool, [at(&self.a), at(&self.b)], out, epilogue, scratch);
+                let sides = [cx.at::<u16>(&self.a).cast_const(), cx.at::<u16>(&self.b).cast_const()];
+                pairs.run(isa, pool, sides, out, epilogue, scratch);
+            } else if self.bytes {
+                let (a, b) = (cx.at(&self.a), cx.at(&self.b));
+                conv_bytes(isa, pool, s, a, b, out, epilogue, scratch);
+            } else {
+                let (a, b) = (cx.at(&self.a), cx.at(&self.b));
+                conv(self.kind, isa, pool, s, a, b, out, epilogue, scratch);
             }
-            let (a, b) = (at(&self.a), at(&self.b));
-            conv(self.kind, cx.isa, cx.pool, &self.shape, a, b, out, epilogue, scratch);
         }
     }
 }

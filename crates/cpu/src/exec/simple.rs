@@ -87,6 +87,8 @@ impl PoolTask {
 pub(crate) struct GatherTask {
     shape: IndexShape,
     scatter: bool,
+    /// Of int8; of float32 otherwise.
+    bytes: bool,
     values: Lane,
     indices: Lane,
     write: Lane,
@@ -96,6 +98,7 @@ pub(crate) struct GatherTask {
 pub(crate) fn gather(
     dims: [&Dim; 4],
     scatter: bool,
+    plan: &Plan,
     launch: &Launch,
     setting: &Setting,
 ) -> Result<GatherTask> {
@@ -108,7 +111,8 @@ pub(crate) fn gather(
     };
     let (mut reads, write) = lanes(launch, setting, 2)?;
     let indices = reads.remove(1);
-    Ok(GatherTask { shape, scatter, values: reads.remove(0), indices, write })
+    let bytes = plan.buffers[write.buffer].dtype == DType::I8;
+    Ok(GatherTask { shape, scatter, bytes, values: reads.remove(0), indices, write })
 }
 
 impl GatherTask {
@@ -121,8 +125,11 @@ impl GatherTask {
                 (cx.at(&self.values), cx.at(&self.indices), cx.at(&self.write));
             if self.scatter {
                 scatter_add(cx.pool, &self.shape, x, i, out);
+            } else if self.bytes {
+                let (x, out): (*mut i8, *mut i8) = (cx.at(&self.values), cx.at(&self.write));
+                gather_kernel(cx.pool, &self.shape, x, i, out, 0);
             } else {
-                gather_kernel(cx.pool, &self.shape, x, i, out);
+                gather_kernel(cx.pool, &self.shape, x, i, out, f32::NAN);
             }
         }
     }

@@ -67,10 +67,10 @@ impl Task {
                 Task::Pool(PoolTask::new(plan, window, outer, launch, setting)?)
             }
             Kernel::Gather { outer, size, inner, indices } => {
-                Task::Gather(simple::gather([outer, size, inner, indices], false, launch, setting)?)
+                Task::Gather(simple::gather([outer, size, inner, indices], false, plan, launch, setting)?)
             }
             Kernel::ScatterAdd { outer, size, inner, indices } => {
-                Task::Gather(simple::gather([outer, size, inner, indices], true, launch, setting)?)
+                Task::Gather(simple::gather([outer, size, inner, indices], true, plan, launch, setting)?)
             }
             Kernel::Random { distribution, stream, elements } => {
                 Task::Random(RandomTask::new(*distribution, *stream, elements, launch, setting)?)

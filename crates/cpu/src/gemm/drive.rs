@@ -15,7 +15,7 @@ pub(crate) const SPLIT: f64 = 2e6;
 
 /// The blocks of a product.
 #[derive(Clone, Copy)]
-struct Grid {
+pub(super) struct Grid {
     rows: usize,
     cols: usize,
     /// Blocks start at multiples of so many columns, which every tile width divides.
@@ -23,7 +23,7 @@ struct Grid {
 }
 
 impl Grid {
-    fn new(batch: usize, m: usize, n: usize, k: usize) -> Grid {
+    pub fn new(batch: usize, m: usize, n: usize, k: usize) -> Grid {
         let quantum = if m <= 6 { 128 } else { 32 };
         let mut g = Grid { rows: m.div_ceil(ROWS).max(1), cols: n.div_ceil(COLS).max(1), quantum };
         let work = 2.0 * batch as f64 * m as f64 * n as f64 * k as f64;
@@ -53,10 +53,26 @@ impl Grid {
         (at(j), at(j + 1))
     }
 
+    /// Number of blocks of one product.
+    pub fn tasks(&self) -> usize {
+        self.rows * self.cols
+    }
+
+    /// Number of the product, rows and columns of a task's block.
+    pub fn block(&self, task: usize, m: usize, n: usize) -> (usize, (usize, usize), (usize, usize)) {
+        let (j, rest) = (task % self.cols, task / self.cols);
+        let (q, i) = (rest / self.rows, rest % self.rows);
+        (q, self.row_range(i, m), self.col_range(j, n))
+    }
+
+    /// Most rows and columns of a block.
+    pub fn largest(&self, m: usize, n: usize) -> (usize, usize) {
+        (m.div_ceil(self.rows), n.div_ceil(self.quantum).div_ceil(self.cols) * self.quantum)
+    }
+
     /// Numbers of a worker's copies of a left block and of a panel, and of its result block.
     fn worker_len(&self, m: usize, n: usize, k: usize) -> [usize; 3] {
-        let rows = m.div_ceil(self.rows);
-        let cols = n.div_ceil(self.quantum).div_ceil(self.cols) * self.quantum;
+        let (rows, cols) = self.largest(m, n);
         let panel = k.min(DEPTH) * n.min(self.quantum).next_multiple_of(16);
         [block_len(rows, k.min(DEPTH)), panel, (rows * cols).next_multiple_of(16)]
     }
@@ -186,7 +202,7 @@ pub(super) unsafe fn run(mut args: GemmArgs) {
     if right == Right::Packed {
         p.pack();
     }
-    let tasks = batch * grid.rows * grid.cols;
+    let tasks = batch * grid.tasks();
     // SAFETY: the caller vouches for the operands.
     let task = |worker: usize, task: usize| unsafe { p.block(worker, task) };
     if 2.0 * batch as f64 * m as f64 * n as f64 * k as f64 >= SPLIT {
@@ -242,9 +258,7 @@ impl Product<'_> {
 
     unsafe fn block(&self, worker: usize, task: usize) {
         let GemmArgs { m, n, k, a, c, epilogue, .. } = self.args;
-        let (j, rest) = (task % self.grid.cols, task / self.grid.cols);
-        let (q, i) = (rest / self.grid.rows, rest % self.grid.rows);
-        let ((r0, r1), (c0, c1)) = (self.grid.row_range(i, m), self.grid.col_range(j, n));
+        let (q, (r0, r1), (c0, c1)) = self.grid.block(task, m, n);
         let lens = self.grid.worker_len(m, n, k);
         let own = self.workers.wrapping_add(worker * lens.iter().sum::<usize>());
         let (to, ld) = match c {

@@ -1,5 +1,10 @@
 //! Matrix products of strided operands.
 
+mod byte_rows;
+#[cfg(test)]
+mod byte_tests;
+pub(crate) mod byte_tile;
+mod bytes;
 mod drive;
 mod long;
 pub(crate) mod pack;
@@ -8,6 +13,7 @@ pub(crate) mod pairs;
 mod tests;
 pub(crate) mod tile;
 
+pub use bytes::{gemm_bytes, scratch_len_bytes};
 pub(crate) use drive::{SPLIT, cache_line};
 pub use drive::{gemm, scratch_len};
 
@@ -16,7 +22,7 @@ use crate::pool::Pool;
 
 /// What is done to a finished block of a product before it is final.
 pub trait Epilogue: Sync {
-    /// The block covers rows `row..row + rows` and columns `col..col + cols` of product number `batch`. `tile`
+    /// The block, of float32 or of int32 if it is a product of int8, covers rows `row..row + rows` and columns `col..col + cols` of product number `batch`. `tile`
     /// points at its first element, `ld` is the distance between its rows; it is still in the cache. Every
     /// element is in exactly one block; blocks come in any order, from several threads at once.
     fn block(
@@ -65,9 +71,9 @@ impl Steps {
 
 /// Where the matrices of an operand are: element (i, j) of number `n` is at `ptr + batch.at(n) + i * rs + j * cs`.
 #[derive(Clone, Copy, Debug)]
-pub struct MatView {
+pub struct MatView<T = f32> {
     /// First element.
-    pub ptr: *const f32,
+    pub ptr: *const T,
     /// Distance between rows.
     pub rs: isize,
     /// Distance between columns.
@@ -76,8 +82,8 @@ pub struct MatView {
     pub batch: Steps,
 }
 
-/// A product `c = a b` of `batch` matrices `m x k` and `k x n`.
-pub struct GemmArgs<'a> {
+/// A product `c = a b` of `batch` matrices `m x k` and `k x n`; of int8 operands the result is int32.
+pub struct GemmArgs<'a, T = f32> {
     /// Instruction set.
     pub isa: Isa,
     /// The numbers of both sides are pairs of bfloat16, neighbours along the summed axis; `k` counts pairs.
@@ -93,9 +99,9 @@ pub struct GemmArgs<'a> {
     /// Summed size.
     pub k: usize,
     /// Left side, `m x k`.
-    pub a: MatView,
+    pub a: MatView<T>,
     /// Right side, `k x n`.
-    pub b: MatView,
+    pub b: MatView<T>,
     /// Result: first element, distance between rows, distances between matrices. Without it the product lives
     /// in blocks of scratch memory, and only the epilogue sees it.
     pub c: Option<(*mut f32, usize, Steps)>,

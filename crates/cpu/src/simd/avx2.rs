@@ -36,6 +36,17 @@ unsafe impl Simd for Avx2 {
             _mm_storel_epi64(bytes.as_mut_ptr().cast(), ones);
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), p, n);
         };
+        load_bytes(p: *const u8, n: usize) -> __m256i = {
+            let mut bytes = [0u8; 8];
+            std::ptr::copy_nonoverlapping(p, bytes.as_mut_ptr(), n);
+            _mm256_cvtepi8_epi32(_mm_loadl_epi64(bytes.as_ptr().cast()))
+        };
+        store_bytes(p: *mut u8, n: usize, v: __m256i) -> () = {
+            let halves = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
+            let mut bytes = [0u8; 8];
+            _mm_storel_epi64(bytes.as_mut_ptr().cast(), _mm_packs_epi16(halves, halves));
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), p, n);
+        };
         splat(x: f32) -> __m256 = _mm256_set1_ps(x);
         add(a: __m256, b: __m256) -> __m256 = _mm256_add_ps(a, b);
         sub(a: __m256, b: __m256) -> __m256 = _mm256_sub_ps(a, b);

@@ -27,6 +27,10 @@ unsafe impl Simd for Avx512 {
         };
         store_mask(p: *mut u8, n: usize, m: u16) -> () =
             _mm_mask_storeu_epi8(p.cast(), Self::part(n), _mm_maskz_set1_epi8(m, 1));
+        load_bytes(p: *const u8, n: usize) -> __m512i =
+            _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(Self::part(n), p.cast()));
+        store_bytes(p: *mut u8, n: usize, v: __m512i) -> () =
+            _mm_mask_storeu_epi8(p.cast(), Self::part(n), _mm512_cvtepi32_epi8(v));
         splat(x: f32) -> __m512 = _mm512_set1_ps(x);
         add(a: __m512, b: __m512) -> __m512 = _mm512_add_ps(a, b);
         sub(a: __m512, b: __m512) -> __m512 = _mm512_sub_ps(a, b);

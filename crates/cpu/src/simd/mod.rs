@@ -16,6 +16,7 @@ macro_rules! ops {
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
+pub(crate) mod bytes;
 pub(crate) mod lane;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon;
@@ -59,6 +60,10 @@ pub(crate) unsafe trait Simd: Copy + 'static {
     unsafe fn load_mask(p: *const u8, n: usize) -> Self::M;
     /// To bytes, 0 or 1.
     unsafe fn store_mask(p: *mut u8, n: usize, m: Self::M);
+    /// From `n` int8; the other lanes are zero.
+    unsafe fn load_bytes(p: *const u8, n: usize) -> Self::I;
+    /// The first `n` lanes to int8, which they must fit.
+    unsafe fn store_bytes(p: *mut u8, n: usize, v: Self::I);
 
     unsafe fn splat(x: f32) -> Self::F;
     unsafe fn add(a: Self::F, b: Self::F) -> Self::F;

@@ -87,7 +87,14 @@ pub enum Op {
     IntToTruth,
     TruthToFloat,
     TruthToInt,
+    FloatToByte,
+    IntToByte,
+    TruthToByte,
+    ByteToFloat,
+    ByteToInt,
+    ByteToTruth,
     CopyNumber,
+    CopyByte,
     CopyTruth,
 }
 
@@ -279,8 +286,11 @@ impl Assembler<'_> {
         let results: Vec<usize> = self.program.outputs.iter().map(|r| self.operand[self.same[*r]]).collect();
         for (j, out) in outputs.iter().enumerate() {
             if out.access == Some(Access::Unit) && !written[j] {
-                let truth = self.dtypes[self.program.outputs[j]] == DType::Bool;
-                let op = if truth { Op::CopyTruth } else { Op::CopyNumber };
+                let op = match self.dtypes[self.program.outputs[j]] {
+                    DType::Bool => Op::CopyTruth,
+                    DType::I8 => Op::CopyByte,
+                    _ => Op::CopyNumber,
+                };
                 instrs.push(Instr {
                     op,
                     dst: (n + j) as u16,
@@ -297,7 +307,7 @@ impl Assembler<'_> {
             Some(Leaf::Constant(s)) => Some((r, *s)),
             _ => None,
         });
-        let bytes = self.dtypes.iter().map(|d| if *d == DType::Bool { 1 } else { 4 }).collect();
+        let bytes = self.dtypes.iter().map(|d| d.size_bytes()).collect();
         let constants = constants.collect();
         Ok(Code { instrs, once, homes, widths, bytes, constants, results, written, tile, cost })
     }
@@ -366,10 +376,16 @@ impl Assembler<'_> {
             Step::Apply(Elementwise::Select) => Op::SelectNumber,
             Step::Apply(Elementwise::Cast(to)) => match (from(0), to) {
                 (from, DType::I32) if from.is_float() => Op::FloatToInt,
+                (from, DType::I8) if from.is_float() => Op::FloatToByte,
                 (from, _) if from.is_float() => Op::FloatToTruth,
                 (DType::I32, DType::Bool) => Op::IntToTruth,
+                (DType::I32, DType::I8) => Op::IntToByte,
                 (DType::I32, _) => Op::IntToFloat,
+                (DType::I8, DType::I32) => Op::ByteToInt,
+                (DType::I8, DType::Bool) => Op::ByteToTruth,
+                (DType::I8, _) => Op::ByteToFloat,
                 (_, DType::I32) => Op::TruthToInt,
+                (_, DType::I8) => Op::TruthToByte,
                 _ => Op::TruthToFloat,
             },
             // These are leaves; see `Leaf`.

@@ -58,11 +58,7 @@ impl Port {
     }
     /// Bytes of an element.
     pub fn bytes(&self) -> usize {
-        match self.dtype {
-            DType::Bool => 1,
-            DType::BF16 => 2,
-            _ => 4,
-        }
+        self.dtype.size_bytes()
     }
     /// How it lies over a tile.
     pub fn access(&self) -> Access {

@@ -65,6 +65,7 @@ impl Tile<'_> {
                 let (bytes, bits) = match scalar {
                     Scalar::F32(x) | Scalar::BF16(x) => (4, x.to_bits()),
                     Scalar::I32(x) => (4, *x as u32),
+                    Scalar::I8(x) => (1, u32::from(*x as u8)),
                     Scalar::Bool(x) => (1, u32::from(*x)),
                 };
                 transfer::replicate((*self.operands.add(*k)).ptr, bytes, bits);

@@ -16,7 +16,8 @@ pub enum Elementwise {
     Binary(Binary),
     /// `condition ? a : b`.
     Select,
-    /// Conversion to another element type; floats to integers truncate, anything to bool is `!= 0`.
+    /// Conversion to another element type; to integers what does not fit saturates, NaN is 0 and fractions are cut
+    /// off; anything to bool is `!= 0`. It is all that int8 values know.
     Cast(DType),
 }
 
@@ -105,7 +106,9 @@ impl Unary {
 
     fn result(self, input: DType) -> Option<DType> {
         match self {
-            Unary::Neg | Unary::Abs | Unary::Sign => (input != DType::Bool).then_some(input),
+            Unary::Neg | Unary::Abs | Unary::Sign => {
+                matches!(input, DType::F32 | DType::I32).then_some(input)
+            }
             Unary::Not => (input == DType::Bool).then_some(input),
             Unary::StopGradient => Some(input),
             Unary::IsFinite => input.is_float().then_some(DType::Bool),
@@ -145,6 +148,7 @@ impl Binary {
 
     fn result(self, input: DType) -> Option<DType> {
         match self {
+            _ if input == DType::I8 => None,
             Binary::And | Binary::Or => (input == DType::Bool).then_some(DType::Bool),
             Binary::Less | Binary::LessEqual => (input != DType::Bool).then_some(DType::Bool),
             Binary::Equal => Some(DType::Bool),
@@ -183,6 +187,7 @@ impl Elementwise {
         };
         match result {
             DType::I32 => f64::from(y as i32),
+            DType::I8 => f64::from(y as i8),
             DType::Bool => f64::from(u8::from(y != 0.0)),
             // Only storing rounds: what is computed in between keeps the precision of float32.
             DType::BF16 if matches!(self, Elementwise::Cast(_)) => {
@@ -213,15 +218,16 @@ impl Elementwise {
                 b.result(last.dtype).ok_or_else(|| bad(word(b)))?
             }
             Elementwise::Select => {
-                if inputs[0].dtype != DType::Bool || inputs[1].dtype != last.dtype {
-                    return Err(Error::new("select takes a boolean and two values of one type"));
+                if inputs[0].dtype != DType::Bool || inputs[1].dtype != last.dtype || last.dtype == DType::I8
+                {
+                    return Err(Error::new("select takes a boolean and two values of one type but int8"));
                 }
                 last.dtype
             }
             Elementwise::Cast(d) => {
-                if !matches!(d, DType::F32 | DType::BF16 | DType::I32 | DType::Bool) {
+                if !matches!(d, DType::F32 | DType::BF16 | DType::I32 | DType::I8 | DType::Bool) {
                     return Err(Error::new(format!("graphs do not compute in {d}"))
-                        .expected("float32, bfloat16, int32 or bool"));
+                        .expected("float32, bfloat16, int32, int8 or bool"));
                 }
                 d
             }

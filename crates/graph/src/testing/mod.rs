@@ -26,7 +26,7 @@ pub fn bindings(batch: usize) -> Bindings {
     Bindings::from([("batch".into(), batch)])
 }
 
-/// Random arguments of a function: floats around zero, integers in -3..3, both truths.
+/// Random arguments of a function: floats around zero, integers in -3..3, every int8, both truths.
 pub fn random_args(f: &Function, batch: usize, seed: u64) -> Vec<Tensor> {
     let mut rng = Stream::new(seed, 1, 78);
     let sizes = |p: &Expr| p.shape().eval(&bindings(batch)).unwrap_or_default();
@@ -34,6 +34,7 @@ pub fn random_args(f: &Function, batch: usize, seed: u64) -> Vec<Tensor> {
         .iter()
         .map(|p| match p.dtype() {
             DType::I32 => Tensor::from_fn(sizes(p), |_| rng.below(6) as i32 - 3),
+            DType::I8 => Tensor::from_fn(sizes(p), |_| rng.below(256) as u8 as i8),
             DType::Bool => Tensor::from_fn(sizes(p), |_| rng.below(2) == 1),
             d => Tensor::from_fn(sizes(p), |_| rng.uniform() * 3.0 - 1.5).cast(d),
         })

@@ -3,6 +3,7 @@
 use crate::layer::{Args, Base, Based, Cx, Layer, LayerRef, Outputs, Value, float_as};
 use crate::model::symbolic::{Symbolic, SymbolicCall};
 use crate::object::{Object, snake_case};
+use crate::quantizers::Quantization;
 use rhyton_graph::{Expr, Type};
 use rhyton_tensor::{DType, Error, Result, Source, Tensor};
 use serde_json::{Map, Value as Json};
@@ -375,6 +376,10 @@ impl Layer for Definition {
 
     fn initial(&self, path: &str) -> Option<Tensor> {
         self.values.get(path).cloned()
+    }
+
+    fn quantized(&self, mode: Quantization) -> Option<Arc<dyn Layer>> {
+        Some(Arc::new(crate::quantizers::quantized(self, mode)))
     }
 
     fn definition(&self) -> Option<&Definition> {
