@@ -20,7 +20,7 @@ fn layouts(rows: usize, cols: usize) -> [[isize; 3]; 3] {
 }
 
 fn view(data: &[i8], [rs, cs, batch]: [isize; 3]) -> MatView<i8> {
-    MatView { ptr: data.as_ptr(), rs, cs, batch }
+    MatView { ptr: data.as_ptr(), rs, cs, batch: Steps::every(batch) }
 }
 
 fn at(data: &[i8], [rs, cs, batch]: [isize; 3], q: usize, i: usize, j: usize) -> i32 {
@@ -38,6 +38,7 @@ fn run(isa: Isa, threads: usize, shape: [usize; 4], a: MatView<i8>, b: MatView<i
     let mut c = vec![7i32; batch * m * ld];
     let args = GemmArgs {
         isa,
+        pairs: false,
         pool: &pool,
         batch,
         m,
@@ -45,7 +46,7 @@ fn run(isa: Isa, threads: usize, shape: [usize; 4], a: MatView<i8>, b: MatView<i
         k,
         a,
         b,
-        c: Some((c.as_mut_ptr().cast(), ld, m * ld)),
+        c: Some((c.as_mut_ptr().cast(), ld, Steps::every((m * ld) as isize))),
         epilogue: None,
         scratch: &mut scratch[..len],
     };

@@ -146,7 +146,7 @@ mod tests {
         let policy = Quantization::Int8.policy();
         assert_eq!(Quantization::of_policy(&policy).unwrap(), Some(Quantization::Int8));
         assert_eq!(Quantization::of_policy(&"int8_from_float32".into()).unwrap(), Some(Quantization::Int8));
-        assert_eq!(Quantization::of_policy(&crate::layer::float32_policy()).unwrap(), None);
+        assert_eq!(Quantization::of_policy(&crate::policy::DTypePolicy::default().to_json()).unwrap(), None);
         assert!(Quantization::of_policy(&"int4_from_float32".into()).is_err());
     }
 }
