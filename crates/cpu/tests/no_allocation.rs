@@ -1,7 +1,7 @@
 //! A kernel allocates nothing: all its memory is given.
 
 use rhyton_cpu::conv::{ConvShape, conv, conv_scratch_len};
-use rhyton_cpu::gemm::{GemmArgs, MatView, gemm, scratch_len};
+use rhyton_cpu::gemm::{GemmArgs, MatView, Steps, gemm, scratch_len};
 use rhyton_cpu::isa::Isa;
 use rhyton_cpu::pool::Pool;
 use rhyton_cpu::window::{PoolShape, pool};
@@ -46,11 +46,11 @@ fn kernels_allocate_nothing() {
     let out = c.as_mut_ptr();
     for (m, n, k) in [(32, 64, 100), (200, 300, 400), (32, 64, 4000), (200, 1, 300)] {
         let mut scratch = vec![0.0; scratch_len(1, m, n, k, 2)];
-        let a = MatView { ptr: a.as_ptr(), rs: k as isize, cs: 1, batch: 0 };
+        let a = MatView { ptr: a.as_ptr(), rs: k as isize, cs: 1, batch: Steps::NONE };
         let b = MatView { rs: 1, cs: k as isize, ..a };
         let count = allocations(|| {
             let scratch = &mut scratch;
-            let c = Some((out, n, 0));
+            let c = Some((out, n, Steps::NONE));
             let args = GemmArgs { isa, pool: &threads, batch: 1, m, n, k, a, b, c, epilogue: None, scratch };
             // SAFETY: all operands have at most 2^20 numbers.
             unsafe { gemm(args) };

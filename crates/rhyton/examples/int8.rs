@@ -82,7 +82,7 @@ fn main() -> Result<()> {
             let mut s = Stream::new(1, 0, 0);
             let shape = [
                 &[batch],
-                &large.definition().input_types()?[0]
+                &large.definition().input_types[0]
                     .shape
                     .eval(&[("batch".into(), batch)].into())
                     .unwrap_or_default()[1..],

@@ -1,5 +1,6 @@
 //! Convolutions over channels-last images and their two transposes. No patches are ever written out: the inner
-//! kernel walks an image, with zeros around it, as a matrix whose rows overlap.
+//! kernel walks an image, with zeros around it, as a matrix whose rows overlap. Windows of 3 x 3 over enough channels go
+//! by Winograd's way.
 
 mod axis;
 mod bytes;
@@ -8,8 +9,9 @@ mod kernel_grad;
 mod slide;
 #[cfg(test)]
 mod tests;
+mod winograd;
 
-use crate::gemm::{Epilogue, GemmArgs, MatView, gemm, scratch_len};
+use crate::gemm::{Epilogue, GemmArgs, MatView, Steps, gemm, scratch_len};
 use crate::isa::Isa;
 use crate::pool::Pool;
 use rhyton_graph::ops::ConvKind;
@@ -101,6 +103,8 @@ pub fn conv_scratch_len(kind: ConvKind, s: &ConvShape, threads: usize) -> usize 
     match kind {
         _ if s.is_product() => scratch_len(1, m, n, k, threads),
         _ if s.is_depthwise() => depthwise::scratch_len(kind, s, threads),
+        ConvKind::KernelGrad if winograd::applies(s) => winograd::kernel_grad_scratch_len(s, threads),
+        _ if winograd::applies(s) => winograd::scratch_len(kind, s, threads),
         ConvKind::KernelGrad => kernel_grad::scratch_len(s, threads),
         _ => slide::scratch_len(kind, s, threads),
     }
@@ -182,6 +186,8 @@ pub unsafe fn conv(
     unsafe {
         match kind {
             _ if s.is_depthwise() => depthwise::run(&job),
+            ConvKind::KernelGrad if winograd::applies(s) => winograd::kernel_grad(&job),
+            _ if winograd::applies(s) => winograd::run(&job),
             ConvKind::KernelGrad => kernel_grad::run(&job),
             _ => slide::run(&job),
         }
@@ -230,14 +236,14 @@ unsafe fn product(
     scratch: &mut [f32],
 ) {
     let [m, n, k] = s.product_sizes(kind);
-    let rows = |ptr, ld: usize| MatView { ptr, rs: ld as isize, cs: 1, batch: 0 };
-    let columns = |ptr, ld: usize| MatView { ptr, rs: 1, cs: ld as isize, batch: 0 };
+    let rows = |ptr, ld: usize| MatView { ptr, rs: ld as isize, cs: 1, batch: Steps::NONE };
+    let columns = |ptr, ld: usize| MatView { ptr, rs: 1, cs: ld as isize, batch: Steps::NONE };
     let (a, b) = match kind {
         ConvKind::Forward => (rows(a, k), rows(b, n)),
         ConvKind::InputGrad => (rows(a, k), columns(b, k)),
         ConvKind::KernelGrad => (columns(a, m), rows(b, n)),
     };
-    let c = out.map(|out| (out, n, m * n));
+    let c = out.map(|out| (out, n, Steps::NONE));
     // SAFETY: passed on to the caller.
     unsafe { gemm(GemmArgs { isa, pool, batch: 1, m, n, k, a, b, c, epilogue, scratch }) }
 }

@@ -3,9 +3,9 @@
 
 use super::axis::{Axis, Region};
 use super::{ConvShape, Job, volume};
-use crate::gemm::MatView;
 use crate::gemm::pack::pack_panel;
 use crate::gemm::tile::{Dots, Kernel, Tile};
+use crate::gemm::{MatView, Steps};
 use rhyton_graph::ops::ConvKind;
 
 /// Numbers of the result in a task, about: with the source they stay in the second-level cache.
@@ -190,10 +190,10 @@ impl Slide<'_> {
         // w is [tap, channel of x, channel of y]. Taps of a transpose count from the last.
         let from = if self.job.kind == ConvKind::Forward {
             let at = tap * inner * s.c_out + group * outer + col;
-            MatView { ptr: self.job.b.wrapping_add(at), rs: all, cs: 1, batch: 0 }
+            MatView { ptr: self.job.b.wrapping_add(at), rs: all, cs: 1, batch: Steps::NONE }
         } else {
             let at = ((self.cut.taps() - 1 - tap) * outer + col) * s.c_out + group * inner;
-            MatView { ptr: self.job.b.wrapping_add(at), rs: 1, cs: all, batch: 0 }
+            MatView { ptr: self.job.b.wrapping_add(at), rs: 1, cs: all, batch: Steps::NONE }
         };
         // SAFETY: the part lies inside w; parts are disjoint in the scratch memory.
         unsafe { pack_panel(self.kernel, from, inner, cols, self.panel, to) };

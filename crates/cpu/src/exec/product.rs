@@ -4,7 +4,7 @@ use super::axes::{Draft, merge, single};
 use super::resolve::{Lane, Setting, three};
 use super::task::Context;
 use crate::conv::{ConvShape, conv, conv_bytes, conv_bytes_scratch_len, conv_scratch_len};
-use crate::gemm::{Epilogue, GemmArgs, MatView, gemm, gemm_bytes, scratch_len, scratch_len_bytes};
+use crate::gemm::{Epilogue, GemmArgs, MatView, Steps, gemm, gemm_bytes, scratch_len, scratch_len_bytes};
 use crate::tile::space::Table;
 use crate::tile::sweep::Sweep;
 use rhyton_graph::ops::ConvKind;
@@ -88,7 +88,7 @@ impl Side {
 pub(crate) struct DotTask {
     a: Side,
     b: Side,
-    /// Sizes of the joined batch axes; the last one is the kernel's own batch.
+    /// Sizes of the joined batch axes; the last two are the kernel's own.
     batch: Vec<usize>,
     sizes: [usize; 3],
     /// The result: place, row stride, batch strides.
@@ -152,7 +152,7 @@ impl DotTask {
         task.join_batches(&d.batch);
         let [m, n, k] = task.sizes;
         let need = if bytes { scratch_len_bytes } else { scratch_len };
-        task.work = need(task.batch.last().copied().unwrap_or(1), m, n, k, setting.threads);
+        task.work = need(task.own_batch().1.iter().product(), m, n, k, setting.threads);
         Ok(task)
     }
 
@@ -169,6 +169,11 @@ impl DotTask {
         }
     }
 
+    /// Sizes of the batch axes that are walked here, and of those that the kernel walks.
+    fn own_batch(&self) -> (&[usize], &[usize]) {
+        self.batch.split_at(self.batch.len().saturating_sub(2))
+    }
+
     pub fn scratch(&self) -> usize {
         (self.packed + self.work) * 4
     }
@@ -182,13 +187,16 @@ impl DotTask {
 
     unsafe fn run_with<T>(&self, cx: Context, gemm: unsafe fn(GemmArgs<T>)) {
         let [m, n, k] = self.sizes;
-        let inner = self.batch.last().copied().unwrap_or(1);
-        let (outer_sizes, last) = self.batch.split_at(self.batch.len().saturating_sub(1));
-        let outer: usize = outer_sizes.iter().product();
-        if m * n * inner * outer == 0 {
+        let (outer_sizes, own_sizes) = self.own_batch();
+        let (outer, own): (usize, usize) = (outer_sizes.iter().product(), own_sizes.iter().product());
+        if m * n * own * outer == 0 {
             return;
         }
-        let step = |s: &[isize]| if last.is_empty() { 0 } else { s[s.len() - 1] };
+        let steps = |s: &[isize]| match (own_sizes, &s[outer_sizes.len()..]) {
+            ([_, inner], [far, near]) => Steps { inner: *inner, near: *near, far: *far },
+            (_, [step]) => Steps::every(*step),
+            _ => Steps::NONE,
+        };
         // SAFETY: views lie inside their buffers (the plan's promise), scratch memory is as large as asked for.
         unsafe {
             let (a, b) = (self.a.start::<T>(cx), self.b.start::<T>(cx));
@@ -199,18 +207,18 @@ impl DotTask {
                     ptr: p.offset(at(&s.batch)),
                     rs: s.rs,
                     cs: s.cs,
-                    batch: step(&s.batch),
+                    batch: steps(&s.batch),
                 };
                 let c = self.direct.as_ref().map(|(lane, ld, batch)| {
                     let c = cx.table.get(lane.buffer).cast::<f32>().offset(lane.offset + at(batch));
-                    (c, *ld, step(batch) as usize)
+                    (c, *ld, steps(batch))
                 });
                 let finish =
-                    self.finish.as_ref().map(|sweep| Finish { sweep, table: cx.table, batch: o * inner });
+                    self.finish.as_ref().map(|sweep| Finish { sweep, table: cx.table, batch: o * own });
                 gemm(GemmArgs {
                     isa: cx.isa,
                     pool: cx.pool,
-                    batch: inner,
+                    batch: own,
                     m,
                     n,
                     k,

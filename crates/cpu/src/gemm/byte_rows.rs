@@ -91,7 +91,7 @@ impl Product<'_> {
     /// Copies row `i` of the left side of product `q`.
     unsafe fn copy(&self, q: usize, i: usize) {
         let (a, k) = (self.args.a, self.args.k);
-        let row = a.ptr.wrapping_offset(q as isize * a.batch + i as isize * a.rs);
+        let row = a.ptr.wrapping_offset(a.batch.at(q) + i as isize * a.rs);
         let to = self.left.wrapping_add((q * ROWS + i) * row_len(k)).cast::<i8>();
         // SAFETY: the caller vouches for the left side; the scratch memory has room for its copies.
         unsafe {
@@ -110,7 +110,7 @@ impl Product<'_> {
         let (q, col) = (task / blocks, task % blocks * COLS);
         let cols = COLS.min(n - col);
         let (to, ld) = match c {
-            Some((c, ld, step)) => (c.wrapping_add(q * step + col), ld),
+            Some((c, ld, steps)) => (c.wrapping_offset(steps.at(q)).wrapping_add(col), ld),
             None => (self.tiles.wrapping_add(worker * ROWS * COLS), cols),
         };
         let strip = Strip {
@@ -118,7 +118,7 @@ impl Product<'_> {
             sums: self.sums.wrapping_add(q * ROWS),
             rows: m,
             k,
-            b: b.ptr.wrapping_offset(q as isize * b.batch + col as isize).cast(),
+            b: b.ptr.wrapping_offset(b.batch.at(q) + col as isize).cast(),
             ld: b.rs as usize,
             readable: k.saturating_sub(1) * b.rs as usize + n - col,
             c: to.cast(),

@@ -19,8 +19,8 @@ fn layouts(rows: usize, cols: usize) -> [[isize; 3]; 3] {
     [[cols, 1, step], [1, rows, step], [cols * 2, 2, step]].map(|l| l.map(|n| n as isize))
 }
 
-fn view(data: &[i8], [rs, cs, batch]: [isize; 3]) -> MatView<i8> {
-    MatView { ptr: data.as_ptr(), rs, cs, batch }
+fn view(data: &[i8], [rs, cs, step]: [isize; 3]) -> MatView<i8> {
+    MatView { ptr: data.as_ptr(), rs, cs, batch: Steps::every(step) }
 }
 
 fn at(data: &[i8], [rs, cs, batch]: [isize; 3], q: usize, i: usize, j: usize) -> i32 {
@@ -45,7 +45,7 @@ fn run(isa: Isa, threads: usize, shape: [usize; 4], a: MatView<i8>, b: MatView<i
         k,
         a,
         b,
-        c: Some((c.as_mut_ptr().cast(), ld, m * ld)),
+        c: Some((c.as_mut_ptr().cast(), ld, Steps::every((m * ld) as isize))),
         epilogue: None,
         scratch: &mut scratch[..len],
     };

@@ -77,7 +77,7 @@ pub unsafe fn gemm_bytes(args: GemmArgs<i8>) {
     let (tasks, strips) = (batch * cut.grid.tasks(), cut.strips);
     let p = Product { args, cut, kernel: ByteKernel::of(isa), packed, workers };
     // A right side shared by all products is packed once.
-    let packs = strips * if b.batch == 0 { 1 } else { batch };
+    let packs = strips * if b.batch.is_shared() { 1 } else { batch };
     // SAFETY: the caller vouches for the operands.
     let (pack, task) = (
         |i: usize| unsafe { p.pack(i / strips, i % strips) },
@@ -97,14 +97,14 @@ pub unsafe fn gemm_bytes(args: GemmArgs<i8>) {
 
 impl Product<'_> {
     fn packed_at(&self, q: usize, strip: usize) -> *mut u8 {
-        let q = if self.args.b.batch == 0 { 0 } else { q };
+        let q = if self.args.b.batch.is_shared() { 0 } else { q };
         self.packed.wrapping_add((q * self.cut.strips + strip) * self.cut.strip)
     }
 
     unsafe fn pack(&self, q: usize, strip: usize) {
         let (b, col) = (self.args.b, strip * STRIP);
         let columns = Columns {
-            from: b.ptr.wrapping_offset(q as isize * b.batch + col as isize * b.cs),
+            from: b.ptr.wrapping_offset(b.batch.at(q) + col as isize * b.cs),
             rs: b.rs,
             cs: b.cs,
             runs: 1,
@@ -123,9 +123,9 @@ impl Product<'_> {
         }
         let [rows_len, c_len] = self.cut.worker_len(k);
         let own = self.workers.wrapping_add(worker * (rows_len + c_len));
-        let from = a.ptr.wrapping_offset(q as isize * a.batch + r0 as isize * a.rs);
+        let from = a.ptr.wrapping_offset(a.batch.at(q) + r0 as isize * a.rs);
         let (to, ld) = match c {
-            Some((c, ld, step)) => (c.wrapping_add(q * step + r0 * ld + c0), ld),
+            Some((c, ld, steps)) => (c.wrapping_offset(steps.at(q)).wrapping_add(r0 * ld + c0), ld),
             None => (own.wrapping_add(rows_len).cast(), c1 - c0),
         };
         // SAFETY: the block lies inside the operands; blocks and workers' memory are disjoint.

@@ -188,7 +188,7 @@ pub(super) unsafe fn run(mut args: GemmArgs) {
         Right::Dots
     } else if b.cs == 1 && (m <= 3 * kernel.rows(width) || k * n <= 1 << 14) {
         Right::Direct
-    } else if grid.rows == 1 && (batch == 1 || b.batch != 0) {
+    } else if grid.rows == 1 && (batch == 1 || !b.batch.is_shared()) {
         Right::OwnPack
     } else {
         Right::Packed
@@ -220,7 +220,7 @@ impl Product<'_> {
     /// The part of the right side of product `q` from row `k`, column `col` on.
     fn right_at(&self, q: usize, k: usize, col: usize) -> MatView {
         let b = self.args.b;
-        let at = q as isize * b.batch + k as isize * b.rs + col as isize * b.cs;
+        let at = b.batch.at(q) + k as isize * b.rs + col as isize * b.cs;
         MatView { ptr: b.ptr.wrapping_offset(at), ..b }
     }
 
@@ -229,14 +229,14 @@ impl Product<'_> {
         let n = self.args.n;
         let ld = panel_ld(self.kernel, self.panel().min(n - col));
         // A right side shared by all products is packed once.
-        let q = if self.args.b.batch == 0 { 0 } else { q };
+        let q = if self.args.b.batch.is_shared() { 0 } else { q };
         let start = self.args.k * (q * n.next_multiple_of(16) + col);
         (self.packed.wrapping_add(start + k * ld), ld)
     }
 
     fn pack(&self) {
         let (n, k) = (self.args.n, self.args.k);
-        let batch = if self.args.b.batch == 0 { 1 } else { self.args.batch };
+        let batch = if self.args.b.batch.is_shared() { 1 } else { self.args.batch };
         let (chunks, panels) = (k.div_ceil(DEPTH), n.div_ceil(self.panel()));
         let task = |task: usize| {
             let (row, panel) = (task % chunks * DEPTH, task / chunks);
@@ -261,13 +261,13 @@ impl Product<'_> {
         let lens = self.grid.worker_len(m, n, k);
         let own = self.workers.wrapping_add(worker * lens.iter().sum::<usize>());
         let (to, ld) = match c {
-            Some((c, ld, step)) => (c.wrapping_add(q * step + r0 * ld + c0), ld),
+            Some((c, ld, step)) => (c.wrapping_offset(step.at(q)).wrapping_add(r0 * ld + c0), ld),
             None => (own.wrapping_add(lens[0] + lens[1]), c1 - c0),
         };
         // SAFETY: the block lies inside the operands; blocks are disjoint.
         unsafe {
             if self.right == Right::Dots {
-                let (rows, v) = (self.right_at(q, 0, c0), a.ptr.wrapping_offset(q as isize * a.batch));
+                let (rows, v) = (self.right_at(q, 0, c0), a.ptr.wrapping_offset(a.batch.at(q)));
                 let dots = Dots {
                     seg: &[0, 0],
                     segs: 1,
@@ -305,7 +305,7 @@ impl Product<'_> {
         let GemmArgs { m, n, k, a, .. } = self.args;
         let panel = own.wrapping_add(self.grid.worker_len(m, n, k)[0]);
         let depth = DEPTH.min(k - k0);
-        let at = q as isize * a.batch + r0 as isize * a.rs + k0 as isize * a.cs;
+        let at = a.batch.at(q) + r0 as isize * a.rs + k0 as isize * a.cs;
         let mut from = MatView { ptr: a.ptr.wrapping_offset(at), ..a };
         if self.copy_a {
             // SAFETY: the block lies inside the left side; `own` is this worker's.

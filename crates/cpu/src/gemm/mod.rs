@@ -36,7 +36,39 @@ pub trait Epilogue: Sync {
     );
 }
 
-/// Where the matrices of an operand are: element (i, j) of number `n` is at `ptr + n * batch + i * rs + j * cs`.
+/// Distances between the matrices of an operand: two axes, the inner one of size `inner`, so that the heads of an
+/// attention layer, which lie between each other, are products of one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steps {
+    /// Size of the inner axis.
+    pub inner: usize,
+    /// Distance along the inner axis.
+    pub near: isize,
+    /// Distance along the outer axis.
+    pub far: isize,
+}
+
+impl Steps {
+    /// The same matrix for all.
+    pub const NONE: Steps = Steps { inner: 1, near: 0, far: 0 };
+
+    /// Matrices at equal distances.
+    pub const fn every(step: isize) -> Steps {
+        Steps { inner: 1, near: 0, far: step }
+    }
+
+    /// Where matrix number `n` is.
+    pub fn at(self, n: usize) -> isize {
+        (n / self.inner) as isize * self.far + (n % self.inner) as isize * self.near
+    }
+
+    /// Whether all products share one matrix.
+    pub(crate) fn is_shared(self) -> bool {
+        self.near == 0 && self.far == 0
+    }
+}
+
+/// Where the matrices of an operand are: element (i, j) of number `n` is at `ptr + batch.at(n) + i * rs + j * cs`.
 #[derive(Clone, Copy, Debug)]
 pub struct MatView<T = f32> {
     /// First element.
@@ -45,8 +77,8 @@ pub struct MatView<T = f32> {
     pub rs: isize,
     /// Distance between columns.
     pub cs: isize,
-    /// Distance between matrices.
-    pub batch: isize,
+    /// Distances between matrices.
+    pub batch: Steps,
 }
 
 /// A product `c = a b` of `batch` matrices `m x k` and `k x n`; of int8 operands the result is int32.
@@ -67,9 +99,9 @@ pub struct GemmArgs<'a, T = f32> {
     pub a: MatView<T>,
     /// Right side, `k x n`.
     pub b: MatView<T>,
-    /// Result: first element, distance between rows, distance between matrices. Without it the product lives
+    /// Result: first element, distance between rows, distances between matrices. Without it the product lives
     /// in blocks of scratch memory, and only the epilogue sees it.
-    pub c: Option<(*mut f32, usize, usize)>,
+    pub c: Option<(*mut f32, usize, Steps)>,
     /// Called with every finished block.
     pub epilogue: Option<&'a dyn Epilogue>,
     /// At least [`scratch_len`] numbers, of any value.

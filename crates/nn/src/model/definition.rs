@@ -5,7 +5,7 @@ use crate::model::symbolic::{Symbolic, SymbolicCall};
 use crate::object::{Object, snake_case};
 use crate::quantizers::Quantization;
 use rhyton_graph::{Expr, Type};
-use rhyton_tensor::{Error, Result, Tensor};
+use rhyton_tensor::{Error, Result, Source, Tensor};
 use serde_json::{Map, Value as Json};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -55,6 +55,8 @@ pub struct Definition {
     pub calls: Vec<Call>,
     /// The calls that are inputs, in the order data is given.
     pub inputs: Vec<usize>,
+    /// What each input takes.
+    pub input_types: Vec<Type>,
     /// (call, output) of each output.
     pub outputs: Vec<(usize, usize)>,
     /// Trained values that come along when the model is used as a layer, by path inside the model.
@@ -92,12 +94,16 @@ impl Definition {
                 }
             })
             .collect();
+        let entries = entries(layers, form)?;
+        let input_of = |i: &Symbolic| input_type(&entries[layer_of[at(i).0]], base.source);
+        let input_types = inputs.iter().map(input_of).collect::<Result<_>>()?;
         Ok(Definition {
             base,
             form,
-            entries: entries(layers, form)?,
+            entries,
             calls,
             inputs: inputs.iter().map(|i| at(i).0).collect(),
+            input_types,
             outputs: outputs.iter().map(at).collect(),
             values: HashMap::new(),
         })
@@ -111,24 +117,6 @@ impl Definition {
     /// The prefix of the paths of its weights when it is not nested.
     pub fn root_path(&self) -> String {
         if self.form == Form::Sequential { self.name() } else { String::new() }
-    }
-
-    /// The types of the inputs.
-    ///
-    /// # Errors
-    /// When an input's configuration does not fit.
-    pub fn input_types(&self) -> Result<Vec<Type>> {
-        let of = |call: &usize| {
-            let entry = &self.entries[self.calls[*call].layer];
-            let mut trace = crate::layer::Trace::new(false);
-            let mut cx = Cx::root(&mut trace, "", self.base.source);
-            let Outputs(v) = cx.call(&entry.layer, "", &entry.name, &Args::default());
-            match v[0].expr.error() {
-                Some(e) => Err(e.clone()),
-                None => Ok(v[0].expr.ty().clone()),
-            }
-        };
-        self.inputs.iter().map(of).collect()
     }
 
     /// Names of the inputs, in order.
@@ -312,6 +300,17 @@ pub(crate) fn entries(layers: Vec<LayerRef>, form: Form) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
+/// What an input layer gives, and so takes.
+fn input_type(entry: &Entry, source: Source) -> Result<Type> {
+    let mut trace = crate::layer::Trace::new(false);
+    let mut cx = Cx::root(&mut trace, "", source);
+    let Outputs(v) = cx.call(&entry.layer, "", &entry.name, &Args::default());
+    match v[0].expr.error() {
+        Some(e) => Err(e.clone()),
+        None => Ok(v[0].expr.ty().clone()),
+    }
+}
+
 impl Object for Definition {
     fn class_name(&self) -> &'static str {
         if self.form == Form::Sequential { "Sequential" } else { "Functional" }
@@ -346,17 +345,11 @@ impl Layer for Definition {
             );
             return Error::new(what).expected(self.input_names().join(", ")).into();
         }
-        match self.input_types() {
-            Ok(types) => {
-                for ((v, t), name) in args.inputs.iter().zip(&types).zip(self.input_names()) {
-                    if v.expr.rank() != t.shape.rank() {
-                        let what =
-                            format!("the input '{name}' of the model has the shape {}", v.expr.shape());
-                        return Error::new(what).expected(t.shape.to_string()).into();
-                    }
-                }
+        for ((v, t), name) in args.inputs.iter().zip(&self.input_types).zip(self.input_names()) {
+            if v.expr.rank() != t.shape.rank() {
+                let what = format!("the input '{name}' of the model has the shape {}", v.expr.shape());
+                return Error::new(what).expected(t.shape.to_string()).into();
             }
-            Err(e) => return e.into(),
         }
         let values = self.trace(cx, &args.inputs);
         let of = |(c, o): &(usize, usize)| values[*c].get(*o).unwrap_or(&values[*c][0]).clone();

@@ -126,9 +126,9 @@ fn takes_list(layer: &dyn Layer) -> bool {
 /// The type of every value of a model.
 pub(crate) fn value_types(d: &Definition) -> HashMap<(usize, usize), Type> {
     let mut types = HashMap::new();
-    let Ok(inputs) = d.input_types() else { return types };
+    let inputs = &d.input_types;
     let mut trace = crate::layer::Trace::new(false);
-    let given: Vec<_> = inputs.into_iter().map(|t| rhyton_graph::Expr::param("x", t).into()).collect();
+    let given: Vec<_> = inputs.iter().map(|t| rhyton_graph::Expr::param("x", t.clone()).into()).collect();
     let values = d.trace(&mut crate::Cx::root(&mut trace, "", d.base.source), &given);
     for (c, outs) in values.iter().enumerate() {
         types.extend(outs.iter().enumerate().map(|(o, v)| ((c, o), v.expr.ty().clone())));

@@ -280,7 +280,7 @@ impl Model {
 }
 
 fn trace(definition: &Definition, mut trace: Trace) -> Result<Traced> {
-    let (types, names) = (definition.input_types()?, definition.input_names());
+    let (types, names) = (&definition.input_types, definition.input_names());
     let inputs: Vec<Expr> = types.iter().zip(&names).map(|(t, n)| Expr::param(n, t.clone())).collect();
     let given: Vec<Value> = inputs.iter().cloned().map(Value::from).collect();
     trace.places.push(Place { location: String::new(), name: definition.name() });
