@@ -33,6 +33,20 @@ impl Workload {
         }
     }
 
+    /// The workload of this name.
+    pub fn named(name: &str) -> Result<&'static Workload> {
+        WORKLOADS.iter().find(|w| w.name == name).ok_or_else(|| {
+            let known: Vec<&str> = WORKLOADS.iter().map(|w| w.name).collect();
+            Error::new(format!("there is no workload '{name}'")).expected(known.join(", "))
+        })
+    }
+
+    /// A network, its own or one like it, with the workload's loss, optimizer and metric.
+    pub fn compile(&self, model: Model) -> Result<Compiled> {
+        let (loss, metric) = self.loss();
+        model.compile(Compile::new(Adam::new(1e-3), loss).metrics([metric]))
+    }
+
     /// `samples` samples and targets from a fixed seed.
     pub fn data(&self, samples: usize) -> (Tensor, Tensor) {
         let mut random = Stream::new(0, 0, 1);

@@ -1,7 +1,7 @@
 //! Prints the speed of products and convolutions for the shapes of common networks, at 1 and 2 threads:
 //! `cargo run --release -p rhyton-cpu --example kernel_speed [filter]`.
 
-use rhyton_cpu::conv::{ConvShape, conv, conv_scratch_len};
+use rhyton_cpu::conv::{ConvArgs, ConvShape, conv, conv_scratch_len};
 use rhyton_cpu::gemm::{GemmArgs, MatView, Steps, gemm, scratch_len};
 use rhyton_cpu::isa::Isa;
 use rhyton_cpu::pool::Pool;
@@ -95,7 +95,7 @@ fn convolution(name: &str, batch: usize, size: usize, channels: [usize; 2], stri
         fill(batch * y * y * channels[1]),
     ];
     for kind in [ConvKind::Forward, ConvKind::InputGrad, ConvKind::KernelGrad] {
-        let mut scratch = vec![0.0; conv_scratch_len(kind, &s, 2)];
+        let mut scratch = vec![0.0; conv_scratch_len(kind, false, &s, 2)];
         let (a, b, out) = match kind {
             ConvKind::Forward => (0, 1, 2),
             ConvKind::InputGrad => (2, 1, 0),
@@ -104,8 +104,10 @@ fn convolution(name: &str, batch: usize, size: usize, channels: [usize; 2], stri
         let [a, b] = [sides[a].as_ptr(), sides[b].as_ptr()];
         let out = sides[out].as_mut_ptr();
         report(&format!("{name} {kind:?}"), work, |pool| {
+            let (isa, out, scratch) = (Isa::detect(), Some(out), &mut scratch[..]);
+            let args = ConvArgs { kind, isa, pairs: false, pool, s: &s, a, b, out, epilogue: None, scratch };
             // SAFETY: the vectors have the sizes of the sides.
-            unsafe { conv(kind, Isa::detect(), pool, &s, a, b, Some(out), None, &mut scratch) }
+            unsafe { conv(args) }
         });
     }
 }

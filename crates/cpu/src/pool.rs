@@ -133,6 +133,13 @@ impl Pool {
     }
 }
 
+impl Pool {
+    /// [`Pool::run_on`] if the work is worth a split, else all on the calling thread.
+    pub(crate) fn run_if(&self, worth: bool, tasks: usize, f: Task) {
+        if worth { self.run_on(tasks, f) } else { (0..tasks).for_each(|i| f(0, i)) }
+    }
+}
+
 impl Drop for Pool {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::SeqCst);

@@ -70,7 +70,7 @@ pub(crate) unsafe fn pool_of<E: Element>(
         let row = work / (s.batch * per_image).max(1);
         (s.batch * per_image, (SPLIT / 2 / row.max(1)).max(1))
     };
-    let task = |task: usize| {
+    let task = |_: usize, task: usize| {
         let range = task * per_task..count.min((task + 1) * per_task);
         let range = if kind.result_full() { range.start * per_image..range.end * per_image } else { range };
         // SAFETY: passed on to the caller; tasks write disjoint rows or images.
@@ -78,7 +78,7 @@ pub(crate) unsafe fn pool_of<E: Element>(
         isa.run(Rows(&job, range));
     };
     let tasks = count.div_ceil(per_task);
-    if work >= SPLIT { threads.run(tasks, &task) } else { (0..tasks).for_each(task) }
+    threads.run_if(work >= SPLIT, tasks, &task);
 }
 
 /// What the sides hold.
@@ -93,12 +93,12 @@ impl Element for f32 {
     #[inline(always)]
     unsafe fn load<S: Simd>(p: *const f32, n: usize) -> S::F {
         // SAFETY: passed on to the caller.
-        unsafe { if n == S::LANES { S::load(p) } else { S::load_part(p, S::part(n)) } }
+        unsafe { S::load_first(p, n) }
     }
     #[inline(always)]
     unsafe fn store<S: Simd>(p: *mut f32, x: S::F, n: usize) {
         // SAFETY: passed on to the caller.
-        unsafe { if n == S::LANES { S::store(p, x) } else { S::store_part(p, x, S::part(n)) } }
+        unsafe { S::store_first(p, x, n) }
     }
 }
 

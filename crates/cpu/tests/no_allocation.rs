@@ -1,6 +1,6 @@
 //! A kernel allocates nothing: all its memory is given.
 
-use rhyton_cpu::conv::{ConvShape, conv, conv_scratch_len};
+use rhyton_cpu::conv::{ConvArgs, ConvShape, conv, conv_scratch_len};
 use rhyton_cpu::counting::{self, Counting};
 use rhyton_cpu::gemm::{GemmArgs, MatView, Steps, gemm, scratch_len};
 use rhyton_cpu::isa::Isa;
@@ -56,10 +56,15 @@ fn kernels_allocate_nothing() {
     let (batch, x, groups, c_in, c_out) = (8, [1, 16, 16], 1, 16, 32);
     let s = ConvShape { batch, x, k, y, stride: one, dilation: one, pad_lo: [0; 3], groups, c_in, c_out };
     for kind in [ConvKind::Forward, ConvKind::InputGrad, ConvKind::KernelGrad] {
-        let mut scratch = vec![0.0; conv_scratch_len(kind, &s, 2)];
-        let p = a.as_ptr();
-        // SAFETY: all sides have at most 2^20 numbers.
-        let run = || unsafe { conv(kind, isa, &threads, &s, p, p, Some(out), None, &mut scratch) };
+        let mut scratch = vec![0.0; conv_scratch_len(kind, false, &s, 2)];
+        let (pool, s, a, b) = (&threads, &s, a.as_ptr(), a.as_ptr());
+        let run = || {
+            let (out, scratch) = (Some(out), &mut scratch[..]);
+            // SAFETY: all sides have at most 2^20 numbers.
+            unsafe {
+                conv(ConvArgs { kind, isa, pairs: false, pool, s, a, b, out, epilogue: None, scratch })
+            };
+        };
         assert_eq!(allocations(run), 0, "{kind:?}");
     }
     let (full, pooled, two) = ([1, 16, 16], [1, 8, 8], [1, 2, 2]);

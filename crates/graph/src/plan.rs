@@ -106,8 +106,8 @@ pub enum Kernel {
     },
     /// Matrix product. Read 0 is over `batch ++ m ++ k`, read 1 over `batch ++ k ++ n`, the other reads and all
     /// writes over `batch ++ m ++ n`. Input 0 of the program is the product, its other inputs are reads 2, 3, ..
-    /// Without a program, write 0 is the product. Reads 0 and 1 are float32 with a float32 product, or int8 with an
-    /// int32 one.
+    /// Without a program, write 0 is the product. Reads 0 and 1 are float32 or bfloat16 with a float32
+    /// product, or int8 with an int32 one.
     Dot {
         /// Batch axes.
         batch: Vec<Dim>,

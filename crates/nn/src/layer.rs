@@ -84,6 +84,12 @@ pub trait Layer: Object + Based {
         false
     }
 
+    /// Whether values pass without a conversion to the policy's type: models, whose layers convert for themselves,
+    /// and inputs, whose data is what it is.
+    fn passes_types(&self) -> bool {
+        false
+    }
+
     /// The key of the configuration after which Keras always writes `activity_regularizer`; layers without one
     /// write it last, and only when it is set.
     fn activity_regularizer_follows(&self) -> Option<&'static str> {
@@ -672,8 +678,7 @@ fn call_layer(layer: &dyn Layer, cx: &mut Cx<'_>, args: &Args, outside: DType) -
     if let Some(Err(e)) = &layer.base().dtype {
         return e.clone().into();
     }
-    // The layers of a model convert for themselves, and data is what it is.
-    let through = layer.definition().is_some() || layer.class_name() == "InputLayer";
+    let through = layer.passes_types();
     let mut outputs =
         if through { layer.call(cx, args) } else { layer.call(cx, &args.of_type(cx.scope.compute)) };
     if !through {

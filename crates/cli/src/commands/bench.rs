@@ -39,10 +39,7 @@ pub struct Arguments {
 
 pub fn run(a: &Arguments) -> Result<()> {
     rhyton::mixed_precision::set_global_policy(&a.dtype)?;
-    if let Some(unknown) = a.names.iter().find(|n| WORKLOADS.iter().all(|w| w.name != **n)) {
-        let known: Vec<&str> = WORKLOADS.iter().map(|w| w.name).collect();
-        return Err(Error::new(format!("there is no workload '{unknown}'")).expected(known.join(", ")));
-    }
+    a.names.iter().try_for_each(|n| Workload::named(n).map(drop))?;
     if let Some(picture) = &a.curve {
         return curve::draw(picture);
     }
@@ -59,21 +56,16 @@ pub fn run(a: &Arguments) -> Result<()> {
 
 /// The peak is measured after the first workload, whose memory would else be that of the peak's matrices.
 fn measure(w: &Workload, a: &Arguments, peak: &OnceCell<f64>) -> Result<()> {
-    let (loss, metric) = w.loss();
-    let mut model = (w.model)()?.compile(Compile::new(Adam::new(1e-3), loss).metrics([metric]))?;
-    let (x, y) = w.data(w.batch * w.steps);
-    let mut epoch = |model: &mut Compiled| -> Result<f64> {
-        let start = Instant::now();
-        model.fit((&x, &y), Fit::epochs(1).batch_size(w.batch).verbose(Verbose::Silent))?;
-        Ok(start.elapsed().as_secs_f64() * 1e3 / w.steps as f64)
-    };
+    let mut model = w.compile((w.model)()?)?;
+    let data = w.data(w.batch * w.steps);
+    let mut epoch = |model: &mut Compiled| time_epoch(model, &data, w.batch);
     epoch(&mut model)?;
     epoch(&mut model)?;
     let mut times = (0..a.repeats.max(1)).map(|_| epoch(&mut model)).collect::<Result<Vec<f64>>>()?;
     let (step, least) = (median(&mut times), times[0]);
-    let predict = predict_one(&model, &x.slice_rows(0..1)?)?;
+    let predict = predict_one(&model, &data.0.slice_rows(0..1)?)?;
     let (memory, most) = (resident_mebibytes(), peak_mebibytes());
-    let allocations = allocations_a_step(&mut model, w, (&x, &y))?;
+    let allocations = allocations_a_step(&mut model, w, (&data.0, &data.1))?;
     let launches = profile(&mut model, &mut epoch)?;
     let gflop: f64 = launches.iter().map(|l| l.flops * l.calls as f64).sum::<f64>() / w.steps as f64 / 1e9;
     let rate = gflop / (step / 1e3);
@@ -95,6 +87,14 @@ fn measure(w: &Workload, a: &Arguments, peak: &OnceCell<f64>) -> Result<()> {
         100.0 * share
     ))?;
     if a.profile { print_profile(&launches, w.steps) } else { Ok(()) }
+}
+
+/// Milliseconds of a step, over one epoch.
+fn time_epoch(model: &mut Compiled, data: &(Tensor, Tensor), batch: usize) -> Result<f64> {
+    let steps = data.0.shape()[0] / batch;
+    let start = Instant::now();
+    model.fit((&data.0, &data.1), Fit::epochs(1).batch_size(batch).verbose(Verbose::Silent))?;
+    Ok(start.elapsed().as_secs_f64() * 1e3 / steps as f64)
 }
 
 /// Allocations between the ends of two steps in the quietest of some epochs: threads that start up allocate too.

@@ -69,14 +69,10 @@ pub(super) unsafe fn run(job: &Job<i8>) {
     let bytes = Bytes { job, kernel: ByteKernel::of(job.isa), packed, workers, sizes };
     // SAFETY: passed on to the caller.
     let (pack, task) = (
-        |i: usize| unsafe { bytes.pack(i) },
+        |_: usize, i: usize| unsafe { bytes.pack(i) },
         |worker: usize, task: usize| unsafe { bytes.task(worker, task) },
     );
-    if bytes.sizes.packed(s.groups) >= 1 << 15 {
-        job.pool.run(packs, &pack)
-    } else {
-        (0..packs).for_each(pack)
-    }
+    job.pool.run_if(bytes.sizes.packed(s.groups) >= 1 << 15, packs, &pack);
     job.run(s.batch * planes * bands * pieces, &task);
 }
 

@@ -98,13 +98,8 @@ impl ConvShape {
     }
 }
 
-/// Numbers of scratch memory that [`conv`] needs.
-pub fn conv_scratch_len(kind: ConvKind, s: &ConvShape, threads: usize) -> usize {
-    scratch_len_of(false, kind, s, threads)
-}
-
-/// [`conv_scratch_len`] of float32, or of pairs.
-fn scratch_len_of(pairs: bool, kind: ConvKind, s: &ConvShape, threads: usize) -> usize {
+/// Numbers of scratch memory that [`conv`] needs; `pairs` as in [`ConvArgs`].
+pub fn conv_scratch_len(kind: ConvKind, pairs: bool, s: &ConvShape, threads: usize) -> usize {
     let winograd = !pairs && winograd::applies(s);
     let [m, n, k] = s.product_sizes(kind);
     match kind {
@@ -114,6 +109,44 @@ fn scratch_len_of(pairs: bool, kind: ConvKind, s: &ConvShape, threads: usize) ->
         _ if winograd => winograd::scratch_len(kind, s, threads),
         ConvKind::KernelGrad => kernel_grad::scratch_len(s, threads),
         _ => slide::scratch_len(kind, s, threads),
+    }
+}
+
+/// A convolution or one of its transposes: one side from the other two, `Forward` (x, w) to y, `InputGrad` (y, w) to x,
+/// `KernelGrad` (x, y) to w.
+pub struct ConvArgs<'a, T = f32> {
+    /// Which side is computed.
+    pub kind: ConvKind,
+    /// Instruction set.
+    pub isa: Isa,
+    /// The numbers of both sides are pairs of bfloat16, neighbours along what is summed; sizes count pairs.
+    pub pairs: bool,
+    /// Threads.
+    pub pool: &'a Pool,
+    /// Sizes.
+    pub s: &'a ConvShape,
+    /// The first side given, contiguous.
+    pub a: *const T,
+    /// The second side given, contiguous.
+    pub b: *const T,
+    /// The result, contiguous. Without it the result lives in blocks of scratch memory, and only the epilogue sees it;
+    /// its rows are the flattened leading axes of the result, its columns the last axis, its batch 0.
+    pub out: Option<*mut f32>,
+    /// Called with every finished block.
+    pub epilogue: Option<&'a dyn Epilogue>,
+    /// At least [`conv_scratch_len`] numbers, of any value.
+    pub scratch: &'a mut [f32],
+}
+
+impl<'a, T> ConvArgs<'a, T> {
+    fn is_empty(&self) -> bool {
+        let (rows, cols) = self.s.result(self.kind);
+        rows * cols == 0
+    }
+
+    fn job(self) -> Job<'a, T> {
+        let ConvArgs { kind, isa, pairs, pool, s, a, b, out, epilogue, scratch } = self;
+        Job { kind, isa, pairs, pool, s, a, b, out, epilogue, scratch: crate::gemm::cache_line(scratch) }
     }
 }
 
@@ -141,11 +174,7 @@ unsafe impl<T> Sync for Job<'_, T> {}
 impl<T> Job<'_, T> {
     /// Runs tasks on the threads if the work is worth a split.
     fn run(&self, tasks: usize, task: &(dyn Fn(usize, usize) + Sync)) {
-        if self.s.work() >= crate::gemm::SPLIT {
-            self.pool.run_on(tasks, task);
-        } else {
-            (0..tasks).for_each(|i| task(0, i));
-        }
+        self.pool.run_if(self.s.work() >= crate::gemm::SPLIT, tasks, task);
     }
 
     /// Memory for `rows` of the result from `row` on: the result itself, or `own` where it is not wanted.
@@ -163,56 +192,39 @@ impl<T> Job<'_, T> {
     }
 }
 
-/// Computes one side from the other two: `Forward` (x, w) to y, `InputGrad` (y, w) to x, `KernelGrad` (x, y) to w.
-/// Without `out` the result lives in blocks of scratch memory, and only the epilogue sees it; its rows are the
-/// flattened leading axes of the result, its columns the last axis, its batch 0.
-///
-/// # Safety
-/// `a`, `b` and `out` must be valid for the contiguous sides that `kind` names, `out` for writing, and nothing else
-/// may use `out` meanwhile.
-pub unsafe fn conv(
-    kind: ConvKind,
-    isa: Isa,
-    pool: &Pool,
-    s: &ConvShape,
-    a: *const f32,
-    b: *const f32,
-    out: Option<*mut f32>,
-    epilogue: Option<&dyn Epilogue>,
-    scratch: &mut [f32],
-) {
-    // SAFETY: passed on to the caller.
-    unsafe { conv_of(false, kind, isa, pool, s, a, b, out, epilogue, scratch) }
+impl Job<'_> {
+    /// The kernel's matrix of one tap for a group, from column `col` on: its rows are channels of the source, its
+    /// columns those of the result. w is [tap, channel of x, channel of y]; taps of a transpose count from the last.
+    fn tap(&self, group: usize, tap: usize, col: usize) -> MatView {
+        let (s, all) = (self.s, self.s.c_out);
+        let (at, rs, cs) = if self.kind == ConvKind::Forward {
+            (tap * s.per_in() * all + group * s.per_out() + col, all as isize, 1)
+        } else {
+            let tap = volume(s.k) - 1 - tap;
+            ((tap * s.per_in() + col) * all + group * s.per_out(), 1, all as isize)
+        };
+        MatView { ptr: self.b.wrapping_add(at), rs, cs, batch: Steps::NONE }
+    }
 }
 
-/// [`conv`] of float32, or of pairs.
+/// Computes the convolution.
 ///
 /// # Safety
-/// As for [`conv`].
-unsafe fn conv_of(
-    pairs: bool,
-    kind: ConvKind,
-    isa: Isa,
-    pool: &Pool,
-    s: &ConvShape,
-    a: *const f32,
-    b: *const f32,
-    out: Option<*mut f32>,
-    epilogue: Option<&dyn Epilogue>,
-    scratch: &mut [f32],
-) {
-    let (rows, cols) = s.result(kind);
-    if rows * cols == 0 {
+/// `a`, `b` and `out` must be valid for the sides that `kind` names, `out` for writing, and nothing else may use `out`
+/// meanwhile.
+pub unsafe fn conv(args: ConvArgs) {
+    let ConvArgs { kind, pairs, s, .. } = args;
+    if args.is_empty() {
         return;
     }
-    assert!(scratch.len() >= scratch_len_of(pairs, kind, s, pool.threads()), "scratch memory is too small");
+    let need = conv_scratch_len(kind, pairs, s, args.pool.threads());
+    assert!(args.scratch.len() >= need, "scratch memory is too small");
     if s.is_product() {
         // SAFETY: passed on to the caller.
-        return unsafe { product(pairs, kind, isa, pool, s, a, b, out, epilogue, scratch) };
+        return unsafe { product(args) };
     }
     let winograd = !pairs && winograd::applies(s);
-    let scratch = crate::gemm::cache_line(scratch);
-    let job = Job { kind, isa, pairs, pool, s, a, b, out, epilogue, scratch };
+    let job = args.job();
     // SAFETY: passed on to the caller.
     unsafe {
         match kind {
@@ -230,44 +242,23 @@ pub fn conv_bytes_scratch_len(s: &ConvShape, threads: usize) -> usize {
     bytes::scratch_len(s, threads)
 }
 
-/// The forward convolution of int8 sides; its numbers are int32, handed out like those of [`conv`].
+/// The convolution of int8 sides, the forward one only; its numbers are int32, handed out like those of [`conv`].
 ///
 /// # Safety
 /// As for [`conv`].
-pub unsafe fn conv_bytes(
-    isa: Isa,
-    pool: &Pool,
-    s: &ConvShape,
-    a: *const i8,
-    b: *const i8,
-    out: Option<*mut f32>,
-    epilogue: Option<&dyn Epilogue>,
-    scratch: &mut [f32],
-) {
-    let kind = ConvKind::Forward;
-    let (rows, cols) = s.result(kind);
-    if rows * cols == 0 {
+pub unsafe fn conv_bytes(args: ConvArgs<i8>) {
+    assert!(args.kind == ConvKind::Forward, "there are no gradients of int8 convolutions");
+    if args.is_empty() {
         return;
     }
-    assert!(scratch.len() >= conv_bytes_scratch_len(s, pool.threads()), "scratch memory is too small");
-    let scratch = crate::gemm::cache_line(scratch);
-    let job = Job { kind, isa, pairs: false, pool, s, a, b, out, epilogue, scratch };
+    let need = conv_bytes_scratch_len(args.s, args.pool.threads());
+    assert!(args.scratch.len() >= need, "scratch memory is too small");
     // SAFETY: passed on to the caller.
-    unsafe { bytes::run(&job) }
+    unsafe { bytes::run(&args.job()) }
 }
 
-unsafe fn product(
-    pairs: bool,
-    kind: ConvKind,
-    isa: Isa,
-    pool: &Pool,
-    s: &ConvShape,
-    a: *const f32,
-    b: *const f32,
-    out: Option<*mut f32>,
-    epilogue: Option<&dyn Epilogue>,
-    scratch: &mut [f32],
-) {
+unsafe fn product(args: ConvArgs) {
+    let ConvArgs { kind, isa, pairs, pool, s, a, b, out, epilogue, scratch } = args;
     let [m, n, k] = s.product_sizes(kind);
     let rows = |ptr, ld: usize| MatView { ptr, rs: ld as isize, cs: 1, batch: Steps::NONE };
     let columns = |ptr, ld: usize| MatView { ptr, rs: 1, cs: ld as isize, batch: Steps::NONE };

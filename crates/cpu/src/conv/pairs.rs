@@ -1,8 +1,7 @@
 //! Convolutions of bfloat16: the same walks over images whose numbers are pairs. What is summed is paired: channels of
 //! the source in a forward convolution and an input gradient, neighbouring pixels in a kernel gradient.
 
-use super::{ConvShape, conv_of, scratch_len_of, volume};
-use crate::gemm::Epilogue;
+use super::{ConvArgs, ConvShape, conv, conv_scratch_len, volume};
 use crate::gemm::pairs::{Weave, pad_lines};
 use crate::isa::Isa;
 use crate::pool::Pool;
@@ -81,30 +80,24 @@ impl Paired {
     /// Numbers of scratch memory that [`Paired::run`] needs.
     pub fn scratch_len(&self, threads: usize) -> usize {
         let sides: usize = self.sides.iter().map(Layout::len).sum();
-        sides + scratch_len_of(true, self.kind, &self.shape, threads)
+        sides + conv_scratch_len(self.kind, true, &self.shape, threads)
     }
 
-    /// Computes the convolution; see [`super::conv`].
+    /// Computes the convolution of bfloat16 that `args` describe.
     ///
     /// # Safety
-    /// As for [`super::conv`].
-    pub unsafe fn run(
-        &self,
-        isa: Isa,
-        pool: &Pool,
-        [a, b]: [*const u16; 2],
-        out: Option<*mut f32>,
-        epilogue: Option<&dyn Epilogue>,
-        scratch: &mut [f32],
-    ) {
+    /// As for [`conv`].
+    pub unsafe fn run(&self, args: ConvArgs<u16>) {
+        let ConvArgs { isa, pool, out, epilogue, scratch, .. } = args;
         let [first, second] = self.sides.each_ref().map(Layout::len);
         let (to_a, rest) = scratch.split_at_mut(first);
-        let (to_b, rest) = rest.split_at_mut(second);
+        let (to_b, scratch) = rest.split_at_mut(second);
         // SAFETY: passed on to the caller; the scratch memory is split as `scratch_len` counts it.
         unsafe {
-            let a = self.prepare(0, isa, pool, a, to_a);
-            let b = self.prepare(1, isa, pool, b, to_b);
-            conv_of(true, self.kind, isa, pool, &self.shape, a, b, out, epilogue, rest);
+            let a = self.prepare(0, isa, pool, args.a, to_a);
+            let b = self.prepare(1, isa, pool, args.b, to_b);
+            let (kind, s) = (self.kind, &self.shape);
+            conv(ConvArgs { kind, isa, pairs: true, pool, s, a, b, out, epilogue, scratch });
         }
     }
 

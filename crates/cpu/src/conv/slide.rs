@@ -5,7 +5,6 @@ use super::axis::{Axis, Region};
 use super::{ConvShape, Job, volume};
 use crate::gemm::pack::pack_panel;
 use crate::gemm::tile::{Dots, Kernel, Tile};
-use crate::gemm::{MatView, Steps};
 use rhyton_graph::ops::ConvKind;
 
 /// Numbers of the result in a task, about: with the source they stay in the second-level cache.
@@ -159,11 +158,7 @@ pub(super) unsafe fn run(job: &Job) {
         let task =
             |_: usize, i: usize| unsafe { slide.pack(i / panels / taps, i / panels % taps, i % panels) };
         let tasks = s.groups * taps * panels;
-        if cut.packed_len(s.groups) >= 1 << 15 {
-            job.pool.run_on(tasks, &task);
-        } else {
-            (0..tasks).for_each(|i| task(0, i));
-        }
+        job.pool.run_if(cut.packed_len(s.groups) >= 1 << 15, tasks, &task);
     }
     let [bands, pieces] = cut.parts();
     // SAFETY: passed on to the caller.
@@ -183,18 +178,11 @@ impl Slide<'_> {
 
     /// Packs one tap of one panel.
     unsafe fn pack(&self, group: usize, tap: usize, panel: usize) {
-        let ([inner, outer], s) = (self.cut.per, self.job.s);
-        let (col, all) = (panel * self.panel, s.c_out as isize);
+        let [inner, outer] = self.cut.per;
+        let col = panel * self.panel;
         let cols = self.panel.min(outer - col);
         let to = self.panel_at(group, panel).wrapping_add(tap * inner * self.panel);
-        // w is [tap, channel of x, channel of y]. Taps of a transpose count from the last.
-        let from = if self.job.kind == ConvKind::Forward {
-            let at = tap * inner * s.c_out + group * outer + col;
-            MatView { ptr: self.job.b.wrapping_add(at), rs: all, cs: 1, batch: Steps::NONE }
-        } else {
-            let at = ((self.cut.taps() - 1 - tap) * outer + col) * s.c_out + group * inner;
-            MatView { ptr: self.job.b.wrapping_add(at), rs: 1, cs: all, batch: Steps::NONE }
-        };
+        let from = self.job.tap(group, tap, col);
         // SAFETY: the part lies inside w; parts are disjoint in the scratch memory.
         unsafe { pack_panel(self.kernel, from, inner, cols, self.panel, to) };
     }

@@ -81,7 +81,7 @@ fn run(
 ) -> Vec<f32> {
     let (rows, cols) = s.result(kind);
     let pool = Pool::new(threads);
-    let len = conv_scratch_len(kind, s, threads);
+    let len = conv_scratch_len(kind, false, s, threads);
     // A fence behind the scratch memory.
     let mut scratch = vec![f32::NAN; len];
     scratch.resize(len + 64, 77.0);
@@ -91,7 +91,18 @@ fn run(
     let target = stored.then_some(out.as_mut_ptr());
     // SAFETY: the vectors have the sizes of the sides.
     unsafe {
-        conv(kind, isa, &pool, s, a.as_ptr(), b.as_ptr(), target, Some(&epilogue), &mut scratch[..len])
+        conv(ConvArgs {
+            kind,
+            isa,
+            pairs: false,
+            pool: &pool,
+            s,
+            a: a.as_ptr(),
+            b: b.as_ptr(),
+            out: target,
+            epilogue: Some(&epilogue),
+            scratch: &mut scratch[..len],
+        })
     };
     assert!(scratch[len..].iter().all(|x| *x == 77.0), "wrote past the scratch memory");
     let seen = seen.into_inner().unwrap();
@@ -119,9 +130,21 @@ fn check_bytes(s: &ConvShape) {
         let mut scratch = vec![f32::NAN; len];
         scratch.resize(len + 64, 77.0);
         let mut y = vec![7i32; want.len()];
-        let (x, w, out) = (xb.as_ptr(), wb.as_ptr(), y.as_mut_ptr().cast());
         // SAFETY: the vectors have the sizes of the sides.
-        unsafe { conv_bytes(isa, &pool, s, x, w, Some(out), None, &mut scratch[..len]) };
+        unsafe {
+            conv_bytes(ConvArgs {
+                kind: ConvKind::Forward,
+                isa,
+                pairs: false,
+                pool: &pool,
+                s,
+                a: xb.as_ptr(),
+                b: wb.as_ptr(),
+                out: Some(y.as_mut_ptr().cast()),
+                epilogue: None,
+                scratch: &mut scratch[..len],
+            })
+        };
         assert!(scratch[len..].iter().all(|x| *x == 77.0), "wrote past the scratch memory");
         assert_eq!(y, want, "{isa:?} {s:?} {threads} threads");
     }

@@ -5,7 +5,7 @@ use super::resolve::{Lane, Setting, three};
 use super::side::{Side, aligned, identity, row_major, side};
 use super::task::Context;
 use crate::conv::pairs::Paired;
-use crate::conv::{ConvShape, conv, conv_bytes, conv_bytes_scratch_len, conv_scratch_len};
+use crate::conv::{ConvArgs, ConvShape, conv, conv_bytes, conv_bytes_scratch_len, conv_scratch_len};
 use crate::gemm::{Epilogue, GemmArgs, MatView, Steps, gemm, gemm_bytes, scratch_len, scratch_len_bytes};
 use crate::tile::space::Table;
 use crate::tile::sweep::Sweep;
@@ -302,7 +302,7 @@ impl ConvTask {
         let work = match &pairs {
             Some(p) => p.scratch_len(setting.threads),
             None if bytes => conv_bytes_scratch_len(&shape, setting.threads),
-            None => conv_scratch_len(*kind, &shape, setting.threads),
+            None => conv_scratch_len(*kind, false, &shape, setting.threads),
         };
         Ok(ConvTask {
             kind: *kind,
@@ -332,17 +332,30 @@ impl ConvTask {
         unsafe {
             let finish = self.finish.as_ref().map(|sweep| Finish { sweep, table: cx.table, batch: 0 });
             let epilogue = finish.as_ref().map(|f| f as &dyn Epilogue);
-            let (isa, pool, s, out) = (cx.isa, cx.pool, &self.shape, self.out.as_ref().map(|l| cx.at(l)));
-            let scratch = std::slice::from_raw_parts_mut(cx.scratch.cast(), self.work);
-            if let Some(pairs) = &self.pairs {
-                let sides = [cx.at::<u16>(&self.a).cast_const(), cx.at::<u16>(&self.b).cast_const()];
-                pairs.run(isa, pool, sides, out, epilogue, scratch);
-            } else if self.bytes {
-                let (a, b) = (cx.at(&self.a), cx.at(&self.b));
-                conv_bytes(isa, pool, s, a, b, out, epilogue, scratch);
-            } else {
-                let (a, b) = (cx.at(&self.a), cx.at(&self.b));
-                conv(self.kind, isa, pool, s, a, b, out, epilogue, scratch);
+            match &self.pairs {
+                Some(pairs) => pairs.run(self.args(cx, epilogue)),
+                None if self.bytes => conv_bytes(self.args(cx, epilogue)),
+                None => conv(self.args(cx, epilogue)),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for `Task::run`; `T` is what the sides hold.
+    unsafe fn args<'a, T>(&'a self, cx: Context<'a>, epilogue: Option<&'a dyn Epilogue>) -> ConvArgs<'a, T> {
+        // SAFETY: passed on.
+        unsafe {
+            ConvArgs {
+                kind: self.kind,
+                isa: cx.isa,
+                pairs: false,
+                pool: cx.pool,
+                s: &self.shape,
+                a: cx.at(&self.a),
+                b: cx.at(&self.b),
+                out: self.out.as_ref().map(|l| cx.at(l)),
+                epilogue,
+                scratch: std::slice::from_raw_parts_mut(cx.scratch.cast(), self.work),
             }
         }
     }

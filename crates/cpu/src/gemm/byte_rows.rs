@@ -80,11 +80,7 @@ pub(super) unsafe fn run(args: GemmArgs<i8>) {
     let tasks = batch * n.div_ceil(COLS);
     // SAFETY: passed on to the caller.
     let task = |worker: usize, task: usize| unsafe { p.task(worker, task) };
-    if batch * k * n >= SPLIT {
-        pool.run_on(tasks, &task);
-    } else {
-        (0..tasks).for_each(|i| task(0, i));
-    }
+    pool.run_if(batch * k * n >= SPLIT, tasks, &task);
 }
 
 impl Product<'_> {

@@ -80,19 +80,11 @@ pub unsafe fn gemm_bytes(args: GemmArgs<i8>) {
     let packs = strips * if b.batch.is_shared() { 1 } else { batch };
     // SAFETY: the caller vouches for the operands.
     let (pack, task) = (
-        |i: usize| unsafe { p.pack(i / strips, i % strips) },
+        |_: usize, i: usize| unsafe { p.pack(i / strips, i % strips) },
         |worker: usize, task: usize| unsafe { p.block(worker, task) },
     );
-    if packs * k * STRIP >= 1 << 15 {
-        pool.run(packs, &pack)
-    } else {
-        (0..packs).for_each(pack)
-    }
-    if 0.5 * batch as f64 * m as f64 * n as f64 * k as f64 >= SPLIT {
-        pool.run_on(tasks, &task);
-    } else {
-        (0..tasks).for_each(|i| task(0, i));
-    }
+    pool.run_if(packs * k * STRIP >= 1 << 15, packs, &pack);
+    pool.run_if(0.5 * batch as f64 * m as f64 * n as f64 * k as f64 >= SPLIT, tasks, &task);
 }
 
 impl Product<'_> {

@@ -205,11 +205,7 @@ pub(super) unsafe fn run(mut args: GemmArgs) {
     let tasks = batch * grid.tasks();
     // SAFETY: the caller vouches for the operands.
     let task = |worker: usize, task: usize| unsafe { p.block(worker, task) };
-    if 2.0 * batch as f64 * m as f64 * n as f64 * k as f64 >= SPLIT {
-        pool.run_on(tasks, &task);
-    } else {
-        (0..tasks).for_each(|i| task(0, i));
-    }
+    pool.run_if(2.0 * batch as f64 * m as f64 * n as f64 * k as f64 >= SPLIT, tasks, &task);
 }
 
 impl Product<'_> {
@@ -239,13 +235,13 @@ impl Product<'_> {
         let (n, k) = (self.args.n, self.args.k);
         let batch = if self.args.b.batch.is_shared() { 1 } else { self.args.batch };
         let (chunks, panels) = (k.div_ceil(DEPTH), n.div_ceil(self.panel()));
-        let task = |task: usize| {
+        let task = |_: usize, task: usize| {
             let (row, panel) = (task % chunks * DEPTH, task / chunks);
             let (q, col) = (panel / panels, panel % panels * self.panel());
             self.pack_part(q, row, col, self.packed_at(q, row, col).0);
         };
         let tasks = batch * panels * chunks;
-        if batch * n * k >= 1 << 13 { self.args.pool.run(tasks, &task) } else { (0..tasks).for_each(task) }
+        self.args.pool.run_if(batch * n * k >= 1 << 13, tasks, &task);
     }
 
     /// Packs at most `DEPTH` rows, from `row` on, of the panel at column `col`.

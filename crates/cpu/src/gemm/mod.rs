@@ -22,9 +22,10 @@ use crate::pool::Pool;
 
 /// What is done to a finished block of a product before it is final.
 pub trait Epilogue: Sync {
-    /// The block, of float32 or of int32 if it is a product of int8, covers rows `row..row + rows` and columns `col..col + cols` of product number `batch`. `tile`
-    /// points at its first element, `ld` is the distance between its rows; it is still in the cache. Every
-    /// element is in exactly one block; blocks come in any order, from several threads at once.
+    /// The block, of float32 or of int32 if it is a product of int8, covers rows `row..row + rows` and columns
+    /// `col..col + cols` of product number `batch`. `tile` points at its first element, `ld` is the distance between
+    /// its rows; it is still in the cache. Every element is in exactly one block; blocks come in any order, from
+    /// several threads at once.
     fn block(
         &self,
         batch: usize,

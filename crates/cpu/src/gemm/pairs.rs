@@ -61,7 +61,7 @@ impl Weave {
         let all = planes * if dense { 1 } else { self.count };
         let each = (TASK * all / self.pairs().max(1)).max(1);
         let (from, to) = (Shared(from.cast_mut()), Shared(to.cast::<u32>()));
-        let task = |task: usize| {
+        let task = |_: usize, task: usize| {
             for item in task * each..all.min((task + 1) * each) {
                 // SAFETY: the lines are inside the source, or zeros; tasks have disjoint pair lines.
                 unsafe {
@@ -80,7 +80,7 @@ impl Weave {
             }
         };
         let tasks = all.div_ceil(each);
-        if tasks > 2 { pool.run(tasks, &task) } else { (0..tasks).for_each(task) }
+        pool.run_if(tasks > 2, tasks, &task);
     }
 }
 
@@ -148,7 +148,7 @@ impl Loops for Line {
 pub(crate) unsafe fn pad_lines(pool: &Pool, from: *const u16, lines: usize, len: usize, to: *mut f32) {
     let (each, padded) = ((2 * TASK / len.max(1)).max(1), len.next_multiple_of(2));
     let (from, to) = (Shared(from.cast_mut()), Shared(to.cast::<u16>()));
-    let task = |task: usize| {
+    let task = |_: usize, task: usize| {
         for line in task * each..lines.min((task + 1) * each) {
             // SAFETY: lines are inside both sides; tasks have disjoint lines.
             unsafe {
@@ -161,7 +161,7 @@ pub(crate) unsafe fn pad_lines(pool: &Pool, from: *const u16, lines: usize, len:
         }
     };
     let tasks = lines.div_ceil(each);
-    if tasks > 2 { pool.run(tasks, &task) } else { (0..tasks).for_each(task) }
+    pool.run_if(tasks > 2, tasks, &task);
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ pub(super) fn prepare(f: &Function, setting: &Setting) -> Result<Kernel> {
             }
         };
         let tasks = rows.div_ceil(each);
-        if tasks == 1 { task(0) } else { cx.pool.run(tasks, &task) }
+        cx.pool.run(tasks, &task);
     }))
 }
 
@@ -96,7 +96,7 @@ impl Row {
                 }
             }
             for i in (whole..self.n).step_by(S::LANES) {
-                let v = S::load_part(self.x.add(i), S::part(S::LANES.min(self.n - i)));
+                let v = S::load_first(self.x.add(i), self.n - i);
                 most[0] = math::max_nan::<S>(most[0], math::abs::<S>(v));
             }
             let [a, b, c, d] = most;

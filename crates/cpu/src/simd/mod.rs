@@ -118,6 +118,20 @@ pub(crate) unsafe trait Simd: Copy + 'static {
         unsafe { Self::mor(Self::lt(than, x), Self::mand(Self::mnot(Self::eq(x, x)), Self::eq(than, than))) }
     }
 
+    /// The first `n` numbers, at most all lanes; the other lanes are zero.
+    #[inline(always)]
+    unsafe fn load_first(p: *const f32, n: usize) -> Self::F {
+        // SAFETY: the caller promises the numbers that are read.
+        unsafe { if n >= Self::LANES { Self::load(p) } else { Self::load_part(p, Self::part(n)) } }
+    }
+
+    /// Stores the first `n` lanes, at most all.
+    #[inline(always)]
+    unsafe fn store_first(p: *mut f32, v: Self::F, n: usize) {
+        // SAFETY: the caller promises room for the numbers that are written.
+        unsafe { if n >= Self::LANES { Self::store(p, v) } else { Self::store_part(p, v, Self::part(n)) } }
+    }
+
     /// The first `n` of some bfloat16 as float32; the other lanes are zero.
     #[inline(always)]
     unsafe fn widen(p: *const u16, n: usize) -> Self::F {

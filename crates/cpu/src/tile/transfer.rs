@@ -166,12 +166,7 @@ impl Loops for Widen {
                 let (from, to) = (self.memory.offset(r as isize * self.row), self.to.add(r * self.cols));
                 for c in (0..self.cols).step_by(S::LANES) {
                     let n = S::LANES.min(self.cols - c);
-                    let x = S::widen(from.add(c), n);
-                    if n == S::LANES {
-                        S::store(to.add(c), x)
-                    } else {
-                        S::store_part(to.add(c), x, S::part(n))
-                    }
+                    S::store_first(to.add(c), S::widen(from.add(c), n), n);
                 }
             }
         }
@@ -200,7 +195,7 @@ impl Loops for Narrow {
                 for c in (0..self.cols).step_by(S::LANES) {
                     let n = S::LANES.min(self.cols - c);
                     let at = source.add(c * from.step);
-                    let x = if n == S::LANES { S::load(at) } else { S::load_part(at, S::part(n)) };
+                    let x = S::load_first(at, n);
                     if to.col == 1 {
                         S::narrow(target.add(c), x, n);
                         continue;

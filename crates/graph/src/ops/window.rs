@@ -6,7 +6,8 @@ use crate::interp::{Value, coordinates};
 use rhyton_tensor::{Bindings, DType, Dim, Error, Result, Shape};
 use serde::{Deserialize, Serialize};
 
-/// Window operations on float32 `[batch, spatial.., channels]`; those of the largest element on bfloat16 too. Positions outside the input are left out.
+/// Window operations on float32 `[batch, spatial.., channels]`; those of the largest element on bfloat16 too. Positions
+/// outside the input are left out.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Window {
     /// What happens in a window.

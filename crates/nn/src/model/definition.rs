@@ -378,6 +378,10 @@ impl Layer for Definition {
         self.values.get(path).cloned()
     }
 
+    fn passes_types(&self) -> bool {
+        true
+    }
+
     fn quantized(&self, mode: Quantization) -> Option<Arc<dyn Layer>> {
         Some(Arc::new(crate::quantizers::quantized(self, mode)))
     }

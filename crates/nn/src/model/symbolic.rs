@@ -220,6 +220,9 @@ fn symbol_name(name: &str) -> String {
 }
 
 impl Layer for Input {
+    fn passes_types(&self) -> bool {
+        true
+    }
     /// A fresh parameter; a model puts its data in this place.
     fn call(&self, cx: &mut Cx<'_>, _: &Args) -> Outputs {
         match self.ty(cx.path()) {

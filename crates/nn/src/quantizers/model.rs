@@ -13,7 +13,8 @@ impl Model {
     /// models and TimeDistributed too: weights become int8 with a scale for each output channel (Embedding: each
     /// row), four times smaller; inputs are quantized as they come, with a scale for each row (Conv: each sample).
     /// Keras does this for Dense and Embedding; convolutions are an extension, which Keras does not read. Those whose
-    /// filters have fewer than 32 weights, which int8 makes slower, and all other layers stay in float32. A quantized model predicts and evaluates but can no longer be trained.
+    /// filters have fewer than 32 weights, which int8 makes slower, and all other layers stay in float32. A quantized
+    /// model predicts and evaluates but can no longer be trained.
     ///
     /// ```
     /// use rhyton_nn::{Sequential, layers::Dense};

@@ -1,14 +1,13 @@
 //! `rhyton bench --curve`: what a step costs over ten thousand steps, over batch sizes and over model sizes.
 
-use super::median;
+use super::{median, time_epoch};
 use crate::output::say;
-use crate::workloads::{WORKLOADS, Workload};
-use rhyton::nn::training::{Compiled, Verbose};
+use crate::workloads::Workload;
+use rhyton::nn::training::Compiled;
 use rhyton::plot::{Chart, save_panels};
 use rhyton::prelude::*;
 use serde_json::{Value as Json, json};
 use std::path::Path;
-use std::time::Instant;
 
 /// Points of one curve, with what they were predicted to be.
 struct Curve {
@@ -100,47 +99,29 @@ impl Line {
     }
 }
 
-fn compiled(model: Model, w: &Workload) -> Result<Compiled> {
-    let (loss, metric) = w.loss();
-    model.compile(Compile::new(Adam::new(1e-3), loss).metrics([metric]))
-}
-
-fn workload(name: &str) -> Result<&'static Workload> {
-    let found = WORKLOADS.iter().find(|w| w.name == name);
-    found.ok_or_else(|| Error::new(format!("there is no workload '{name}'")))
-}
-
-/// Milliseconds of a step, over one epoch.
-fn epoch(model: &mut Compiled, data: &(Tensor, Tensor), batch: usize) -> Result<f64> {
-    let steps = data.0.shape()[0] / batch;
-    let start = Instant::now();
-    model.fit((&data.0, &data.1), Fit::epochs(1).batch_size(batch).verbose(Verbose::Silent))?;
-    Ok(start.elapsed().as_secs_f64() * 1e3 / steps as f64)
-}
-
 /// A point for every 100 of 10,000 steps of the convolutional network.
 fn over_time() -> Result<Curve> {
     const STEPS: usize = 100;
-    let w = workload("cnn")?;
-    let (mut model, data) = (compiled((w.model)()?, w)?, w.data(w.batch * STEPS));
-    epoch(&mut model, &data, w.batch)?;
-    let ys = (0..100).map(|_| epoch(&mut model, &data, w.batch)).collect::<Result<Vec<_>>>()?;
+    let w = Workload::named("cnn")?;
+    let (mut model, data) = (w.compile((w.model)()?)?, w.data(w.batch * STEPS));
+    time_epoch(&mut model, &data, w.batch)?;
+    let ys = (0..100).map(|_| time_epoch(&mut model, &data, w.batch)).collect::<Result<Vec<_>>>()?;
     let xs = (1..=100).map(|i| (i * STEPS) as f64).collect();
     Ok(Curve::new("Over 10,000 steps (cnn)", "steps", xs, ys))
 }
 
 /// The convolutional network with batches of 8 to 256.
 fn over_batch_size() -> Result<Curve> {
-    let w = workload("cnn")?;
+    let w = Workload::named("cnn")?;
     let sizes = [8, 16, 32, 64, 96, 128, 160, 192, 224, 256];
-    let subjects = sizes.map(|batch| Ok((compiled((w.model)()?, w)?, w.data(batch * 10), batch)));
+    let subjects = sizes.map(|batch| Ok((w.compile((w.model)()?)?, w.data(batch * 10), batch)));
     let ys = alternately(subjects.into_iter().collect::<Result<_>>()?)?;
     Ok(Curve::new("Over batch size (cnn)", "samples in a batch", sizes.map(|n| n as f64).into(), ys))
 }
 
 /// Dense networks of 1 to 16 layers, each 256 wide.
 fn over_model_size() -> Result<Curve> {
-    let w = workload("mlp")?;
+    let w = Workload::named("mlp")?;
     let deep = |layers: usize| {
         let first = Sequential::new([100]).add(Dense::new(256).relu());
         let body = (1..layers).fold(first, |model, _| model.add(Dense::new(256).relu()));
@@ -148,7 +129,7 @@ fn over_model_size() -> Result<Curve> {
     };
     let models = [1, 2, 4, 6, 8, 10, 12, 14, 16].map(deep).into_iter().collect::<Result<Vec<_>>>()?;
     let xs = models.iter().map(|m| m.count_params().0 as f64 / 1e3).collect();
-    let subjects = models.into_iter().map(|m| Ok((compiled(m, w)?, w.data(w.batch * 20), w.batch)));
+    let subjects = models.into_iter().map(|m| Ok((w.compile(m)?, w.data(w.batch * 20), w.batch)));
     let ys = alternately(subjects.collect::<Result<_>>()?)?;
     Ok(Curve::new("Over model size (dense, 256 wide)", "thousands of weights", xs, ys))
 }
@@ -158,7 +139,7 @@ fn alternately(mut subjects: Vec<(Compiled, (Tensor, Tensor), usize)>) -> Result
     let mut times = vec![vec![]; subjects.len()];
     for round in 0..17 {
         for ((model, data, batch), times) in subjects.iter_mut().zip(&mut times) {
-            let time = epoch(model, data, *batch)?;
+            let time = time_epoch(model, data, *batch)?;
             if round > 1 {
                 times.push(time);
             }

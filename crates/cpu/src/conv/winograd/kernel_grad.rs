@@ -1,6 +1,6 @@
 //! The gradient with respect to the kernel: for each point a product over all squares, a group of them at a time.
 
-use super::transform::{Contract, Cotangent, Image, Place, Source, Spread};
+use super::transform::{Cotangent, Image, Place, Source, Spread, TapsGrad, Transform};
 use super::{Grid, POINTS, SIDE, TAPS, apart};
 use crate::conv::{ConvShape, Job};
 use crate::gemm::tile::{Kernel, Tile};
@@ -27,7 +27,7 @@ struct Cut {
 
 impl Cut {
     fn new(s: &ConvShape) -> Cut {
-        let grid = Grid::new(s.batch, [s.y[1], s.y[2]], SQUARES);
+        let grid = Grid::new(s.batch, [s.y[1], s.y[2]]);
         let per_group = (GROUP / grid.squares[1]).clamp(1, grid.lines.max(1));
         let groups = grid.lines.div_ceil(per_group).max(1);
         let squares = grid.lines.div_ceil(groups) * grid.squares[1];
@@ -144,14 +144,19 @@ impl Sums<'_> {
         let (job, s, cut) = (self.job, self.job.s, &self.cut);
         let own = job.scratch.wrapping_add(cut.shared_len() + worker * cut.worker_len(s));
         let len = (to - from) * s.c_out;
-        let mut taps = [own; TAPS];
-        for (tap, at) in taps.iter_mut().enumerate() {
-            *at = job.rows_at(tap * s.c_in + from, own.wrapping_add(tap * len));
-        }
-        let points = self.points(2).wrapping_add(from * s.c_out);
-        job.isa.run(Contract { points, step: cut.apart[2], taps, len });
-        for (tap, at) in taps.into_iter().enumerate() {
-            job.finish(tap * s.c_in + from, to - from, at);
+        // The taps of the result are a whole kernel's matrix apart, those in the worker's memory side by side.
+        let taps = job.rows_at(from, own);
+        let apart = if job.out.is_some() { s.c_in * s.c_out } else { len };
+        job.isa.run(Transform::<_, 6, 3> {
+            from: self.points(2).wrapping_add(from * s.c_out),
+            from_step: cut.apart[2],
+            to: taps,
+            to_step: apart,
+            len,
+            line: TapsGrad,
+        });
+        for tap in 0..TAPS {
+            job.finish(tap * s.c_in + from, to - from, taps.wrapping_add(tap * apart));
         }
     }
 }

@@ -17,9 +17,8 @@ pub(super) use kernel_grad::{run as kernel_grad, scratch_len as kernel_grad_scra
 use super::{ConvShape, Job};
 use crate::gemm::pack::pack_panel;
 use crate::gemm::tile::{Kernel, Tile};
-use crate::gemm::{MatView, Steps};
 use rhyton_graph::ops::ConvKind;
-use transform::{Collect, Expand, Image, Place, Source, Spread};
+use transform::{Collect, Image, Place, Source, Spread, Taps, Transform};
 
 /// Results along the side of a square.
 const SIDE: usize = 4;
@@ -55,7 +54,7 @@ fn apart(len: usize) -> usize {
     (len.div_ceil(16) | 1) * 16
 }
 
-/// Rows of squares, numbered through all images, and the tasks they are shared out to.
+/// Rows of squares, numbered through all images.
 #[derive(Clone, Copy)]
 struct Grid {
     /// Pixels of a result.
@@ -64,25 +63,12 @@ struct Grid {
     squares: [usize; 2],
     /// Rows of squares of all images.
     lines: usize,
-    tasks: usize,
 }
 
 impl Grid {
-    fn new(batch: usize, size: [usize; 2], squares_per_task: usize) -> Grid {
+    fn new(batch: usize, size: [usize; 2]) -> Grid {
         let squares = size.map(|n| n.div_ceil(SIDE));
-        let lines = batch * squares[0];
-        let tasks = lines.div_ceil((squares_per_task / squares[1]).max(1));
-        let tasks = if tasks > 1 { tasks.next_multiple_of(4).min(lines) } else { 1 };
-        Grid { size, squares, lines, tasks }
-    }
-
-    fn lines_of(&self, task: usize) -> [usize; 2] {
-        [task, task + 1].map(|t| t * self.lines / self.tasks)
-    }
-
-    /// Most squares of a task.
-    fn most(&self) -> usize {
-        self.lines.div_ceil(self.tasks) * self.squares[1]
+        Grid { size, squares, lines: batch * squares[0] }
     }
 
     /// The first pixel of a row of squares, among all images.
@@ -96,6 +82,7 @@ impl Grid {
 #[derive(Clone, Copy)]
 struct Shape {
     grid: Grid,
+    tasks: usize,
     source: [usize; 2],
     pad: [usize; 2],
     inner: usize,
@@ -105,13 +92,24 @@ struct Shape {
 impl Shape {
     fn new(kind: ConvKind, s: &ConvShape) -> Shape {
         let (x, y, pad) = ([s.x[1], s.x[2]], [s.y[1], s.y[2]], [s.pad_lo[1], s.pad_lo[2]]);
-        if kind == ConvKind::Forward {
-            let grid = Grid::new(s.batch, y, SQUARES);
-            Shape { grid, source: x, pad, inner: s.c_in, outer: s.c_out }
-        } else {
-            let grid = Grid::new(s.batch, x, SQUARES);
-            Shape { grid, source: y, pad: pad.map(|p| 2 - p), inner: s.c_out, outer: s.c_in }
-        }
+        let (size, source, pad, [inner, outer]) = match kind {
+            ConvKind::Forward => (y, x, pad, [s.c_in, s.c_out]),
+            _ => (x, y, pad.map(|p| 2 - p), [s.c_out, s.c_in]),
+        };
+        let grid = Grid::new(s.batch, size);
+        let tasks = grid.lines.div_ceil((SQUARES / grid.squares[1]).max(1));
+        let tasks = if tasks > 1 { tasks.next_multiple_of(4).min(grid.lines) } else { 1 };
+        Shape { grid, tasks, source, pad, inner, outer }
+    }
+
+    /// The rows of squares of a task.
+    fn lines_of(&self, task: usize) -> [usize; 2] {
+        [task, task + 1].map(|t| t * self.grid.lines / self.tasks)
+    }
+
+    /// Most squares of a task.
+    fn most(&self) -> usize {
+        self.grid.lines.div_ceil(self.tasks) * self.grid.squares[1]
     }
 
     /// Numbers of one point, or one tap, of the packed kernel, the same for all instruction sets.
@@ -121,8 +119,8 @@ impl Shape {
 
     /// Numbers of a worker: points of the source, points of the result, the result.
     fn worker_len(&self) -> [usize; 3] {
-        let squares = self.grid.most();
-        let pixels = self.grid.lines.div_ceil(self.grid.tasks) * SIDE * self.grid.size[1];
+        let squares = self.most();
+        let pixels = self.grid.lines.div_ceil(self.tasks) * SIDE * self.grid.size[1];
         let points = |channels: usize| POINTS * apart(squares * channels);
         [points(self.inner), points(self.outer), (pixels * self.outer).next_multiple_of(16)]
     }
@@ -155,7 +153,7 @@ unsafe impl Sync for Winograd<'_> {}
 pub(super) unsafe fn run(job: &Job) {
     let shape = Shape::new(job.kind, job.s);
     let kernel = Kernel::of(job.isa, false);
-    let width = kernel.width(shape.grid.most(), shape.outer);
+    let width = kernel.width(shape.most(), shape.outer);
     let w = Winograd { job, shape, kernel, width, panel: kernel.columns(width) };
     let panels = shape.outer.div_ceil(w.panel);
     // SAFETY: passed on to the caller; packing ends before the transform of the kernel begins, that before the rest.
@@ -163,7 +161,7 @@ pub(super) unsafe fn run(job: &Job) {
         job.run(TAPS * panels, &|_, task| w.pack(task / panels, task % panels));
         let len = panels * shape.inner * w.panel;
         job.run(len.div_ceil(EXPAND), &|_, task| w.expand(task * EXPAND, len.min((task + 1) * EXPAND)));
-        job.run(shape.grid.tasks, &|worker, task| w.task(worker, task));
+        job.run(shape.tasks, &|worker, task| w.task(worker, task));
     }
 }
 
@@ -176,13 +174,8 @@ impl Winograd<'_> {
     /// Packs one tap of one panel of the kernel.
     unsafe fn pack(&self, tap: usize, panel: usize) {
         let Shape { inner, outer, .. } = self.shape;
-        let (col, all) = (panel * self.panel, self.job.s.c_out);
-        let (at, rs, cs) = match self.job.kind {
-            ConvKind::Forward => (tap * inner * all + col, all, 1),
-            _ => (((TAPS - 1 - tap) * outer + col) * all, 1, all),
-        };
-        let ptr = self.job.b.wrapping_add(at);
-        let from = MatView { ptr, rs: rs as isize, cs: cs as isize, batch: Steps::NONE };
+        let col = panel * self.panel;
+        let from = self.job.tap(0, tap, col);
         let to = self.matrix(POINTS + tap).wrapping_add(panel * inner * self.panel);
         // SAFETY: the part lies inside w; parts are disjoint in the scratch memory.
         unsafe { pack_panel(self.kernel, from, inner, self.panel.min(outer - col), self.panel, to) };
@@ -192,19 +185,26 @@ impl Winograd<'_> {
     unsafe fn expand(&self, from: usize, to: usize) {
         let step = apart(self.shape.kernel_len());
         let (taps, points) = (self.matrix(POINTS).wrapping_add(from), self.matrix(0).wrapping_add(from));
-        self.job.isa.run(Expand { taps, points, step, len: to - from });
+        self.job.isa.run(Transform::<_, 3, 6> {
+            from: taps,
+            from_step: step,
+            to: points,
+            to_step: step,
+            len: to - from,
+            line: Taps,
+        });
     }
 
     unsafe fn task(&self, worker: usize, task: usize) {
-        let Shape { grid, source, pad, inner, outer } = self.shape;
+        let Shape { grid, source, pad, inner, outer, .. } = self.shape;
         let lens = self.shape.worker_len();
         let own =
             self.job.scratch.wrapping_add(self.shape.shared_len() + worker * lens.iter().sum::<usize>());
-        let lines = grid.lines_of(task);
+        let lines = self.shape.lines_of(task);
         let squares = (lines[1] - lines[0]) * grid.squares[1];
         let place = |at: *mut f32, channels: usize| Place {
             at,
-            step: apart(grid.most() * channels),
+            step: apart(self.shape.most() * channels),
             panel: channels,
             squares,
         };

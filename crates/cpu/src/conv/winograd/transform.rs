@@ -1,6 +1,6 @@
 //! The transforms between squares of pixels and their 36 points, a vector of channels at a time.
 
-use super::{Grid, POINTS, SIDE, TAPS};
+use super::{Grid, SIDE};
 use crate::isa::Loops;
 use crate::simd::Simd;
 
@@ -17,13 +17,13 @@ pub(super) struct Source;
 struct Result;
 /// Taps of the kernel, `G`.
 #[derive(Clone, Copy)]
-struct Taps;
+pub(super) struct Taps;
 /// Cotangents of the result, `A`.
 #[derive(Clone, Copy)]
 pub(super) struct Cotangent;
 /// Points of the kernel's gradient, `G'`.
 #[derive(Clone, Copy)]
-struct TapsGrad;
+pub(super) struct TapsGrad;
 
 impl Line<6, 6> for Source {
     #[inline(always)]
@@ -140,17 +140,26 @@ unsafe fn square<S: Simd, L: Line<A, B>, const A: usize, const B: usize>(
     }
 }
 
-/// Up to a vector of `n` numbers.
+/// A square of vectors of up to `n` numbers, `step` apart.
 #[inline(always)]
-unsafe fn load<S: Simd>(p: *const f32, n: usize) -> S::F {
-    // SAFETY: the caller promises `n` numbers.
-    unsafe { if n >= S::LANES { S::load(p) } else { S::load_part(p, S::part(n)) } }
+unsafe fn read<S: Simd, const A: usize>(from: *const f32, step: usize, n: usize) -> [[S::F; A]; A] {
+    // SAFETY: the caller promises all numbers.
+    unsafe {
+        let mut d = [[S::splat(0.0); A]; A];
+        for i in 0..A * A {
+            d[i / A][i % A] = S::load_first(from.add(i * step), n);
+        }
+        d
+    }
 }
 
+/// The reverse.
 #[inline(always)]
-unsafe fn store<S: Simd>(p: *mut f32, v: S::F, n: usize) {
-    // SAFETY: the caller promises room for `n` numbers.
-    unsafe { if n >= S::LANES { S::store(p, v) } else { S::store_part(p, v, S::part(n)) } }
+unsafe fn write<S: Simd, const B: usize>(to: *mut f32, step: usize, d: &[[S::F; B]; B], n: usize) {
+    for i in 0..B * B {
+        // SAFETY: the caller promises room for all numbers.
+        unsafe { S::store_first(to.add(i * step), d[i / B][i % B], n) };
+    }
 }
 
 /// The points of some squares: number `channel` of a square's point is at
@@ -226,14 +235,11 @@ impl<L: Line<A, 6>, const A: usize> Loops for Spread<'_, L, A> {
                         for i in 0..A {
                             for j in 0..A {
                                 let (p, keep) = pixels[i][j];
-                                d[i][j] = load::<S>(p.add(c & keep), n);
+                                d[i][j] = S::load_first(p.add(c & keep), n);
                             }
                         }
                         let points = square::<S, L, A, 6>(self.line, &d);
-                        let to = self.to.of(number, c);
-                        for i in 0..POINTS {
-                            store::<S>(to.add(i * self.to.step), points[i / 6][i % 6], n);
-                        }
+                        write::<S, 6>(self.to.of(number, c), self.to.step, &points, n);
                     }
                 }
             }
@@ -266,12 +272,12 @@ impl Loops for Collect<'_> {
                     let n = self.channels - c;
                     // SAFETY: the place holds all squares; pixels are inside the lines' part of the result.
                     unsafe {
-                        let d = points::<S>(self.from.of(number, c), self.from.step, n);
+                        let d = read::<S, 6>(self.from.of(number, c), self.from.step, n);
                         let y = square::<S, Result, 6, 4>(Result, &d);
                         for (i, line) in y.iter().enumerate().take(rows) {
                             for (j, v) in line.iter().enumerate().take(columns) {
                                 let at = (pixel + i * size[1] + j) * self.channels + c;
-                                store::<S>(self.to.add(at), *v, n);
+                                S::store_first(self.to.add(at), *v, n);
                             }
                         }
                     }
@@ -281,66 +287,26 @@ impl Loops for Collect<'_> {
     }
 }
 
-#[inline(always)]
-unsafe fn points<S: Simd>(from: *const f32, step: usize, n: usize) -> [[S::F; 6]; 6] {
-    // SAFETY: the caller promises all points.
-    unsafe {
-        let mut d = [[S::splat(0.0); 6]; 6];
-        for i in 0..POINTS {
-            d[i / 6][i % 6] = load::<S>(from.add(i * step), n);
-        }
-        d
-    }
-}
-
-/// Taps of the kernel to points, `len` numbers of each.
-pub(super) struct Expand {
-    pub taps: *const f32,
-    pub points: *mut f32,
-    pub step: usize,
+/// Squares whose numbers lie `from_step` apart to squares whose numbers lie `to_step` apart, `len` of them side by side.
+pub(super) struct Transform<L, const A: usize, const B: usize> {
+    pub from: *const f32,
+    pub from_step: usize,
+    pub to: *mut f32,
+    pub to_step: usize,
     pub len: usize,
+    pub line: L,
 }
 
-impl Loops for Expand {
+impl<L: Line<A, B>, const A: usize, const B: usize> Loops for Transform<L, A, B> {
     #[inline(always)]
     fn run<S: Simd>(self) {
         for at in (0..self.len).step_by(S::LANES) {
             let n = self.len - at;
-            // SAFETY: the caller promises `len` numbers of each tap and point.
+            // SAFETY: the caller promises `len` numbers at each place of both squares.
             unsafe {
-                let mut g = [[S::splat(0.0); 3]; 3];
-                for i in 0..TAPS {
-                    g[i / 3][i % 3] = load::<S>(self.taps.add(i * self.step + at), n);
-                }
-                let u = square::<S, Taps, 3, 6>(Taps, &g);
-                for i in 0..POINTS {
-                    store::<S>(self.points.add(i * self.step + at), u[i / 6][i % 6], n);
-                }
-            }
-        }
-    }
-}
-
-/// Points to the gradient of the taps, `len` numbers of each.
-pub(super) struct Contract {
-    pub points: *const f32,
-    pub step: usize,
-    pub taps: [*mut f32; TAPS],
-    pub len: usize,
-}
-
-impl Loops for Contract {
-    #[inline(always)]
-    fn run<S: Simd>(self) {
-        for at in (0..self.len).step_by(S::LANES) {
-            let n = self.len - at;
-            // SAFETY: the caller promises `len` numbers of each point and tap.
-            unsafe {
-                let d = points::<S>(self.points.add(at), self.step, n);
-                let g = square::<S, TapsGrad, 6, 3>(TapsGrad, &d);
-                for i in 0..TAPS {
-                    store::<S>(self.taps[i].add(at), g[i / 3][i % 3], n);
-                }
+                let d = read::<S, A>(self.from.add(at), self.from_step, n);
+                let made = square::<S, L, A, B>(self.line, &d);
+                write::<S, B>(self.to.add(at), self.to_step, &made, n);
             }
         }
     }
