@@ -7,6 +7,7 @@ mod kernel_grad;
 mod slide;
 #[cfg(test)]
 mod tests;
+mod winograd;
 
 use crate::gemm::{Epilogue, GemmArgs, MatView, gemm, scratch_len};
 use crate::isa::Isa;
@@ -100,6 +101,7 @@ pub fn conv_scratch_len(kind: ConvKind, s: &ConvShape, threads: usize) -> usize 
     match kind {
         _ if s.is_product() => scratch_len(1, m, n, k, threads),
         _ if s.is_depthwise() => depthwise::scratch_len(kind, s, threads),
+        _ if winograd::fits(kind, s) => winograd::scratch_len(kind, s, threads),
         ConvKind::KernelGrad => kernel_grad::scratch_len(s, threads),
         _ => slide::scratch_len(kind, s, threads),
     }
@@ -181,6 +183,7 @@ pub unsafe fn conv(
     unsafe {
         match kind {
             _ if s.is_depthwise() => depthwise::run(&job),
+            _ if winograd::fits(kind, s) => winograd::run(&job),
             ConvKind::KernelGrad => kernel_grad::run(&job),
             _ => slide::run(&job),
         }

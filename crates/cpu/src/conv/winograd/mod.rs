@@ -1,0 +1,52 @@
+//! Convolutions by 3 x 3 windows after Winograd: squares of 4 x 4 results, and the 6 x 6 pixels that they read, are
+//! polynomials in two variables, multiplied at 6 x 6 points. That takes 36 products a channel where the definition
+//! takes 144. Over all channels and squares they are 36 matrix products, between transforms that are sums of a few
+//! vectors along the channels.
+//!
+//! The gradient of the kernel is the transpose of the same three maps. Infinities and NaN spread to the whole
+//! square.
+
+mod kernel_grad;
+mod lines;
+mod sheet;
+mod slide;
+mod tiles;
+
+use super::{ConvShape, Job};
+use rhyton_graph::ops::ConvKind;
+use tiles::Tiles;
+
+/// Fewest channels of either side, and fewest squares, for which the transforms pay.
+const CHANNELS: usize = 16;
+const SQUARES: usize = 48;
+
+/// Whether this way is the faster one.
+pub(super) fn fits(kind: ConvKind, s: &ConvShape) -> bool {
+    let flat = s.k == [1, 3, 3] && s.stride == [1; 3] && s.dilation == [1; 3] && s.groups == 1;
+    if !flat || s.pad_lo[0] != 0 || s.x[0] != s.y[0] || s.c_in.min(s.c_out) < CHANNELS {
+        return false;
+    }
+    let tiles = Tiles::new(kind, s);
+    let results = tiles.images * tiles.out[0] * tiles.out[1];
+    // Squares that stick out of the image are lost.
+    tiles.count() >= SQUARES && results >= 9 * tiles.count()
+}
+
+pub(super) fn scratch_len(kind: ConvKind, s: &ConvShape, threads: usize) -> usize {
+    match kind {
+        ConvKind::KernelGrad => kernel_grad::scratch_len(s, threads),
+        _ => slide::scratch_len(kind, s, threads),
+    }
+}
+
+/// # Safety
+/// As for [`super::conv`].
+pub(super) unsafe fn run(job: &Job) {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        match job.kind {
+            ConvKind::KernelGrad => kernel_grad::run(job),
+            _ => slide::run(job),
+        }
+    }
+}
