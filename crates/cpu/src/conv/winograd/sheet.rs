@@ -86,16 +86,20 @@ impl<F: Fn(usize) -> [[*const f32; N]; N], L: Line<N, POINTS>, const N: usize> L
             unsafe {
                 for j in (0..whole).step_by(S::LANES) {
                     let mut x = [[S::splat(0.0); N]; N];
-                    for (x, from) in x.iter_mut().flatten().zip(from.iter().flatten()) {
-                        *x = S::load(from.add(j));
+                    for (x, from) in x.iter_mut().zip(&from) {
+                        for (x, from) in x.iter_mut().zip(from) {
+                            *x = S::load(from.add(j));
+                        }
                     }
                     self.put::<S>(square::<S, L, N, POINTS>(self.line, x), self.row + i, j);
                 }
                 if whole < self.channels {
                     let part = S::part(self.channels - whole);
                     let mut x = [[S::splat(0.0); N]; N];
-                    for (x, from) in x.iter_mut().flatten().zip(from.iter().flatten()) {
-                        *x = S::load_part(from.add(whole), part);
+                    for (x, from) in x.iter_mut().zip(&from) {
+                        for (x, from) in x.iter_mut().zip(from) {
+                            *x = S::load_part(from.add(whole), part);
+                        }
                     }
                     self.put::<S>(square::<S, L, N, POINTS>(self.line, x), self.row + i, whole);
                 }
@@ -108,9 +112,11 @@ impl<F, L, const N: usize> Spread<F, L, N> {
     #[inline(always)]
     unsafe fn put<S: Simd>(&self, x: [[S::F; POINTS]; POINTS], row: usize, col: usize) {
         let (to, step) = (self.to.at(0, row, col), self.to.step());
-        for (i, x) in x.into_iter().flatten().enumerate() {
-            // SAFETY: passed on to the caller.
-            unsafe { S::store(to.add(i * step), x) };
+        for (i, line) in x.into_iter().enumerate() {
+            for (j, x) in line.into_iter().enumerate() {
+                // SAFETY: passed on to the caller.
+                unsafe { S::store(to.add((i * POINTS + j) * step), x) };
+            }
         }
     }
 }
@@ -138,22 +144,35 @@ impl<F: Fn(usize) -> [[*mut f32; N]; N], L: Line<POINTS, N>, const N: usize> Loo
                 unsafe {
                     let (from, step) = (self.from.at(0, self.row + i, j), self.from.step());
                     let mut x = [[S::splat(0.0); POINTS]; POINTS];
-                    for (i, x) in x.iter_mut().flatten().enumerate() {
-                        *x = S::load(from.add(i * step));
+                    for (i, line) in x.iter_mut().enumerate() {
+                        for (j, x) in line.iter_mut().enumerate() {
+                            *x = S::load(from.add((i * POINTS + j) * step));
+                        }
                     }
                     let y = square::<S, L, POINTS, N>(self.line, x);
-                    let rest = self.channels - j;
-                    for (y, to) in y.into_iter().flatten().zip(to.into_iter().flatten()) {
-                        if to.is_null() {
-                            continue;
-                        } else if rest >= S::LANES {
-                            S::store(to.add(j), y);
-                        } else {
-                            S::store_part(to.add(j), y, S::part(rest));
+                    for (y, to) in y.into_iter().zip(to) {
+                        for (y, to) in y.into_iter().zip(to) {
+                            put::<S>(to, j, y, self.channels - j);
                         }
                     }
                 }
             }
+        }
+    }
+}
+
+/// Stores the lanes that are pixels' channels, of pixels that are wanted.
+#[inline(always)]
+unsafe fn put<S: Simd>(to: *mut f32, at: usize, x: S::F, rest: usize) {
+    if to.is_null() {
+        return;
+    }
+    // SAFETY: passed on to the caller.
+    unsafe {
+        if rest >= S::LANES {
+            S::store(to.add(at), x);
+        } else {
+            S::store_part(to.add(at), x, S::part(rest));
         }
     }
 }
