@@ -136,7 +136,7 @@ impl Sums<'_> {
 
     /// Adds the squares of a turn to some rows of a sum.
     unsafe fn product(&self, i: usize, block: usize, blocks: usize, [from, to]: [usize; 2]) {
-        let (cut, kernel) = (&self.cut, Kernel::of(self.job.isa));
+        let (cut, kernel) = (&self.cut, Kernel::of(self.job.isa, self.job.pairs));
         let [row, end] = [block, block + 1].map(|b| b * cut.inner / blocks);
         for col in (0..cut.outer).step_by(self.y.panel()) {
             let cols = self.y.panel().min(cut.outer - col);

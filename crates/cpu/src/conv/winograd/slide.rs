@@ -5,9 +5,9 @@ use super::lines::{Outcome, Source, Window};
 use super::sheet::{Gather, SQUARE, Sheet, Spread};
 use super::tiles::{IN, Image, OUT, Tiles};
 use crate::conv::{ConvShape, Job};
-use crate::gemm::MatView;
 use crate::gemm::pack::pack_panel;
 use crate::gemm::tile::{Kernel, Tile};
+use crate::gemm::{MatView, Steps};
 use rhyton_graph::ops::ConvKind;
 
 /// Numbers of a task between the transforms, about, and limits of its squares: few leave the tiles low, many leave
@@ -117,10 +117,11 @@ impl Slide<'_> {
             let ld = cut.outer.next_multiple_of(16);
             for tap in 0..9 {
                 let at = (8 - tap) * cut.outer * all + row;
-                let view = MatView { ptr: job.b.wrapping_add(at), rs: 1, cs: all as isize, batch: 0 };
+                let view =
+                    MatView { ptr: job.b.wrapping_add(at), rs: 1, cs: all as isize, batch: Steps::NONE };
                 let to = own.wrapping_add(tap * ROWS * ld);
                 // SAFETY: the rows lie inside w, and there is room for nine times so many.
-                unsafe { pack_panel(Kernel::of(job.isa), view, end - row, cut.outer, ld, to) };
+                unsafe { pack_panel(Kernel::of(job.isa, job.pairs), view, end - row, cut.outer, ld, to) };
             }
             (own.cast_const(), ROWS * ld, ld)
         };
@@ -172,7 +173,7 @@ impl Slide<'_> {
 
     /// One of the products over all channels.
     unsafe fn product(&self, i: usize, squares: usize, source: Sheet, result: Sheet) {
-        let (cut, kernel) = (&self.cut, Kernel::of(self.job.isa));
+        let (cut, kernel) = (&self.cut, Kernel::of(self.job.isa, self.job.pairs));
         for col in (0..cut.outer).step_by(self.kernel.panel()) {
             let cols = self.kernel.panel().min(cut.outer - col);
             let tile = Tile {
