@@ -1,7 +1,9 @@
 //! The transforms along one axis, and of squares.
 //!
 //! Polynomials are evaluated at 0, ±√½, ±√2 and infinity. Points with their inverses and a product of 1 keep all
-//! factors near 1: the error is about a third of that of the usual 0, ±1, ±2 and twice that of a direct sum.
+//! factors near 1. Over random numbers with 16 to 256 channels, against double precision, the root of the mean squared
+//! error is 5e-7 to 1.5e-6 of that of the results: half of what 0, ±1, ±2 give (their largest error is 4 to 5 times
+//! as large), and twice that of a direct sum (2e-7 to 9e-7).
 
 use crate::simd::Simd;
 use std::f32::consts::{FRAC_1_SQRT_2 as A, SQRT_2 as B};
