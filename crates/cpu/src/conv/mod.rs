@@ -100,12 +100,11 @@ impl ConvShape {
 
 /// Numbers of scratch memory that [`conv`] needs; `pairs` as in [`ConvArgs`].
 pub fn conv_scratch_len(kind: ConvKind, pairs: bool, s: &ConvShape, threads: usize) -> usize {
-    let winograd = !pairs && winograd::applies(s);
+    let winograd = !pairs && winograd::fits(kind, s);
     let [m, n, k] = s.product_sizes(kind);
     match kind {
         _ if s.is_product() => scratch_len(1, m, n, k, threads),
         _ if s.is_depthwise() => depthwise::scratch_len(kind, s, threads),
-        ConvKind::KernelGrad if winograd => winograd::kernel_grad_scratch_len(s, threads),
         _ if winograd => winograd::scratch_len(kind, s, threads),
         ConvKind::KernelGrad => kernel_grad::scratch_len(s, threads),
         _ => slide::scratch_len(kind, s, threads),
@@ -223,13 +222,12 @@ pub unsafe fn conv(args: ConvArgs) {
         // SAFETY: passed on to the caller.
         return unsafe { product(args) };
     }
-    let winograd = !pairs && winograd::applies(s);
+    let winograd = !pairs && winograd::fits(kind, s);
     let job = args.job();
     // SAFETY: passed on to the caller.
     unsafe {
         match kind {
             _ if s.is_depthwise() => depthwise::run(&job),
-            ConvKind::KernelGrad if winograd => winograd::kernel_grad(&job),
             _ if winograd => winograd::run(&job),
             ConvKind::KernelGrad => kernel_grad::run(&job),
             _ => slide::run(&job),

@@ -152,8 +152,6 @@ fn check_bytes(s: &ConvShape) {
 
 fn check(s: &ConvShape) {
     check_bytes(s);
-    // Winograd's squares share the rounding of all that they read.
-    let allowed = if winograd::applies(s) { 5e-6 } else { 2e-6 };
     let sizes = [ConvKind::InputGrad, ConvKind::KernelGrad, ConvKind::Forward].map(|k| {
         let (rows, cols) = s.result(k);
         rows * cols
@@ -162,7 +160,12 @@ fn check(s: &ConvShape) {
     for (kind, a, b) in
         [(ConvKind::Forward, &x, &w), (ConvKind::InputGrad, &y, &w), (ConvKind::KernelGrad, &x, &y)]
     {
-        let want = slow(kind, s, a, b);
+        let mut want = slow(kind, s, a, b);
+        if winograd::fits(kind, s) {
+            // Results of a square share their rounding, so a small one has as much of it as a large one.
+            let most = want.iter().fold(0.0f64, |most, w| most.max(w.1));
+            want.iter_mut().for_each(|w| w.1 = most / 2.0);
+        }
         for isa in Isa::available() {
             let got = run(kind, isa, 1, s, a, b, true);
             for (threads, stored) in [(2, false), (3, true)] {
@@ -170,10 +173,7 @@ fn check(s: &ConvShape) {
             }
             for (i, (got, (want, size))) in got.iter().zip(&want).enumerate() {
                 let error = (f64::from(*got) - want).abs();
-                assert!(
-                    error <= allowed * (size + 1.0),
-                    "{kind:?} {isa:?} {s:?} at {i}: {got} is not {want}"
-                );
+                assert!(error <= 2e-6 * (size + 1.0), "{kind:?} {isa:?} {s:?} at {i}: {got} is not {want}");
             }
         }
     }
@@ -219,14 +219,27 @@ fn common_networks() {
 }
 
 #[test]
-fn winograd() {
+fn windows_of_three_with_many_channels() {
+    // Full squares; none full; images of 3 dims; long rows; any padding; one band; several turns of the gradient.
+    let same = |batch, [h, w]: [usize; 2], channels| ConvShape {
+        y: [1, h, w],
+        pad_lo: [0, 1, 1],
+        ..shape2(batch, [h, w], [3, 3], channels)
+    };
     for s in [
-        ConvShape { y: [1, 16, 16], pad_lo: [0, 1, 1], ..shape2(5, [16, 16], [3, 3], [32, 48]) },
+        same(5, [16, 16], [16, 24]),
+        same(6, [15, 13], [17, 70]),
+        ConvShape { x: [3, 12, 11], y: [3, 12, 11], ..same(2, [12, 11], [33, 16]) },
+        same(1, [6, 270], [16, 19]),
+        shape2(3, [19, 18], [3, 3], [20, 35]),
+        ConvShape { y: [1, 22, 17], pad_lo: [0, 3, 0], ..shape2(3, [20, 17], [3, 3], [18, 16]) },
+        same(26, [24, 24], [16, 16]),
         ConvShape { y: [1, 13, 10], pad_lo: [0, 1, 2], ..shape2(7, [13, 9], [3, 3], [35, 33]) },
-        ConvShape { y: [1, 7, 9], pad_lo: [0, 0, 1], ..shape2(16, [8, 8], [3, 3], [72, 32]) },
         shape2(3, [34, 19], [3, 3], [40, 130]),
     ] {
-        assert!(winograd::applies(&s));
+        for kind in [ConvKind::Forward, ConvKind::InputGrad, ConvKind::KernelGrad] {
+            assert!(winograd::fits(kind, &s), "{kind:?} {s:?}");
+        }
         check(&s);
     }
 }

@@ -1,162 +1,178 @@
-//! The gradient with respect to the kernel: for each point a product over all squares, a group of them at a time.
+//! Gradient of the kernel: all images are transformed, some squares at a time, and 36 products, summed over the
+//! squares, are transformed to the nine of the window. A sum has one order, that of the squares.
 
-use super::transform::{Cotangent, Image, Place, Source, Spread, TapsGrad, Transform};
-use super::{Grid, POINTS, SIDE, TAPS, apart};
+use super::lines::{Cotangent, Source, WindowGrad};
+use super::sheet::{Gather, SQUARE, Sheet, Spread};
+use super::tiles::{IN, Image, OUT, Tiles};
 use crate::conv::{ConvShape, Job};
 use crate::gemm::tile::{Kernel, Tile};
+use rhyton_graph::ops::ConvKind;
 
-/// Squares of a group: their points stay in the shared cache between the transforms and the products.
-const GROUP: usize = 256;
-/// Squares of a task that transforms.
-const SQUARES: usize = 16;
-/// Channels that lie side by side.
-const PANEL: usize = 32;
-/// Numbers of a task that transforms sums.
-const CONTRACT: usize = 1 << 11;
+/// Numbers between the transforms, about: they stay in a third-level cache; and most squares of a product, so that
+/// a panel of it stays in a first-level cache.
+const TURN: usize = 2400 << 10;
+const SQUARES: usize = 256;
+/// Numbers of a task of the last transform.
+const LAST: usize = 1 << 11;
 
-/// How the work is cut.
 #[derive(Clone, Copy)]
 struct Cut {
-    grid: Grid,
-    groups: usize,
-    /// Distances between points of x, of y's cotangent, of the sums.
-    apart: [usize; 3],
-    /// Rows of the kernel of a task that transforms sums.
-    rows: usize,
+    tiles: Tiles,
+    /// Channels of x and y.
+    inner: usize,
+    outer: usize,
+    /// Bands between two visits of the sums.
+    bands: usize,
 }
 
 impl Cut {
     fn new(s: &ConvShape) -> Cut {
-        let grid = Grid::new(s.batch, [s.y[1], s.y[2]]);
-        let per_group = (GROUP / grid.squares[1]).clamp(1, grid.lines.max(1));
-        let groups = grid.lines.div_ceil(per_group).max(1);
-        let squares = grid.lines.div_ceil(groups) * grid.squares[1];
-        let padded = |channels: usize| apart(squares * channels.next_multiple_of(PANEL));
-        let apart = [padded(s.c_in), padded(s.c_out), apart(s.c_in * s.c_out)];
-        Cut { grid, groups, apart, rows: (CONTRACT / s.c_out).max(1) }
+        let tiles = Tiles::new(ConvKind::KernelGrad, s);
+        let squares = (TURN / SQUARE / (s.c_in + s.c_out)).clamp(32, SQUARES);
+        let turns = tiles.count().div_ceil(squares).max(1);
+        let bands = tiles.bands().div_ceil(turns).max(1);
+        Cut { tiles, inner: s.c_in, outer: s.c_out, bands }
     }
 
-    /// Numbers before those of the workers.
-    fn shared_len(&self) -> usize {
-        POINTS * self.apart.iter().sum::<usize>()
+    /// Transforms of x and y, and the sums.
+    fn sheets(&self, ptr: *mut f32) -> [Sheet; 3] {
+        let squares = self.tiles.most(self.bands);
+        let x = Sheet::rows(ptr, squares, self.inner);
+        let y = Sheet::panels(ptr.wrapping_add(x.len()), squares, self.outer);
+        let sums = Sheet::rows(ptr.wrapping_add(x.len() + y.len()), self.inner, self.outer);
+        [x, y, sums]
     }
 
-    fn worker_len(&self, s: &ConvShape) -> usize {
-        (TAPS * self.rows * s.c_out).next_multiple_of(16)
+    fn zeros_len(&self) -> usize {
+        self.inner.max(self.outer).next_multiple_of(16)
+    }
+
+    /// Rows of the kernel's matrices in a task of the last transform.
+    fn rows(&self) -> usize {
+        (LAST / self.outer).max(1)
+    }
+
+    fn worker_len(&self) -> usize {
+        (9 * self.rows() * self.outer).next_multiple_of(16)
     }
 }
 
-pub(in crate::conv) fn scratch_len(s: &ConvShape, threads: usize) -> usize {
+pub(super) fn scratch_len(s: &ConvShape, threads: usize) -> usize {
     let cut = Cut::new(s);
-    16 + cut.shared_len() + threads * cut.worker_len(s)
+    let sheets: usize = cut.sheets(std::ptr::null_mut()).iter().map(Sheet::len).sum();
+    16 + cut.zeros_len() + sheets + threads * cut.worker_len()
 }
 
 struct Sums<'a> {
     job: &'a Job<'a>,
     cut: Cut,
-    kernel: &'static Kernel,
-    width: usize,
+    zeros: *mut f32,
+    x: Sheet,
+    y: Sheet,
+    sums: Sheet,
+    workers: *mut f32,
 }
 
 // SAFETY: as for `Job`.
 unsafe impl Sync for Sums<'_> {}
 
-/// # Safety
-/// As for `conv`.
-pub(in crate::conv) unsafe fn run(job: &Job) {
-    let (s, cut) = (job.s, Cut::new(job.s));
-    let kernel = Kernel::of(job.isa, false);
-    let sums = Sums { job, cut, kernel, width: kernel.width(PANEL, PANEL) };
-    // SAFETY: passed on to the caller; each stage ends before the next begins.
-    unsafe {
-        for group in 0..cut.groups {
-            let lines = [group, group + 1].map(|g| g * cut.grid.lines / cut.groups);
-            let part = (SQUARES / cut.grid.squares[1]).max(1);
-            let parts = (lines[1] - lines[0]).div_ceil(part);
-            job.run(parts, &|_, i| {
-                let from = lines[0] + i * part;
-                sums.spread(lines, [from, lines[1].min(from + part)]);
+pub(super) unsafe fn run(job: &Job) {
+    let cut = Cut::new(job.s);
+    let zeros = job.scratch;
+    let sheets = zeros.wrapping_add(cut.zeros_len());
+    let [x, y, sums] = cut.sheets(sheets);
+    let workers = sheets.wrapping_add(x.len() + y.len() + sums.len());
+    let all = Sums { job, cut, zeros, x, y, sums, workers };
+    // SAFETY: the zeros have a place of their own.
+    unsafe { std::slice::from_raw_parts_mut(zeros, cut.zeros_len()).fill(0.0) };
+    let blocks = cut.inner.div_ceil(64);
+    for from in (0..cut.tiles.bands()).step_by(cut.bands) {
+        let to = cut.tiles.bands().min(from + cut.bands);
+        // SAFETY: passed on to the caller.
+        unsafe {
+            job.run(to - from, &|_, band| all.transform(from + band, from));
+            job.run(SQUARE * blocks, &|_, task| {
+                all.product(task / blocks, task % blocks, blocks, [from, to])
             });
-            let panels = s.c_in.div_ceil(PANEL);
-            job.run(POINTS * panels, &|_, i| sums.multiply(lines, i / panels, i % panels, group > 0));
         }
-        job.run(s.c_in.div_ceil(cut.rows), &|worker, i| {
-            sums.contract(worker, i * cut.rows, s.c_in.min((i + 1) * cut.rows));
-        });
     }
+    // SAFETY: as above; all sums are complete.
+    job.run(cut.inner.div_ceil(cut.rows()), &|worker, task| unsafe { all.last(worker, task) });
 }
 
 impl Sums<'_> {
-    /// The points of x, of the cotangent, and the sums.
-    fn points(&self, which: usize) -> *mut f32 {
-        let before: usize = self.cut.apart[..which].iter().sum();
-        self.job.scratch.wrapping_add(POINTS * before)
-    }
-
-    /// Where the squares from line `line` of a group go.
-    fn place(&self, which: usize, group: [usize; 2], line: usize) -> Place {
-        let columns = self.cut.grid.squares[1];
-        let at = self.points(which).wrapping_add((line - group[0]) * columns * PANEL);
-        Place { at, step: self.cut.apart[which], panel: PANEL, squares: (group[1] - group[0]) * columns }
-    }
-
-    unsafe fn spread(&self, group: [usize; 2], lines: [usize; 2]) {
-        let (s, grid) = (self.job.s, &self.cut.grid);
-        let image = |at, size: [usize; 3], channels| Image { at, size: [size[1], size[2]], channels };
-        let (x, y) = (image(self.job.a, s.x, s.c_in), image(self.job.b, s.y, s.c_out));
-        let pad = [s.pad_lo[1], s.pad_lo[2]];
-        let to = self.place(0, group, lines[0]);
-        self.job.isa.run(Spread::<_, 6> { grid, image: x, pad, lines, to, line: Source });
-        let to = self.place(1, group, lines[0]);
-        self.job.isa.run(Spread::<_, SIDE> { grid, image: y, pad: [0; 2], lines, to, line: Cotangent });
-    }
-
-    /// Adds a group's squares to one panel of rows of one point's sum.
-    unsafe fn multiply(&self, group: [usize; 2], point: usize, panel: usize, accumulate: bool) {
-        let (s, cut) = (self.job.s, &self.cut);
-        let squares = (group[1] - group[0]) * cut.grid.squares[1];
-        let at = |which: usize, panel: usize| {
-            self.points(which).wrapping_add(point * cut.apart[which] + panel * squares * PANEL)
+    /// Transforms the squares of a band, in a turn that starts with band `from`.
+    unsafe fn transform(&self, band: usize, from: usize) {
+        let (job, cut, tiles) = (self.job, &self.cut, &self.cut.tiles);
+        let (image, place) = tiles.place(band);
+        let (count, row) =
+            (tiles.before(band + 1) - tiles.before(band), tiles.before(band) - tiles.before(from));
+        let of = |ptr: *const f32, size: [usize; 2], channels: usize| Image {
+            ptr: ptr.wrapping_add(image * size[0] * size[1] * channels),
+            size,
+            channels,
+            zeros: self.zeros,
         };
-        let row = panel * PANEL;
-        for col in (0..s.c_out).step_by(PANEL) {
+        let (x, y) = (of(job.a, tiles.src, cut.inner), of(job.b, tiles.out, cut.outer));
+        let at = tiles.source(place);
+        job.isa.run(Spread::<_, _, IN> {
+            from: |i: usize| x.patch([at[0], at[1] + (i * OUT) as isize]),
+            line: Source,
+            count,
+            row,
+            channels: cut.inner,
+            to: self.x,
+        });
+        let at = place.map(|n| n as isize);
+        job.isa.run(Spread::<_, _, OUT> {
+            from: |i: usize| y.patch([at[0], at[1] + (i * OUT) as isize]),
+            line: Cotangent,
+            count,
+            row,
+            channels: cut.outer,
+            to: self.y,
+        });
+    }
+
+    /// Adds the squares of a turn to some rows of a sum.
+    unsafe fn product(&self, i: usize, block: usize, blocks: usize, [from, to]: [usize; 2]) {
+        let (cut, kernel) = (&self.cut, Kernel::of(self.job.isa, false));
+        let [row, end] = [block, block + 1].map(|b| b * cut.inner / blocks);
+        for col in (0..cut.outer).step_by(self.y.panel()) {
+            let cols = self.y.panel().min(cut.outer - col);
             let tile = Tile {
                 seg: &[0, 0],
                 segs: 1,
-                len: squares,
-                a: at(0, panel),
+                len: cut.tiles.before(to) - cut.tiles.before(from),
+                a: self.x.at(i, 0, row),
                 a_rs: 1,
-                a_cs: PANEL as isize,
-                b: at(1, col / PANEL),
-                b_ks: PANEL as isize,
-                c: self.points(2).wrapping_add(point * cut.apart[2] + row * s.c_out + col),
-                c_ld: s.c_out,
-                cols: PANEL.min(s.c_out - col),
-                accumulate,
+                a_cs: self.x.ld(0) as isize,
+                b: self.y.at(i, 0, col),
+                b_ks: self.y.ld(col) as isize,
+                c: self.sums.at(i, row, col),
+                c_ld: self.sums.ld(0),
+                cols,
+                accumulate: from > 0,
             };
-            // SAFETY: the tile lies inside the point's matrices; tasks have disjoint rows of the sums.
-            unsafe { self.kernel.run(tile, PANEL.min(s.c_in - row), self.width) };
+            // SAFETY: the matrices have so many rows and columns; tasks have disjoint rows of the sums.
+            unsafe { kernel.run(tile, end - row, kernel.width(end - row, cols)) };
         }
     }
 
-    /// Transforms the sums of some input channels and hands them over, tap by tap.
-    unsafe fn contract(&self, worker: usize, from: usize, to: usize) {
-        let (job, s, cut) = (self.job, self.job.s, &self.cut);
-        let own = job.scratch.wrapping_add(cut.shared_len() + worker * cut.worker_len(s));
-        let len = (to - from) * s.c_out;
-        // The taps of the result are a whole kernel's matrix apart, those in the worker's memory side by side.
-        let taps = job.rows_at(from, own);
-        let apart = if job.out.is_some() { s.c_in * s.c_out } else { len };
-        job.isa.run(Transform::<_, 6, 3> {
-            from: self.points(2).wrapping_add(from * s.c_out),
-            from_step: cut.apart[2],
-            to: taps,
-            to_step: apart,
-            len,
-            line: TapsGrad,
+    /// Transforms some rows of the sums to those of the window's nine matrices.
+    unsafe fn last(&self, worker: usize, task: usize) {
+        let (job, cut) = (self.job, &self.cut);
+        let [row, end] = [task, task + 1].map(|t| cut.inner.min(t * cut.rows()));
+        let own = self.workers.wrapping_add(worker * cut.worker_len());
+        let count = end - row;
+        let taps: [_; 9] = std::array::from_fn(|tap| {
+            job.rows_at(tap * cut.inner + row, own.wrapping_add(tap * count * cut.outer))
         });
-        for tap in 0..TAPS {
-            job.finish(tap * s.c_in + from, to - from, taps.wrapping_add(tap * apart));
-        }
+        let to = |i: usize| {
+            std::array::from_fn(|y| std::array::from_fn(|x| taps[3 * y + x].wrapping_add(i * cut.outer)))
+        };
+        let (from, channels) = (self.sums, cut.outer);
+        job.isa.run(Gather::<_, _, 3> { from, line: WindowGrad, count, row, channels, to });
+        (0..9).for_each(|tap| job.finish(tap * cut.inner + row, count, taps[tap]));
     }
 }
