@@ -3,13 +3,17 @@
 use super::axes::{Draft, merge, single};
 use super::resolve::{Lane, Setting, three};
 use super::task::Context;
+use crate::Shared;
 use crate::conv::{ConvShape, conv, conv_scratch_len};
-use crate::gemm::{Epilogue, GemmArgs, MatView, gemm, scratch_len};
+use crate::gemm::{Epilogue, GemmArgs, MatView, SPLIT, gemm, scratch_len, work};
 use crate::tile::space::Table;
 use crate::tile::sweep::Sweep;
 use rhyton_graph::ops::ConvKind;
 use rhyton_graph::plan::{Kernel, Launch, Plan, Program};
 use rhyton_tensor::{DType, Error, Result};
+
+/// Tasks that small products of many batches are handed out in: enough to keep some cores evenly busy.
+const TASKS: usize = 16;
 
 /// Distances of a contiguous array.
 pub(crate) fn row_major(sizes: &[usize]) -> Vec<isize> {
@@ -95,7 +99,13 @@ pub(crate) struct DotTask {
     direct: Option<(Lane, usize, Vec<isize>)>,
     finish: Option<Sweep>,
     packed: usize,
+    /// Numbers of scratch memory for each worker that computes products.
     work: usize,
+    /// Whether batches that are too small to be split themselves are handed to threads,
+    split: bool,
+    /// each in so many pieces.
+    pieces: usize,
+    threads: usize,
 }
 
 struct Dims {
@@ -143,11 +153,33 @@ impl DotTask {
             finish,
             packed: packed.next_multiple_of(16),
             work: 0,
+            split: false,
+            pieces: 1,
+            threads: setting.threads,
         };
         task.join_batches(&d.batch);
-        let [m, n, k] = task.sizes;
-        task.work = scratch_len(task.batch.last().copied().unwrap_or(1), m, n, k, setting.threads);
+        task.divide();
         Ok(task)
+    }
+
+    /// Batches that a loop walks, and those that the kernel walks.
+    fn batches(&self) -> (usize, usize) {
+        match self.batch.split_last() {
+            Some((inner, outer)) => (outer.iter().product(), *inner),
+            None => (1, 1),
+        }
+    }
+
+    /// Decides by shape alone how batches become tasks.
+    fn divide(&mut self) {
+        let [m, n, k] = self.sizes;
+        let (outer, inner) = self.batches();
+        let each = work(inner, m, n, k);
+        self.split = outer > 1 && each < SPLIT && each * outer as f64 >= SPLIT;
+        if self.split {
+            self.pieces = (TASKS / outer).clamp(1, inner);
+        }
+        self.work = scratch_len(inner, m, n, k, self.threads).next_multiple_of(16);
     }
 
     fn join_batches(&mut self, sizes: &[usize]) {
@@ -164,52 +196,77 @@ impl DotTask {
     }
 
     pub fn scratch(&self) -> usize {
-        (self.packed + self.work) * 4
+        let workers = if self.split { self.threads } else { 1 };
+        (self.packed + workers * self.work) * 4
     }
 
     /// # Safety
     /// As for `Task::run`.
     pub unsafe fn run(&self, cx: Context) {
-        let [m, n, k] = self.sizes;
-        let inner = self.batch.last().copied().unwrap_or(1);
-        let (outer_sizes, last) = self.batch.split_at(self.batch.len().saturating_sub(1));
-        let outer: usize = outer_sizes.iter().product();
+        let [m, n, _] = self.sizes;
+        let (outer, inner) = self.batches();
         if m * n * inner * outer == 0 {
             return;
         }
-        let step = |s: &[isize]| if last.is_empty() { 0 } else { s[s.len() - 1] };
         // SAFETY: views lie inside their buffers (the plan's promise), scratch memory is as large as asked for.
         unsafe {
-            let (a, b) = (self.a.start(cx), self.b.start(cx));
-            let work = cx.scratch.cast::<f32>().add(self.packed);
-            for o in 0..outer {
-                let at = |s: &[isize]| crate::tile::space::locate(outer_sizes, &s[..outer_sizes.len()], o);
-                let view = |p: *const f32, s: &Side| MatView {
-                    ptr: p.offset(at(&s.batch)),
-                    rs: s.rs,
-                    cs: s.cs,
-                    batch: step(&s.batch),
-                };
-                let c = self.direct.as_ref().map(|(lane, ld, batch)| {
-                    let c = cx.table.get(lane.buffer).cast::<f32>().offset(lane.offset + at(batch));
-                    (c, *ld, step(batch) as usize)
-                });
-                let finish =
-                    self.finish.as_ref().map(|sweep| Finish { sweep, table: cx.table, batch: o * inner });
-                gemm(GemmArgs {
-                    isa: cx.isa,
-                    pool: cx.pool,
-                    batch: inner,
-                    m,
-                    n,
-                    k,
-                    a: view(a, &self.a),
-                    b: view(b, &self.b),
-                    c,
-                    epilogue: finish.as_ref().map(|f| f as &dyn Epilogue),
-                    scratch: std::slice::from_raw_parts_mut(work, self.work),
-                });
+            let (a, b) = (Shared(self.a.start(cx).cast_mut()), Shared(self.b.start(cx).cast_mut()));
+            let work = Shared(cx.scratch.cast::<f32>().add(self.packed));
+            let some = |worker: usize, part: usize| {
+                let (o, piece) = (part / self.pieces, part % self.pieces);
+                let range = (piece * inner / self.pieces, (piece + 1) * inner / self.pieces);
+                let work = std::slice::from_raw_parts_mut(work.get().add(worker * self.work), self.work);
+                self.some(cx, [a.get(), b.get()], o, range, work);
+            };
+            if self.split {
+                cx.pool.run_on(outer * self.pieces, &some);
+            } else {
+                (0..outer).for_each(|o| some(0, o));
             }
+        }
+    }
+
+    /// Products `from..to` of the kernel's own batch, number `o` of the other batches.
+    unsafe fn some(
+        &self,
+        cx: Context,
+        [a, b]: [*const f32; 2],
+        o: usize,
+        (from, to): (usize, usize),
+        scratch: &mut [f32],
+    ) {
+        let [m, n, k] = self.sizes;
+        let (outer, last) = self.batch.split_at(self.batch.len().saturating_sub(1));
+        let step = |s: &[isize]| if last.is_empty() { 0 } else { s[s.len() - 1] };
+        let at =
+            |s: &[isize]| crate::tile::space::locate(outer, &s[..outer.len()], o) + from as isize * step(s);
+        // SAFETY: passed on to the caller.
+        unsafe {
+            let view = |p: *const f32, s: &Side| MatView {
+                ptr: p.offset(at(&s.batch)),
+                rs: s.rs,
+                cs: s.cs,
+                batch: step(&s.batch),
+            };
+            let c = self.direct.as_ref().map(|(lane, ld, batch)| {
+                let c = cx.table.get(lane.buffer).cast::<f32>().offset(lane.offset + at(batch));
+                (c, *ld, step(batch) as usize)
+            });
+            let batch = o * self.batches().1 + from;
+            let finish = self.finish.as_ref().map(|sweep| Finish { sweep, table: cx.table, batch });
+            gemm(GemmArgs {
+                isa: cx.isa,
+                pool: cx.pool,
+                batch: to - from,
+                m,
+                n,
+                k,
+                a: view(a, &self.a),
+                b: view(b, &self.b),
+                c,
+                epilogue: finish.as_ref().map(|f| f as &dyn Epilogue),
+                scratch,
+            });
         }
     }
 }

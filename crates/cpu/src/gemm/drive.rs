@@ -13,6 +13,11 @@ const DEPTH: usize = 384;
 /// Operations below which a split costs more than it saves when the other cores are busy: some microseconds.
 pub(crate) const SPLIT: f64 = 2e6;
 
+/// Operations of `batch` products; those below [`SPLIT`] run on the calling thread.
+pub(crate) fn work(batch: usize, m: usize, n: usize, k: usize) -> f64 {
+    2.0 * batch as f64 * m as f64 * n as f64 * k as f64
+}
+
 /// The blocks of a product.
 #[derive(Clone, Copy)]
 struct Grid {
@@ -26,7 +31,7 @@ impl Grid {
     fn new(batch: usize, m: usize, n: usize, k: usize) -> Grid {
         let quantum = if m <= 6 { 128 } else { 32 };
         let mut g = Grid { rows: m.div_ceil(ROWS).max(1), cols: n.div_ceil(COLS).max(1), quantum };
-        let work = 2.0 * batch as f64 * m as f64 * n as f64 * k as f64;
+        let work = work(batch, m, n, k);
         loop {
             let tasks = batch * g.rows * g.cols;
             let each = work / tasks.max(1) as f64;
@@ -77,7 +82,8 @@ pub fn scratch_len(batch: usize, m: usize, n: usize, k: usize, threads: usize) -
 /// Numbers of scratch memory that [`run`] needs.
 pub(super) fn run_scratch_len(batch: usize, m: usize, n: usize, k: usize, threads: usize) -> usize {
     let worker: usize = Grid::new(batch, m, n, k).worker_len(m, n, k).iter().sum();
-    16 + batch * k * n.next_multiple_of(16) + threads * worker
+    let workers = if work(batch, m, n, k) >= SPLIT { threads } else { 1 };
+    16 + batch * k * n.next_multiple_of(16) + workers * worker
 }
 
 /// The first cache line of scratch memory, at most 16 numbers in.
@@ -188,7 +194,7 @@ pub(super) unsafe fn run(mut args: GemmArgs) {
     let tasks = batch * grid.rows * grid.cols;
     // SAFETY: the caller vouches for the operands.
     let task = |worker: usize, task: usize| unsafe { p.block(worker, task) };
-    if 2.0 * batch as f64 * m as f64 * n as f64 * k as f64 >= SPLIT {
+    if work(batch, m, n, k) >= SPLIT {
         pool.run_on(tasks, &task);
     } else {
         (0..tasks).for_each(|i| task(0, i));

@@ -7,7 +7,7 @@ pub(crate) mod pack;
 mod tests;
 pub(crate) mod tile;
 
-pub(crate) use drive::{SPLIT, cache_line};
+pub(crate) use drive::{SPLIT, cache_line, work};
 pub use drive::{gemm, scratch_len};
 
 use crate::isa::Isa;
