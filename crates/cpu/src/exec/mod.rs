@@ -2,6 +2,7 @@
 //! walks a flat list of tasks over a table of addresses.
 
 pub(crate) mod axes;
+mod convolution;
 #[cfg(test)]
 mod draft_tests;
 mod frame;

@@ -1,7 +1,8 @@
 //! One prepared launch.
 
 use super::axes::Draft;
-use super::product::{ConvTask, DotTask};
+use super::convolution::ConvTask;
+use super::product::DotTask;
 use super::resolve::Setting;
 use super::scan::ScanTask;
 use super::simple::{self, GatherTask, PoolTask, RandomTask};
