@@ -94,16 +94,16 @@ unsafe fn go<S: Simd>(log: bool, x: *const f32, y: *mut f32, n: usize) {
         let put = |p: *mut f32, k: usize, v| {
             if k == S::LANES { S::store(p, v) } else { S::store_part(p, v, S::part(k)) }
         };
-        let mut largest = f32::NEG_INFINITY;
-        let mut most = S::splat(f32::NEG_INFINITY);
+        let none = f32::NEG_INFINITY;
+        let (mut largest, mut most) = (none, S::splat(none));
         for (i, k) in parts() {
             if k == S::LANES {
                 most = math::max_nan::<S>(most, get(x.add(i), k));
             } else {
-                largest = lanes::<S>(get(x.add(i), k), k, largest, larger);
+                largest = lanes::<S>(get(x.add(i), k), k, none, larger);
             }
         }
-        let largest = S::splat(lanes::<S>(most, S::LANES, largest, larger));
+        let largest = S::splat(larger(largest, lanes::<S>(most, S::LANES, none, larger)));
         let mut sum = S::splat(0.0);
         let mut rest = 0.0;
         for (i, k) in parts() {
