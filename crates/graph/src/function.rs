@@ -164,11 +164,11 @@ pub fn scan(
 ) -> (Vec<Expr>, Vec<Expr>) {
     let all: Vec<Expr> = init.iter().chain(xs).chain(constants).cloned().collect();
     if let Some(bad) = all.iter().find(|e| e.is_poisoned()) {
-        return (vec![bad.clone(); init.len()], vec![bad.clone(); 8]);
+        return poisoned(bad, [init, xs, constants].map(<[Expr]>::len), body);
     }
     let Some(length) = xs.first().and_then(|x| x.shape().first().cloned()) else {
         let e = Expr::poison(Error::new("a scan needs at least one sequence with a time axis"));
-        return (vec![e.clone(); init.len()], vec![e; 8]);
+        return poisoned(&e, [init, xs, constants].map(<[Expr]>::len), body);
     };
     let mut types: Vec<Type> = all.iter().map(|e| e.ty().clone()).collect();
     for t in &mut types[init.len()..init.len() + xs.len()] {
@@ -194,6 +194,17 @@ pub fn scan(
         return (vec![results[0].clone(); init.len()], vec![results[0].clone(); ys]);
     }
     (results[..init.len()].to_vec(), results[init.len()..].to_vec())
+}
+
+/// What a scan over a bad value gives; the body says how many sequences it would have collected.
+fn poisoned(
+    bad: &Expr,
+    sizes: [usize; 3],
+    body: impl FnOnce(&[Expr], &[Expr], &[Expr]) -> (Vec<Expr>, Vec<Expr>),
+) -> (Vec<Expr>, Vec<Expr>) {
+    let [init, xs, constants] = sizes.map(|n| vec![bad.clone(); n]);
+    let sequences = body(&init, &xs, &constants).1.len();
+    (init, vec![bad.clone(); sequences])
 }
 
 impl PartialEq for Function {

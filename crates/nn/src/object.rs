@@ -173,11 +173,6 @@ pub fn snake_case(class: &str) -> String {
     out
 }
 
-/// Keras's class name of a Rust type; they differ for `Input` alone, which Keras calls `InputLayer`.
-pub fn class_name(rust: &'static str) -> &'static str {
-    if rust == "Input" { "InputLayer" } else { rust }
-}
-
 /// An object's configuration from its fields.
 pub fn fields(object: &impl Serialize) -> Map<String, Value> {
     match serde_json::to_value(object) {
@@ -302,7 +297,7 @@ impl<T: ?Sized, X: Into<Handle<T>>> Setting<Option<Handle<T>>> for X {
 /// ```
 #[macro_export]
 macro_rules! object {
-    ($(#[$meta:meta])* $vis:vis struct $name:ident {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident $(as $class:literal)? {
         $($(#[$fmeta:meta])* $field:ident : $ty:ty = $default:expr),* $(,)?
     }) => {
         $(#[$meta])*
@@ -315,9 +310,11 @@ macro_rules! object {
             fn default() -> Self { $name { $($field: $default,)* } }
         }
 
-        $crate::object!(@setters $name $($(#[$fmeta])* $field : $ty,)*);
+        $crate::object!(@setters $name [$($class)?] $($(#[$fmeta])* $field : $ty,)*);
     };
-    (@setters $name:ident $($(#[$fmeta:meta])* $field:ident : $ty:ty,)*) => {
+    (@class $name:ident) => { stringify!($name) };
+    (@class $name:ident $class:literal) => { $class };
+    (@setters $name:ident [$($class:literal)?] $($(#[$fmeta:meta])* $field:ident : $ty:ty,)*) => {
         #[allow(dead_code)]
         impl $name {
             $($(#[$fmeta])*
@@ -329,7 +326,7 @@ macro_rules! object {
         }
 
         impl $crate::Object for $name {
-            fn class_name(&self) -> &'static str { $crate::object::class_name(stringify!($name)) }
+            fn class_name(&self) -> &'static str { $crate::object!(@class $name $($class)?) }
             fn config(&self) -> $crate::__private::Map<String, $crate::__private::Value> {
                 $crate::object::fields(self)
             }
@@ -340,7 +337,7 @@ macro_rules! object {
 /// Defines a layer: [`object!`](crate::object!) with what every layer has besides (see [`Base`](crate::Base)).
 #[macro_export]
 macro_rules! layer {
-    ($(#[$meta:meta])* $vis:vis struct $name:ident {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident $(as $class:literal)? {
         $($(#[$fmeta:meta])* $field:ident : $ty:ty = $default:expr),* $(,)?
     }) => {
         $(#[$meta])*
@@ -357,7 +354,7 @@ macro_rules! layer {
             fn default() -> Self { $name { base: $crate::Base::here(), $($field: $default,)* } }
         }
 
-        $crate::object!(@setters $name $($(#[$fmeta])* $field : $ty,)*);
+        $crate::object!(@setters $name [$($class)?] $($(#[$fmeta])* $field : $ty,)*);
 
         impl $crate::Based for $name {
             fn base(&self) -> &$crate::Base { &self.base }

@@ -1,45 +1,24 @@
-//! Matrix products, and what happens to their results on the way to memory.
+//! Matrix products and convolutions, and what happens to their results on the way to memory.
 
 use super::axes::{Draft, merge, single};
-use super::resolve::{Lane, Setting};
+use super::resolve::{Lane, Setting, three};
+use super::side::{Side, aligned, identity, row_major, side};
 use super::task::Context;
-use crate::Shared;
-use crate::gemm::{Epilogue, GemmArgs, MatView, SPLIT, gemm, scratch_len, work};
+use crate::conv::pairs::Paired;
+use crate::conv::{ConvShape, conv, conv_bytes, conv_bytes_scratch_len, conv_scratch_len};
+use crate::gemm::{Epilogue, GemmArgs, MatView, Steps, gemm, gemm_bytes, scratch_len, scratch_len_bytes};
 use crate::tile::space::Table;
 use crate::tile::sweep::Sweep;
+use rhyton_graph::ops::ConvKind;
 use rhyton_graph::plan::{Kernel, Launch, Plan, Program};
 use rhyton_tensor::{DType, Error, Result};
 
-/// Tasks that small products of many batches are handed out in: enough to keep some cores evenly busy.
-const TASKS: usize = 16;
-
-/// Distances of a contiguous array.
-pub(crate) fn row_major(sizes: &[usize]) -> Vec<isize> {
-    let mut strides = vec![1; sizes.len()];
-    for i in (0..sizes.len().saturating_sub(1)).rev() {
-        strides[i] = strides[i + 1] * sizes[i + 1] as isize;
-    }
-    strides
-}
-
-/// The program that only moves float32.
-fn identity() -> Program {
-    Program { inputs: vec![DType::F32], code: vec![], outputs: vec![0] }
-}
-
 /// An epilogue at work.
-pub(super) struct Finish<'a> {
+struct Finish<'a> {
     sweep: &'a Sweep,
     table: Table,
     /// Number of the first product among all batches.
     batch: usize,
-}
-
-impl<'a> Finish<'a> {
-    /// Of products from number `batch` on.
-    pub fn new(sweep: &'a Sweep, table: Table, batch: usize) -> Finish<'a> {
-        Finish { sweep, table, batch }
-    }
 }
 
 impl Epilogue for Finish<'_> {
@@ -62,55 +41,23 @@ impl Epilogue for Finish<'_> {
     }
 }
 
-/// An operand of a product: where it lies, and the copy made first when strides alone cannot say it.
-struct Side {
-    lane: Lane,
-    /// Copies into scratch memory; the lane's offset then counts from there.
-    pack: Option<Sweep>,
-    /// Distances between rows, columns.
-    rs: isize,
-    cs: isize,
-    /// Distances along the joined batch axes.
-    batch: Vec<isize>,
-}
-
-impl Side {
-    /// First element, after packing where needed.
-    unsafe fn start(&self, cx: Context) -> *const f32 {
-        // SAFETY: the caller promises a valid table and scratch memory; a packed side's table has one more entry,
-        // the scratch memory.
-        unsafe {
-            match &self.pack {
-                None => cx.table.get(self.lane.buffer).cast::<f32>().offset(self.lane.offset),
-                Some(sweep) => {
-                    let to = cx.scratch.cast::<f32>().offset(self.lane.offset);
-                    let entries = [cx.table.get(self.lane.buffer), to.cast()];
-                    sweep.all(cx.pool, Table(entries.as_ptr()));
-                    to
-                }
-            }
-        }
-    }
-}
-
 /// A prepared matrix product.
 pub(crate) struct DotTask {
     a: Side,
     b: Side,
-    /// Sizes of the joined batch axes; the last one is the kernel's own batch.
+    /// Sizes of the joined batch axes; the last two are the kernel's own.
     batch: Vec<usize>,
     sizes: [usize; 3],
+    /// The sides are bfloat16; the summed size counts pairs.
+    pairs: bool,
     /// The result: place, row stride, batch strides.
     direct: Option<(Lane, usize, Vec<isize>)>,
     finish: Option<Sweep>,
+    /// The sides are int8; they are float32 otherwise.
+    bytes: bool,
+    /// Numbers of scratch memory: copies of the sides, what the kernel needs.
     packed: usize,
-    /// Numbers of scratch memory for each worker that computes products.
     work: usize,
-    /// Whether batches that are too small to be split themselves are handed to threads,
-    split: bool,
-    /// each in so many pieces.
-    pieces: usize,
-    threads: usize,
 }
 
 struct Dims {
@@ -121,7 +68,7 @@ struct Dims {
 }
 
 impl DotTask {
-    pub fn new(_plan: &Plan, launch: &Launch, setting: &Setting) -> Result<DotTask> {
+    pub fn new(plan: &Plan, launch: &Launch, setting: &Setting) -> Result<DotTask> {
         let Kernel::Dot { batch, m, n, k, epilogue } = &launch.kernel else {
             return Err(Error::new("not a product"));
         };
@@ -139,13 +86,23 @@ impl DotTask {
             return Err(Error::new("a product's views do not fit its axes"));
         }
         let mut packed = 0;
-        let a = side(setting, &reads[0], &d.batch, [&d.m, &d.k], &mut packed)?;
-        let b = side(setting, &reads[1], &d.batch, [&d.k, &d.n], &mut packed)?;
+        let dtype = plan.buffers[reads[0].buffer].dtype;
+        let mut a = side(setting, dtype, &reads[0], &d.batch, [&d.m, &d.k], &mut packed)?;
+        let mut b = side(setting, dtype, &reads[1], &d.batch, [&d.k, &d.n], &mut packed)?;
+        let mut sizes = [&d.m, &d.n, &d.k].map(|s| s.iter().product());
+        let pairs = dtype == DType::BF16;
+        if pairs {
+            let [m, n, k] = sizes;
+            a = a.paired(true, &d.batch, k, m, aligned(plan, &reads[0]), &mut packed);
+            b = b.paired(false, &d.batch, k, n, aligned(plan, &reads[1]), &mut packed);
+            sizes[2] = k.div_ceil(2);
+        }
+        let (bytes, sums) = sums_of(dtype);
         let direct = if epilogue.is_none() { straight(&d, &writes[0]) } else { None };
         let finish = match (&direct, epilogue) {
             (Some(_), _) => None,
             (None, program) => {
-                let program = program.clone().unwrap_or_else(identity);
+                let program = program.clone().unwrap_or_else(|| identity(sums));
                 Some(finish(setting, &program, &d, &reads[2..], &writes)?)
             }
         };
@@ -153,38 +110,19 @@ impl DotTask {
             a,
             b,
             batch: vec![],
-            sizes: [&d.m, &d.n, &d.k].map(|s| s.iter().product()),
+            sizes,
+            pairs,
             direct,
             finish,
+            bytes,
             packed: packed.next_multiple_of(16),
             work: 0,
-            split: false,
-            pieces: 1,
-            threads: setting.threads,
         };
         task.join_batches(&d.batch);
-        task.divide();
+        let [m, n, k] = task.sizes;
+        let need = if bytes { scratch_len_bytes } else { scratch_len };
+        task.work = need(task.own_batch().1.iter().product(), m, n, k, setting.threads);
         Ok(task)
-    }
-
-    /// Batches that a loop walks, and those that the kernel walks.
-    fn batches(&self) -> (usize, usize) {
-        match self.batch.split_last() {
-            Some((inner, outer)) => (outer.iter().product(), *inner),
-            None => (1, 1),
-        }
-    }
-
-    /// Decides by shape alone how batches become tasks.
-    fn divide(&mut self) {
-        let [m, n, k] = self.sizes;
-        let (outer, inner) = self.batches();
-        let each = work(inner, m, n, k);
-        self.split = outer > 1 && each < SPLIT && each * outer as f64 >= SPLIT;
-        if self.split {
-            self.pieces = (TASKS / outer).clamp(1, inner);
-        }
-        self.work = scratch_len(inner, m, n, k, self.threads).next_multiple_of(16);
     }
 
     fn join_batches(&mut self, sizes: &[usize]) {
@@ -200,111 +138,74 @@ impl DotTask {
         }
     }
 
+    /// Sizes of the batch axes that are walked here, and of those that the kernel walks.
+    fn own_batch(&self) -> (&[usize], &[usize]) {
+        self.batch.split_at(self.batch.len().saturating_sub(2))
+    }
+
     pub fn scratch(&self) -> usize {
-        let workers = if self.split { self.threads } else { 1 };
-        (self.packed + workers * self.work) * 4
+        (self.packed + self.work) * 4
     }
 
     /// # Safety
     /// As for `Task::run`.
     pub unsafe fn run(&self, cx: Context) {
-        let [m, n, _] = self.sizes;
-        let (outer, inner) = self.batches();
-        if m * n * inner * outer == 0 {
+        // SAFETY: passed on.
+        unsafe { if self.bytes { self.run_with(cx, gemm_bytes) } else { self.run_with(cx, gemm) } }
+    }
+
+    unsafe fn run_with<T>(&self, cx: Context, gemm: unsafe fn(GemmArgs<T>)) {
+        let [m, n, k] = self.sizes;
+        let (outer_sizes, own_sizes) = self.own_batch();
+        let (outer, own): (usize, usize) = (outer_sizes.iter().product(), own_sizes.iter().product());
+        if m * n * own * outer == 0 {
             return;
         }
+        let steps = |s: &[isize]| match (own_sizes, &s[outer_sizes.len()..]) {
+            ([_, inner], [far, near]) => Steps { inner: *inner, near: *near, far: *far },
+            (_, [step]) => Steps::every(*step),
+            _ => Steps::NONE,
+        };
         // SAFETY: views lie inside their buffers (the plan's promise), scratch memory is as large as asked for.
         unsafe {
-            let (a, b) = (Shared(self.a.start(cx).cast_mut()), Shared(self.b.start(cx).cast_mut()));
-            let work = Shared(cx.scratch.cast::<f32>().add(self.packed));
-            let some = |worker: usize, part: usize| {
-                let (o, piece) = (part / self.pieces, part % self.pieces);
-                let range = (piece * inner / self.pieces, (piece + 1) * inner / self.pieces);
-                let work = std::slice::from_raw_parts_mut(work.get().add(worker * self.work), self.work);
-                self.some(cx, [a.get(), b.get()], o, range, work);
-            };
-            if self.split {
-                cx.pool.run_on(outer * self.pieces, &some);
-            } else {
-                (0..outer).for_each(|o| some(0, o));
+            let (a, b) = (self.a.start(cx).cast::<T>(), self.b.start(cx).cast::<T>());
+            let work = cx.scratch.cast::<f32>().add(self.packed);
+            for o in 0..outer {
+                let at = |s: &[isize]| crate::tile::space::locate(outer_sizes, &s[..outer_sizes.len()], o);
+                let view = |p: *const T, s: &Side| MatView {
+                    ptr: p.offset(at(&s.batch)),
+                    rs: s.rs,
+                    cs: s.cs,
+                    batch: steps(&s.batch),
+                };
+                let c = self.direct.as_ref().map(|(lane, ld, batch)| {
+                    let c = cx.table.get(lane.buffer).cast::<f32>().offset(lane.offset + at(batch));
+                    (c, *ld, steps(batch))
+                });
+                let finish =
+                    self.finish.as_ref().map(|sweep| Finish { sweep, table: cx.table, batch: o * own });
+                gemm(GemmArgs {
+                    isa: cx.isa,
+                    pairs: self.pairs,
+                    pool: cx.pool,
+                    batch: own,
+                    m,
+                    n,
+                    k,
+                    a: view(a, &self.a),
+                    b: view(b, &self.b),
+                    c,
+                    epilogue: finish.as_ref().map(|f| f as &dyn Epilogue),
+                    scratch: std::slice::from_raw_parts_mut(work, self.work),
+                });
             }
         }
     }
-
-    /// Products `from..to` of the kernel's own batch, number `o` of the other batches.
-    unsafe fn some(
-        &self,
-        cx: Context,
-        [a, b]: [*const f32; 2],
-        o: usize,
-        (from, to): (usize, usize),
-        scratch: &mut [f32],
-    ) {
-        let [m, n, k] = self.sizes;
-        let (outer, last) = self.batch.split_at(self.batch.len().saturating_sub(1));
-        let step = |s: &[isize]| if last.is_empty() { 0 } else { s[s.len() - 1] };
-        let at =
-            |s: &[isize]| crate::tile::space::locate(outer, &s[..outer.len()], o) + from as isize * step(s);
-        // SAFETY: passed on to the caller.
-        unsafe {
-            let view = |p: *const f32, s: &Side| MatView {
-                ptr: p.offset(at(&s.batch)),
-                rs: s.rs,
-                cs: s.cs,
-                batch: step(&s.batch),
-            };
-            let c = self.direct.as_ref().map(|(lane, ld, batch)| {
-                let c = cx.table.get(lane.buffer).cast::<f32>().offset(lane.offset + at(batch));
-                (c, *ld, step(batch) as usize)
-            });
-            let batch = o * self.batches().1 + from;
-            let finish = self.finish.as_ref().map(|sweep| Finish::new(sweep, cx.table, batch));
-            gemm(GemmArgs {
-                isa: cx.isa,
-                pool: cx.pool,
-                batch: to - from,
-                m,
-                n,
-                k,
-                a: view(a, &self.a),
-                b: view(b, &self.b),
-                c,
-                epilogue: finish.as_ref().map(|f| f as &dyn Epilogue),
-                scratch,
-            });
-        }
-    }
 }
 
-/// An operand over `batch ++ rows ++ cols`; packs it when rows or columns have no single stride.
-fn side(
-    setting: &Setting,
-    lane: &Lane,
-    batch: &[usize],
-    [rows, cols]: [&[usize]; 2],
-    packed: &mut usize,
-) -> Result<Side> {
-    let (nb, nr) = (batch.len(), rows.len());
-    let part = |s: &[isize]| (s[..nb].to_vec(), s[nb..nb + nr].to_vec(), s[nb + nr..].to_vec());
-    let width: usize = cols.iter().product();
-    let (b, r, c) = part(&lane.strides);
-    if let (Some(rs), Some(cs)) = (single(rows, &r, width as isize), single(cols, &c, 1)) {
-        return Ok(Side { lane: lane.clone(), pack: None, rs, cs, batch: b });
-    }
-    let sizes: Vec<usize> = batch.iter().chain(rows).chain(cols).copied().collect();
-    let pack = Some(copy(setting, Lane { buffer: 0, ..lane.clone() }, &sizes)?);
-    let offset = packed.next_multiple_of(16);
-    *packed = offset + sizes.iter().product::<usize>();
-    let lane = Lane { buffer: lane.buffer, offset: offset as isize, strides: vec![] };
-    Ok(Side { lane, pack, rs: width as isize, cs: 1, batch: part(&row_major(&sizes)).0 })
-}
-
-/// Copies `source` over `sizes` to buffer 1, without gaps.
-pub(crate) fn copy(setting: &Setting, source: Lane, sizes: &[usize]) -> Result<Sweep> {
-    let target = Lane { buffer: 1, offset: 0, strides: row_major(sizes) };
-    let program = identity();
-    let (reads, writes) = (&[Some(source)], &[target]);
-    Draft { setting, program: &program, sizes, groups: None, reads, writes }.sweep()
+/// Whether products of `dtype` are those of int8, and the type of their sums.
+fn sums_of(dtype: DType) -> (bool, DType) {
+    if dtype == DType::I8 { (true, DType::I32) } else { (false, DType::F32) }
 }
 
 /// The result as the kernel can write it: unit columns, one row stride.
@@ -326,7 +227,7 @@ fn finish(setting: &Setting, program: &Program, d: &Dims, reads: &[Lane], writes
 }
 
 /// A program over the result of a product, which is its input 0.
-pub(super) fn epilogue(
+fn epilogue(
     setting: &Setting,
     program: &Program,
     sizes: &[usize],
@@ -336,4 +237,113 @@ pub(super) fn epilogue(
 ) -> Result<Sweep> {
     let reads: Vec<Option<Lane>> = std::iter::once(None).chain(reads.iter().cloned().map(Some)).collect();
     Draft { setting, program, sizes, groups: Some(groups), reads: &reads, writes }.sweep()
+}
+
+/// A prepared convolution.
+pub(crate) struct ConvTask {
+    kind: ConvKind,
+    shape: ConvShape,
+    /// The sides are bfloat16.
+    pairs: Option<Paired>,
+    a: Lane,
+    b: Lane,
+    /// Without an epilogue, where the result goes.
+    out: Option<Lane>,
+    finish: Option<Sweep>,
+    /// The sides are int8; they are float32 otherwise.
+    bytes: bool,
+    work: usize,
+    empty: bool,
+}
+
+impl ConvTask {
+    pub fn new(plan: &Plan, launch: &Launch, setting: &Setting) -> Result<ConvTask> {
+        let Kernel::Conv { kind, x, w, y, strides, dilation, pad_lo, groups, epilogue: program } =
+            &launch.kernel
+        else {
+            return Err(Error::new("not a convolution"));
+        };
+        let (x, w, y) = (setting.sizes(x)?, setting.sizes(w)?, setting.sizes(y)?);
+        let n = strides.len();
+        let reads = setting.views(&launch.reads)?;
+        let writes = setting.views(&launch.writes)?;
+        let ranks = [x.len(), w.len(), y.len()].iter().all(|r| *r == n + 2);
+        if !ranks || dilation.len() != n || pad_lo.len() != n || reads.len() < 2 || writes.is_empty() {
+            return Err(Error::new("a convolution's views do not fit its axes"));
+        }
+        let shape = ConvShape {
+            batch: x[0],
+            x: three(&x[1..=n], 1)?,
+            k: three(&w[..n], 1)?,
+            y: three(&y[1..=n], 1)?,
+            stride: three(strides, 1)?,
+            dilation: three(dilation, 1)?,
+            pad_lo: three(&setting.sizes(pad_lo)?, 0)?,
+            groups: *groups,
+            c_in: x[n + 1],
+            c_out: y[n + 1],
+        };
+        let result = match kind {
+            ConvKind::Forward => &y,
+            ConvKind::InputGrad => &x,
+            ConvKind::KernelGrad => &w,
+        };
+        let finish = match program {
+            Some(p) => Some(epilogue(setting, p, result, [0, n + 1, 1], &reads[2..], &writes)?),
+            None => None,
+        };
+        let dtype = plan.buffers[reads[0].buffer].dtype;
+        let sides = [aligned(plan, &reads[0]), aligned(plan, &reads[1])];
+        let pairs = (dtype == DType::BF16).then(|| Paired::new(*kind, &shape, sides));
+        let (bytes, _) = sums_of(dtype);
+        if bytes && *kind != ConvKind::Forward {
+            return Err(Error::new("there are no gradients of int8 convolutions"));
+        }
+        let work = match &pairs {
+            Some(p) => p.scratch_len(setting.threads),
+            None if bytes => conv_bytes_scratch_len(&shape, setting.threads),
+            None => conv_scratch_len(*kind, &shape, setting.threads),
+        };
+        Ok(ConvTask {
+            kind: *kind,
+            shape,
+            pairs,
+            a: reads[0].clone(),
+            b: reads[1].clone(),
+            out: finish.is_none().then(|| writes[0].clone()),
+            finish,
+            work,
+            bytes,
+            empty: result.contains(&0),
+        })
+    }
+
+    pub fn scratch(&self) -> usize {
+        self.work * 4
+    }
+
+    /// # Safety
+    /// As for `Task::run`.
+    pub unsafe fn run(&self, cx: Context) {
+        if self.empty {
+            return;
+        }
+        // SAFETY: the plan's views are contiguous and inside their buffers; scratch is as large as asked for.
+        unsafe {
+            let finish = self.finish.as_ref().map(|sweep| Finish { sweep, table: cx.table, batch: 0 });
+            let epilogue = finish.as_ref().map(|f| f as &dyn Epilogue);
+            let (isa, pool, s, out) = (cx.isa, cx.pool, &self.shape, self.out.as_ref().map(|l| cx.at(l)));
+            let scratch = std::slice::from_raw_parts_mut(cx.scratch.cast(), self.work);
+            if let Some(pairs) = &self.pairs {
+                let sides = [cx.at::<u16>(&self.a).cast_const(), cx.at::<u16>(&self.b).cast_const()];
+                pairs.run(isa, pool, sides, out, epilogue, scratch);
+            } else if self.bytes {
+                let (a, b) = (cx.at(&self.a), cx.at(&self.b));
+                conv_bytes(isa, pool, s, a, b, out, epilogue, scratch);
+            } else {
+                let (a, b) = (cx.at(&self.a), cx.at(&self.b));
+                conv(self.kind, isa, pool, s, a, b, out, epilogue, scratch);
+            }
+        }
+    }
 }

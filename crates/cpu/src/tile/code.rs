@@ -87,7 +87,14 @@ pub enum Op {
     IntToTruth,
     TruthToFloat,
     TruthToInt,
+    FloatToByte,
+    IntToByte,
+    TruthToByte,
+    ByteToFloat,
+    ByteToInt,
+    ByteToTruth,
     CopyNumber,
+    CopyByte,
     CopyTruth,
 }
 
@@ -157,12 +164,17 @@ pub fn dtype(program: &Program, r: Register) -> DType {
     if r < n { program.inputs[r] } else { program.code[r - n].dtype }
 }
 
+/// Whether a conversion leaves a register as it is: those of bfloat16 hold float32, and storing rounds.
+fn moves(from: DType, to: DType) -> bool {
+    from == to || (from.is_float() && to.is_float())
+}
+
 /// The register whose value `r` holds: itself, unless it only moves another one.
 pub fn origin(program: &Program, mut r: Register) -> Register {
     while let Some(i) = r.checked_sub(program.inputs.len()).map(|i| &program.code[i]) {
         match i.op {
             Step::Apply(Elementwise::Unary(Unary::StopGradient)) => r = i.args[0],
-            Step::Apply(Elementwise::Cast(to)) if dtype(program, i.args[0]) == to => r = i.args[0],
+            Step::Apply(Elementwise::Cast(to)) if moves(dtype(program, i.args[0]), to) => r = i.args[0],
             _ => break,
         }
     }
@@ -274,8 +286,11 @@ impl Assembler<'_> {
         let results: Vec<usize> = self.program.outputs.iter().map(|r| self.operand[self.same[*r]]).collect();
         for (j, out) in outputs.iter().enumerate() {
             if out.access == Some(Access::Unit) && !written[j] {
-                let truth = self.dtypes[self.program.outputs[j]] == DType::Bool;
-                let op = if truth { Op::CopyTruth } else { Op::CopyNumber };
+                let op = match self.dtypes[self.program.outputs[j]] {
+                    DType::Bool => Op::CopyTruth,
+                    DType::I8 => Op::CopyByte,
+                    _ => Op::CopyNumber,
+                };
                 instrs.push(Instr {
                     op,
                     dst: (n + j) as u16,
@@ -292,7 +307,8 @@ impl Assembler<'_> {
             Some(Leaf::Constant(s)) => Some((r, *s)),
             _ => None,
         });
-        let bytes = self.dtypes.iter().map(|d| if *d == DType::Bool { 1 } else { 4 }).collect();
+        // A register of bfloat16 holds float32.
+        let bytes = self.dtypes.iter().map(|d| if d.is_float() { 4 } else { d.size_bytes() }).collect();
         let constants = constants.collect();
         Ok(Code { instrs, once, homes, widths, bytes, constants, results, written, tile, cost })
     }
@@ -360,11 +376,17 @@ impl Assembler<'_> {
             Step::Apply(Elementwise::Select) if i.dtype == DType::Bool => Op::SelectTruth,
             Step::Apply(Elementwise::Select) => Op::SelectNumber,
             Step::Apply(Elementwise::Cast(to)) => match (from(0), to) {
-                (DType::F32, DType::I32) => Op::FloatToInt,
-                (DType::F32, _) => Op::FloatToTruth,
+                (from, DType::I32) if from.is_float() => Op::FloatToInt,
+                (from, DType::I8) if from.is_float() => Op::FloatToByte,
+                (from, _) if from.is_float() => Op::FloatToTruth,
                 (DType::I32, DType::Bool) => Op::IntToTruth,
+                (DType::I32, DType::I8) => Op::IntToByte,
                 (DType::I32, _) => Op::IntToFloat,
+                (DType::I8, DType::I32) => Op::ByteToInt,
+                (DType::I8, DType::Bool) => Op::ByteToTruth,
+                (DType::I8, _) => Op::ByteToFloat,
                 (_, DType::I32) => Op::TruthToInt,
+                (_, DType::I8) => Op::TruthToByte,
                 _ => Op::TruthToFloat,
             },
             // These are leaves; see `Leaf`.

@@ -11,13 +11,13 @@ impl Model {
     /// When the number, a shape or a number of samples does not fit, or a value is NaN.
     pub fn check_inputs(&self, x: Tensors<'_>) -> Result<Vec<Tensor>> {
         let checked = self.fit_inputs(x)?;
-        let types = self.definition().input_types()?;
-        Ok(checked.iter().zip(&types).map(|(t, ty)| t.cast(ty.dtype)).collect())
+        let types = &self.definition().input_types;
+        Ok(checked.iter().zip(types).map(|(t, ty)| t.cast(ty.dtype)).collect())
     }
 
     /// The inputs checked as in [`Model::check_inputs`], in the types they came in.
     pub(crate) fn fit_inputs(&self, x: Tensors<'_>) -> Result<Vec<Tensor>> {
-        let (types, names) = (self.definition().input_types()?, self.definition().input_names());
+        let (types, names) = (&self.definition().input_types, self.definition().input_names());
         if x.0.len() != types.len() {
             return Err(Error::new(format!("the model takes {} inputs, got {}", types.len(), x.0.len()))
                 .place(self.name())

@@ -1,10 +1,11 @@
 //! [`Definition`]: what a model is made of, without weights. A definition is a layer too: models nest.
 
-use crate::layer::{Args, Base, Based, Cx, Layer, LayerRef, Outputs, Value};
+use crate::layer::{Args, Base, Based, Cx, Layer, LayerRef, Outputs, Value, float_as};
 use crate::model::symbolic::{Symbolic, SymbolicCall};
 use crate::object::{Object, snake_case};
+use crate::quantizers::Quantization;
 use rhyton_graph::{Expr, Type};
-use rhyton_tensor::{Error, Result, Tensor};
+use rhyton_tensor::{DType, Error, Result, Source, Tensor};
 use serde_json::{Map, Value as Json};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -54,6 +55,8 @@ pub struct Definition {
     pub calls: Vec<Call>,
     /// The calls that are inputs, in the order data is given.
     pub inputs: Vec<usize>,
+    /// What each input takes.
+    pub input_types: Vec<Type>,
     /// (call, output) of each output.
     pub outputs: Vec<(usize, usize)>,
     /// Trained values that come along when the model is used as a layer, by path inside the model.
@@ -91,12 +94,16 @@ impl Definition {
                 }
             })
             .collect();
+        let entries = entries(layers, form)?;
+        let input_of = |i: &Symbolic| input_type(&entries[layer_of[at(i).0]], base.source);
+        let input_types = inputs.iter().map(input_of).collect::<Result<_>>()?;
         Ok(Definition {
             base,
             form,
-            entries: entries(layers, form)?,
+            entries,
             calls,
             inputs: inputs.iter().map(|i| at(i).0).collect(),
+            input_types,
             outputs: outputs.iter().map(at).collect(),
             values: HashMap::new(),
         })
@@ -112,24 +119,6 @@ impl Definition {
         if self.form == Form::Sequential { self.name() } else { String::new() }
     }
 
-    /// The types of the inputs.
-    ///
-    /// # Errors
-    /// When an input's configuration does not fit.
-    pub fn input_types(&self) -> Result<Vec<Type>> {
-        let of = |call: &usize| {
-            let entry = &self.entries[self.calls[*call].layer];
-            let mut trace = crate::layer::Trace::new(false);
-            let mut cx = Cx::root(&mut trace, "", self.base.source);
-            let Outputs(v) = cx.call(&entry.layer, "", &entry.name, &Args::default());
-            match v[0].expr.error() {
-                Some(e) => Err(e.clone()),
-                None => Ok(v[0].expr.ty().clone()),
-            }
-        };
-        self.inputs.iter().map(of).collect()
-    }
-
     /// Names of the inputs, in order.
     pub fn input_names(&self) -> Vec<String> {
         self.inputs.iter().map(|c| self.entries[self.calls[*c].layer].name.clone()).collect()
@@ -142,6 +131,10 @@ impl Definition {
 
     /// Every value of the model for these inputs, by call.
     pub fn trace(&self, cx: &mut Cx<'_>, inputs: &[Value]) -> Vec<Vec<Value>> {
+        crate::policy::within(self.base.policy(), || self.calls_in(cx, inputs))
+    }
+
+    fn calls_in(&self, cx: &mut Cx<'_>, inputs: &[Value]) -> Vec<Vec<Value>> {
         let mut values: Vec<Vec<Value>> = Vec::with_capacity(self.calls.len());
         for (i, call) in self.calls.iter().enumerate() {
             if let Some(k) = self.inputs.iter().position(|c| *c == i) {
@@ -172,6 +165,16 @@ impl Definition {
             values.push(out);
         }
         values
+    }
+
+    /// The outputs among the values of [`Definition::trace`]; floats are float32 outside of the model.
+    pub(crate) fn results(&self, values: &[Vec<Value>]) -> Result<Vec<Value>> {
+        let missing = |o: &usize| Error::new(format!("a layer has no output {o}"));
+        let of = |(c, o): &(usize, usize)| {
+            let made = values[*c].get(*o).ok_or_else(|| missing(o))?;
+            Ok(Value { expr: float_as(&made.expr, DType::F32), mask: made.mask.clone() })
+        };
+        self.outputs.iter().map(of).collect()
     }
 
     /// Position of a weight's location in Keras's order of weights.
@@ -311,6 +314,17 @@ pub(crate) fn entries(layers: Vec<LayerRef>, form: Form) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
+/// What an input layer gives, and so takes.
+fn input_type(entry: &Entry, source: Source) -> Result<Type> {
+    let mut trace = crate::layer::Trace::new(false);
+    let mut cx = Cx::root(&mut trace, "", source);
+    let Outputs(v) = cx.call(&entry.layer, "", &entry.name, &Args::default());
+    match v[0].expr.error() {
+        Some(e) => Err(e.clone()),
+        None => Ok(v[0].expr.ty().clone()),
+    }
+}
+
 impl Object for Definition {
     fn class_name(&self) -> &'static str {
         if self.form == Form::Sequential { "Sequential" } else { "Functional" }
@@ -345,17 +359,11 @@ impl Layer for Definition {
             );
             return Error::new(what).expected(self.input_names().join(", ")).into();
         }
-        match self.input_types() {
-            Ok(types) => {
-                for ((v, t), name) in args.inputs.iter().zip(&types).zip(self.input_names()) {
-                    if v.expr.rank() != t.shape.rank() {
-                        let what =
-                            format!("the input '{name}' of the model has the shape {}", v.expr.shape());
-                        return Error::new(what).expected(t.shape.to_string()).into();
-                    }
-                }
+        for ((v, t), name) in args.inputs.iter().zip(&self.input_types).zip(self.input_names()) {
+            if v.expr.rank() != t.shape.rank() {
+                let what = format!("the input '{name}' of the model has the shape {}", v.expr.shape());
+                return Error::new(what).expected(t.shape.to_string()).into();
             }
-            Err(e) => return e.into(),
         }
         let values = self.trace(cx, &args.inputs);
         let of = |(c, o): &(usize, usize)| values[*c].get(*o).unwrap_or(&values[*c][0]).clone();
@@ -368,6 +376,10 @@ impl Layer for Definition {
 
     fn initial(&self, path: &str) -> Option<Tensor> {
         self.values.get(path).cloned()
+    }
+
+    fn quantized(&self, mode: Quantization) -> Option<Arc<dyn Layer>> {
+        Some(Arc::new(crate::quantizers::quantized(self, mode)))
     }
 
     fn definition(&self) -> Option<&Definition> {

@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 /// The `config` of a model's record.
 pub fn config(definition: &Definition) -> Map<String, Json> {
-    let config = match definition.form {
+    let config = crate::policy::within(definition.base.policy(), || match definition.form {
         Form::Sequential => sequential_config(definition),
         Form::Functional => functional_config(definition),
-    };
+    });
     config.as_object().cloned().unwrap_or_default()
 }
 
@@ -54,7 +54,7 @@ fn sequential_config(d: &Definition) -> Json {
     let input = &d.entries[d.calls[d.inputs[0]].layer];
     let shape = input.layer.to_json()["config"]["batch_shape"].clone();
     json!({
-        "name": d.name(), "trainable": d.base.trainable, "dtype": crate::layer::float32_policy(),
+        "name": d.name(), "trainable": d.base.trainable, "dtype": d.base.policy().to_json(),
         "layers": layers, "build_input_shape": shape,
     })
 }
@@ -126,9 +126,9 @@ fn takes_list(layer: &dyn Layer) -> bool {
 /// The type of every value of a model.
 pub(crate) fn value_types(d: &Definition) -> HashMap<(usize, usize), Type> {
     let mut types = HashMap::new();
-    let Ok(inputs) = d.input_types() else { return types };
+    let inputs = &d.input_types;
     let mut trace = crate::layer::Trace::new(false);
-    let given: Vec<_> = inputs.into_iter().map(|t| rhyton_graph::Expr::param("x", t).into()).collect();
+    let given: Vec<_> = inputs.iter().map(|t| rhyton_graph::Expr::param("x", t.clone()).into()).collect();
     let values = d.trace(&mut crate::Cx::root(&mut trace, "", d.base.source), &given);
     for (c, outs) in values.iter().enumerate() {
         types.extend(outs.iter().enumerate().map(|(o, v)| ((c, o), v.expr.ty().clone())));
@@ -162,6 +162,7 @@ fn from_config(config: &Json) -> Result<Definition> {
     let mut base = Base::here();
     base.name = config["name"].as_str().map(String::from);
     base.trainable = config["trainable"].as_bool().unwrap_or(true);
+    base.dtype = crate::policy::DTypePolicy::from_json(&config["dtype"]).map(Ok);
     let records =
         config["layers"].as_array().ok_or_else(|| Error::new("a model's configuration has no layers"))?;
     if records.len() > 1 << 16 {

@@ -157,7 +157,7 @@ pub(crate) fn apply(layer: LayerRef, inputs: Inputs, source: Source) -> Vec<Symb
 
 crate::layer! {
     /// Where data enters a model.
-    pub struct Input {
+    pub struct Input as "InputLayer" {
         /// Sizes with the batch axis; `null` where a size is not known.
         batch_shape: Json = json!([null]),
         /// `float32` or `int32`.

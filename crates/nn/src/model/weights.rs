@@ -280,7 +280,7 @@ impl Model {
 }
 
 fn trace(definition: &Definition, mut trace: Trace) -> Result<Traced> {
-    let (types, names) = (definition.input_types()?, definition.input_names());
+    let (types, names) = (&definition.input_types, definition.input_names());
     let inputs: Vec<Expr> = types.iter().zip(&names).map(|(t, n)| Expr::param(n, t.clone())).collect();
     let given: Vec<Value> = inputs.iter().cloned().map(Value::from).collect();
     trace.places.push(Place { location: String::new(), name: definition.name() });
@@ -290,13 +290,7 @@ fn trace(definition: &Definition, mut trace: Trace) -> Result<Traced> {
     if let Some(e) = Error::from_problems(expr::problems(&all)) {
         return Err(e);
     }
-    let outputs = definition
-        .outputs
-        .iter()
-        .map(|(c, o)| {
-            values[*c].get(*o).cloned().ok_or_else(|| Error::new(format!("a layer has no output {o}")))
-        })
-        .collect::<Result<Vec<Value>>>()?;
+    let outputs = definition.results(&values)?;
     Ok(Traced { trace, inputs, outputs, values })
 }
 

@@ -104,7 +104,7 @@ pub(crate) fn check_batch(
 ) -> Result<Option<Batch>> {
     let samples = Samples { x: batch.x().to_vec(), y: batch.y().to_vec(), weights: batch.weights().to_vec() };
     let checked = check_samples(&samples, model, objective, outputs)?;
-    let x = model.definition().input_types()?.into_iter().map(|t| t.dtype);
+    let x = model.definition().input_types.iter().map(|t| t.dtype);
     let y = checked.y.iter().map(|t| target_type(t.dtype()));
     let types: Vec<DType> = x.chain(y).chain(checked.weights.iter().map(|_| DType::F32)).collect();
     let tensors = [checked.x, checked.y, checked.weights].concat();

@@ -55,7 +55,7 @@ impl<'d> Feed<'d> {
         batch_size: usize,
         shuffle: Option<u64>,
     ) -> Result<SampleBatches> {
-        let types: Vec<DType> = model.definition().input_types()?.iter().map(|t| t.dtype).collect();
+        let types: Vec<DType> = model.definition().input_types.iter().map(|t| t.dtype).collect();
         Ok(SampleBatches::new(samples, &types, rows, batch_size, shuffle))
     }
 
