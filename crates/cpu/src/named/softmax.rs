@@ -70,17 +70,13 @@ impl Loops for Row {
     }
 }
 
-/// The first `n` lanes of a vector folded by halves; `none` changes nothing.
+/// The lanes of a vector folded in order.
 #[inline(always)]
-unsafe fn lanes<S: Simd>(v: S::F, n: usize, none: f32, f: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut all = [none; 16];
+unsafe fn lanes<S: Simd>(v: S::F, n: usize, f: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut all = [0f32; 16];
     // SAFETY: the widest vector has 16 lanes.
     unsafe { S::store(all.as_mut_ptr(), v) };
-    all[n..].fill(none);
-    for half in [8, 4, 2, 1] {
-        (0..half).for_each(|i| all[i] = f(all[i], all[i + half]));
-    }
-    all[0]
+    all[1..n].iter().fold(all[0], |a, b| f(a, *b))
 }
 
 /// With m the largest x: e^(x-m) / sum e^(x-m), or x - m - log sum e^(x-m). NaN anywhere makes the row NaN.
@@ -94,16 +90,16 @@ unsafe fn go<S: Simd>(log: bool, x: *const f32, y: *mut f32, n: usize) {
         let put = |p: *mut f32, k: usize, v| {
             if k == S::LANES { S::store(p, v) } else { S::store_part(p, v, S::part(k)) }
         };
-        let none = f32::NEG_INFINITY;
-        let (mut largest, mut most) = (none, S::splat(none));
+        let mut largest = f32::NEG_INFINITY;
+        let mut most = S::splat(f32::NEG_INFINITY);
         for (i, k) in parts() {
             if k == S::LANES {
                 most = math::max_nan::<S>(most, get(x.add(i), k));
             } else {
-                largest = lanes::<S>(get(x.add(i), k), k, none, larger);
+                largest = lanes::<S>(get(x.add(i), k), k, larger);
             }
         }
-        let largest = S::splat(larger(largest, lanes::<S>(most, S::LANES, none, larger)));
+        let largest = S::splat(larger(largest, lanes::<S>(most, S::LANES, larger)));
         let mut sum = S::splat(0.0);
         let mut rest = 0.0;
         for (i, k) in parts() {
@@ -113,10 +109,10 @@ unsafe fn go<S: Simd>(log: bool, x: *const f32, y: *mut f32, n: usize) {
             if k == S::LANES {
                 sum = S::add(sum, e);
             } else {
-                rest = lanes::<S>(e, k, 0.0, |a, b| a + b);
+                rest = lanes::<S>(e, k, |a, b| a + b);
             }
         }
-        let total = lanes::<S>(sum, S::LANES, 0.0, |a, b| a + b) + rest;
+        let total = lanes::<S>(sum, S::LANES, |a, b| a + b) + rest;
         let by = if log { math::log::<S>(S::splat(total)) } else { S::splat(1.0 / total) };
         for (i, k) in parts() {
             let v = get(y.add(i), k);
