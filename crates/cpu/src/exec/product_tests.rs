@@ -12,7 +12,11 @@ fn one_case(seed: u64) {
     let mut r = Random(Stream::new(seed, 1, 0));
     let mut group =
         |most: usize, size: usize| (0..r.below(most)).map(|_| r.below(size)).collect::<Vec<usize>>();
-    let (batch, m, n, k) = (group(3, 4), group(3, 9), group(3, 9), group(3, 7));
+    let axes = [group(3, 4), group(3, 9), group(3, 9), group(3, 7)];
+    compare(seed, &mut r, axes);
+}
+
+fn compare(seed: u64, r: &mut Random, [batch, m, n, k]: [Vec<usize>; 4]) {
     let join = |parts: [&Vec<usize>; 3]| parts.into_iter().flatten().copied().collect::<Vec<usize>>();
     let sides = [join([&batch, &m, &k]), join([&batch, &k, &n]), join([&batch, &m, &n])];
     let with_epilogue = r.below(2) == 0;
@@ -26,7 +30,7 @@ fn one_case(seed: u64) {
     };
     let (mut memory, mut lanes) = (vec![], vec![]);
     for (i, (sizes, input)) in spaces.iter().enumerate() {
-        let (lane, len) = view(&mut r, i, sizes, *input);
+        let (lane, len) = view(r, i, sizes, *input);
         let values = (0..len).map(|_| r.below(9) as f64 - 4.0).collect();
         memory.push(Memory { dtype: if i < 2 { side } else { sum }, values });
         lanes.push(lane);
@@ -69,5 +73,14 @@ fn one_case(seed: u64) {
 fn products_of_any_layout() {
     for seed in 0..400 {
         one_case(seed);
+    }
+}
+
+#[test]
+fn small_products_over_two_batch_axes_are_split() {
+    for seed in 0..8 {
+        let outer = [2, 3, 9][seed as usize % 3];
+        let axes = [vec![outer, 36 / outer], vec![17], vec![33], vec![8, 8]];
+        compare(seed, &mut Random(Stream::new(seed, 2, 0)), axes);
     }
 }

@@ -315,8 +315,8 @@ fn cotangent(
     let mut by_partner: Vec<(usize, usize)> = partner.iter().copied().zip(summed.iter().copied()).collect();
     by_partner.sort_unstable();
     let summed: Vec<usize> = by_partner.into_iter().map(|(_, own)| own).collect();
-    let is_sorted = |parts: [&[usize]; 3]| parts.concat().is_sorted();
-    let other_first = is_sorted([batch, &summed, free]) && !is_sorted([batch, free, &summed]);
+    // Where both orders need one, the last axis stays the last, so that whole rows move.
+    let other_first = ![batch, free, &summed].concat().is_sorted() && free.last() > summed.last();
     let (first, second, have) = if other_first {
         ((other, of_other), (g, of_g), [batch, &summed, free].concat())
     } else {
