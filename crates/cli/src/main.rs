@@ -7,11 +7,16 @@ mod output;
 mod workloads;
 
 use clap::{Parser, Subcommand};
-use commands::{bench, demo, evaluate, fit, list, predict, summary};
+use commands::{bench, demo, evaluate, fit, list, predict, quantize, summary};
+use rhyton::counting::Counting;
 use rhyton::nn::training::Compiled;
 use rhyton::{Result, io};
 use std::path::Path;
 use std::process::ExitCode;
+
+/// `bench` says how much a step allocates.
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 /// Deep learning as Keras users know it, in one program.
 #[derive(Parser)]
@@ -31,6 +36,8 @@ enum Command {
     Evaluate(evaluate::Arguments),
     /// Compute a model's outputs for the inputs in an .npz file
     Predict(predict::Arguments),
+    /// Turn a model's arithmetic into int8: a quarter of the size, faster to predict with
+    Quantize(quantize::Arguments),
     /// Show a model's layers, shapes and numbers of weights
     Summary(summary::Arguments),
     /// Time the workloads that engines are compared on
@@ -45,6 +52,7 @@ fn main() -> ExitCode {
         Command::Fit(a) => fit::run(&a),
         Command::Evaluate(a) => evaluate::run(&a),
         Command::Predict(a) => predict::run(&a),
+        Command::Quantize(a) => quantize::run(&a),
         Command::Summary(a) => summary::run(&a),
         Command::Bench(a) => bench::run(&a),
         Command::List(a) => list::run(&a),

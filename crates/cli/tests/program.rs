@@ -108,3 +108,19 @@ fn a_reader_that_goes_away_is_no_panic() {
     assert!(run.stderr.is_empty(), "{}", text(&run.stderr));
     assert!(run.status.success());
 }
+
+#[test]
+fn bench_prints_every_figure() {
+    let dir = folder("bench");
+    let lines = text(&rhyton(&dir, "bench mlp --json --repeats 1").stdout);
+    let line: serde_json::Value = serde_json::from_str(&lines).unwrap();
+    assert_eq!(line["workload"], "mlp");
+    let positive = ["ms_per_step", "min", "predict1_ms", "gflops", "fraction_of_peak"];
+    for name in positive {
+        assert!(line[name].as_f64().is_some_and(|x| x > 0.0), "{name}: {line}");
+    }
+    let (resident, peak) = (line["resident_mib"].as_f64().unwrap(), line["peak_mib"].as_f64().unwrap());
+    assert!(peak >= resident, "{line}");
+    assert_eq!(line["allocations_per_step"], 0.0, "{line}");
+    std::fs::remove_dir_all(dir).unwrap();
+}

@@ -2,7 +2,7 @@
 //! `cargo run --release -p rhyton-cpu --example kernel_speed [filter]`.
 
 use rhyton_cpu::conv::{ConvShape, conv, conv_scratch_len};
-use rhyton_cpu::gemm::{GemmArgs, MatView, gemm, scratch_len};
+use rhyton_cpu::gemm::{GemmArgs, MatView, Steps, gemm, scratch_len};
 use rhyton_cpu::isa::Isa;
 use rhyton_cpu::pool::Pool;
 use rhyton_cpu::random::random;
@@ -41,14 +41,31 @@ fn product(name: &str, [batch, m, n, k]: [usize; 4], transposed: &str) {
         (vec![0.5f32; batch * m * k], vec![0.25f32; batch * k * n], vec![0f32; batch * m * n]);
     let view = |p: &[f32], rows: usize, cols: usize, flip: bool| {
         let (rs, cs) = if flip { (1, rows) } else { (cols, 1) };
-        MatView { ptr: p.as_ptr(), rs: rs as isize, cs: cs as isize, batch: (rows * cols) as isize }
+        MatView {
+            ptr: p.as_ptr(),
+            rs: rs as isize,
+            cs: cs as isize,
+            batch: Steps::every((rows * cols) as isize),
+        }
     };
     let (va, vb) = (view(&a, m, k, transposed.contains('a')), view(&b, k, n, transposed.contains('b')));
     let mut scratch = vec![0.0; scratch_len(batch, m, n, k, 2)];
     report(&format!("{name} {batch}x{m}x{n}x{k} {transposed}"), 2.0 * (batch * m * n * k) as f64, |pool| {
-        let c = Some((c.as_mut_ptr(), n, m * n));
-        let args =
-            GemmArgs { isa, pool, batch, m, n, k, a: va, b: vb, c, epilogue: None, scratch: &mut scratch };
+        let c = Some((c.as_mut_ptr(), n, Steps::every((m * n) as isize)));
+        let args = GemmArgs {
+            isa,
+            pairs: false,
+            pool,
+            batch,
+            m,
+            n,
+            k,
+            a: va,
+            b: vb,
+            c,
+            epilogue: None,
+            scratch: &mut scratch,
+        };
         // SAFETY: the vectors have the sizes of the views.
         unsafe { gemm(args) }
     });

@@ -25,11 +25,18 @@ fn locate(index: i32, size: usize) -> Option<usize> {
     usize::try_from(index).ok().filter(|i| *i < size)
 }
 
-/// `out[o, j, ..] = x[o, index[j], ..]`; NaN where an index is out of range.
+/// `out[o, j, ..] = x[o, index[j], ..]`; `missing` where an index is out of range.
 ///
 /// # Safety
 /// `x`, `index` and `out` must be valid for `[outer, size, inner]`, `[indices]` and `[outer, indices, inner]`.
-pub unsafe fn gather(pool: &Pool, shape: &IndexShape, x: *const f32, index: *const i32, out: *mut f32) {
+pub unsafe fn gather<T: Copy + Sync>(
+    pool: &Pool,
+    shape: &IndexShape,
+    x: *const T,
+    index: *const i32,
+    out: *mut T,
+    missing: T,
+) {
     let IndexShape { outer, size, inner, indices } = *shape;
     let (rows, x, index, out) =
         (outer * indices, Shared(x.cast_mut()), Shared(index.cast_mut()), Shared(out));
@@ -49,7 +56,7 @@ pub unsafe fn gather(pool: &Pool, shape: &IndexShape, x: *const f32, index: *con
                         let from = x.get().add((o * size + i) * inner);
                         to.copy_from_slice(std::slice::from_raw_parts(from, inner));
                     }
-                    None => to.fill(f32::NAN),
+                    None => to.fill(missing),
                 }
             }
         }
@@ -128,7 +135,10 @@ mod tests {
             for threads in [1, 2, 3] {
                 let mut out = vec![7.0; outer * count * inner];
                 // SAFETY: the sizes are those of `shape`.
-                unsafe { gather(&Pool::new(threads), &shape, x.as_ptr(), index.as_ptr(), out.as_mut_ptr()) };
+                unsafe {
+                    let (x, index) = (x.as_ptr(), index.as_ptr());
+                    gather(&Pool::new(threads), &shape, x, index, out.as_mut_ptr(), f32::NAN);
+                }
                 for (at, got) in out.iter().enumerate() {
                     let (o, j, c) = (at / inner / count, at / inner % count, at % inner);
                     let i = index[j] as i64 + if index[j] < 0 { size as i64 } else { 0 };

@@ -45,6 +45,14 @@ impl Isa {
         }
     }
 
+    /// Whether it multiplies pairs of bfloat16 in one instruction.
+    pub(crate) fn multiplies_pairs(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return self == Isa::Avx512 && is_x86_feature_detected!("avx512bf16");
+        #[cfg(not(target_arch = "x86_64"))]
+        false
+    }
+
     fn runs_here(self) -> bool {
         match self {
             Isa::Portable => true,

@@ -3,6 +3,7 @@
 
 mod backend;
 pub mod conv;
+pub mod counting;
 mod exec;
 pub mod gemm;
 pub mod index;

@@ -100,7 +100,7 @@ impl ReduceTask {
         let wanted = (total / PART).min(PARTS) / blocks.max(1);
         Ok(ReduceTask {
             sweep,
-            how: How { reduction: *fold, float: folded_type == DType::F32 },
+            how: How { reduction: *fold, float: folded_type.is_float() },
             result: plan.buffers[write.buffer].dtype,
             columns,
             kept,

@@ -44,6 +44,22 @@ pub unsafe fn pool(
     b: *const f32,
     out: *mut f32,
 ) {
+    // SAFETY: passed on to the caller.
+    unsafe { pool_of(kind, isa, threads, s, [a, b], out) }
+}
+
+/// [`pool`] of float32, or of bfloat16.
+///
+/// # Safety
+/// As for [`pool`].
+pub(crate) unsafe fn pool_of<E: Element>(
+    kind: PoolKind,
+    isa: Isa,
+    threads: &Pool,
+    s: &PoolShape,
+    [a, b]: [*const E; 2],
+    out: *mut E,
+) {
     let job = Job { kind, s, a, b, out };
     let per_image = s.pooled[0] * s.pooled[1];
     let work = s.batch * per_image * s.pooled[2] * s.window.iter().product::<usize>() * s.channels;
@@ -65,25 +81,63 @@ pub unsafe fn pool(
     if work >= SPLIT { threads.run(tasks, &task) } else { (0..tasks).for_each(task) }
 }
 
-struct Job<'a> {
+/// What the sides hold.
+pub(crate) trait Element: Copy + Default {
+    /// The first `n` numbers.
+    unsafe fn load<S: Simd>(p: *const Self, n: usize) -> S::F;
+    /// Stores the first `n` numbers.
+    unsafe fn store<S: Simd>(p: *mut Self, x: S::F, n: usize);
+}
+
+impl Element for f32 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(p: *const f32, n: usize) -> S::F {
+        // SAFETY: passed on to the caller.
+        unsafe { if n == S::LANES { S::load(p) } else { S::load_part(p, S::part(n)) } }
+    }
+    #[inline(always)]
+    unsafe fn store<S: Simd>(p: *mut f32, x: S::F, n: usize) {
+        // SAFETY: passed on to the caller.
+        unsafe { if n == S::LANES { S::store(p, x) } else { S::store_part(p, x, S::part(n)) } }
+    }
+}
+
+/// bfloat16, as its bits.
+impl Element for u16 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(p: *const u16, n: usize) -> S::F {
+        // SAFETY: passed on to the caller.
+        unsafe { S::widen(p, n) }
+    }
+    #[inline(always)]
+    unsafe fn store<S: Simd>(p: *mut u16, x: S::F, n: usize) {
+        // SAFETY: passed on to the caller.
+        unsafe { S::narrow(p, x, n) }
+    }
+}
+
+struct Job<'a, E> {
     kind: PoolKind,
     s: &'a PoolShape,
-    a: *const f32,
-    b: *const f32,
-    out: *mut f32,
+    a: *const E,
+    b: *const E,
+    out: *mut E,
 }
 
 // SAFETY: tasks read the operands, which nobody writes, and write disjoint parts of the result.
-unsafe impl Sync for Job<'_> {}
+unsafe impl<E> Sync for Job<'_, E> {}
 
 /// Some rows of the pooled side.
-struct Rows<'a>(&'a Job<'a>, Range<usize>);
+struct Rows<'a, E>(&'a Job<'a, E>, Range<usize>);
 
-impl Loops for Rows<'_> {
+impl<E: Element> Loops for Rows<'_, E> {
     #[inline(always)]
     fn run<S: Simd>(self) {
-        // SAFETY: the caller of `pool` vouches for the sides.
-        self.1.for_each(|row| unsafe { self.0.row::<S>(row) });
+        // No closure: it would be compiled for any machine.
+        for row in self.1 {
+            // SAFETY: the caller of `pool` vouches for the sides.
+            unsafe { self.0.row::<S>(row) };
+        }
     }
 }
 
@@ -106,52 +160,59 @@ macro_rules! each {
 }
 
 /// `N` vectors of neighbouring channels, of which the last may be cut short by a mask.
-struct Lanes<S: Simd, const N: usize> {
-    mask: Option<S::Part>,
+struct Lanes<const N: usize> {
+    /// Numbers of the last vector.
+    last: usize,
 }
 
-impl<S: Simd, const N: usize> Lanes<S, N> {
+impl<const N: usize> Lanes<N> {
     #[inline(always)]
-    unsafe fn load(&self, p: *const f32, at: usize) -> [S::F; N] {
+    unsafe fn load<S: Simd, E: Element>(&self, p: *const E, at: usize) -> [S::F; N] {
         // SAFETY: passed on to the caller.
-        std::array::from_fn(|i| unsafe {
-            let p = p.add(at + i * S::LANES);
-            self.mask.map_or_else(|| S::load(p), |mask| S::load_part(p, mask))
-        })
+        unsafe {
+            let mut all = [S::splat(0.0); N];
+            for (i, x) in all.iter_mut().enumerate() {
+                let n = if i + 1 < N { S::LANES } else { self.last };
+                *x = E::load::<S>(p.add(at + i * S::LANES), n);
+            }
+            all
+        }
     }
 
     #[inline(always)]
-    unsafe fn store(&self, p: *mut f32, at: usize, x: [S::F; N]) {
+    unsafe fn store<S: Simd, E: Element>(&self, p: *mut E, at: usize, x: [S::F; N]) {
         for (i, x) in x.into_iter().enumerate() {
+            let n = if i + 1 < N { S::LANES } else { self.last };
             // SAFETY: passed on to the caller.
-            unsafe {
-                let p = p.add(at + i * S::LANES);
-                self.mask.map_or_else(|| S::store(p, x), |mask| S::store_part(p, x, mask));
-            }
+            unsafe { E::store::<S>(p.add(at + i * S::LANES), x, n) };
         }
     }
 
     /// Adds to what is at `p`.
     #[inline(always)]
-    unsafe fn add(&self, p: *mut f32, at: usize, x: [S::F; N]) {
+    unsafe fn add<S: Simd, E: Element>(&self, p: *mut E, at: usize, x: [S::F; N]) {
         // SAFETY: passed on to the caller.
-        unsafe { self.store(p, at, sum::<S, N>(self.load(p, at), x)) }
+        unsafe { self.store::<S, E>(p, at, sum::<S, N>(self.load::<S, E>(p, at), x)) }
     }
 }
 
 #[inline(always)]
 unsafe fn sum<S: Simd, const N: usize>(a: [S::F; N], b: [S::F; N]) -> [S::F; N] {
-    // SAFETY: passed on to the caller.
-    std::array::from_fn(|i| unsafe { S::fma(a[i], S::splat(1.0), b[i]) })
+    let mut all = a;
+    for (x, y) in all.iter_mut().zip(b) {
+        // SAFETY: passed on to the caller.
+        *x = unsafe { S::fma(*x, S::splat(1.0), y) };
+    }
+    all
 }
 
-impl Job<'_> {
+impl<E: Element> Job<'_, E> {
     /// Zeros an image of a full result.
     unsafe fn clear(&self, image: usize) {
         if self.kind.result_full() {
             let len = self.s.full.iter().product::<usize>() * self.s.channels;
             // SAFETY: the image lies inside the result.
-            unsafe { std::slice::from_raw_parts_mut(self.out.add(image * len), len).fill(0.0) };
+            unsafe { std::slice::from_raw_parts_mut(self.out.add(image * len), len).fill(E::default()) };
         }
     }
 
@@ -175,15 +236,14 @@ impl Job<'_> {
             let pooled = (row * width + x) * s.channels;
             // SAFETY: all positions are inside the sides.
             unsafe {
-                let full = || Lanes::<S, 2> { mask: None };
+                let full = || Lanes::<2> { last: S::LANES };
                 while positions.channel + 2 * S::LANES <= s.channels {
-                    self.window(&positions, pooled + positions.channel, full());
+                    self.window::<S, 2>(&positions, pooled + positions.channel, full());
                     positions.channel += 2 * S::LANES;
                 }
                 while positions.channel < s.channels {
-                    let rest = s.channels - positions.channel;
-                    let mask = (rest < S::LANES).then(|| S::part(rest));
-                    self.window(&positions, pooled + positions.channel, Lanes::<S, 1> { mask });
+                    let last = S::LANES.min(s.channels - positions.channel);
+                    self.window::<S, 1>(&positions, pooled + positions.channel, Lanes { last });
                     positions.channel += S::LANES;
                 }
             }
@@ -192,38 +252,37 @@ impl Job<'_> {
 
     /// Some channels of one window; `pooled` is where they are on the pooled side.
     #[inline(always)]
-    unsafe fn window<S: Simd, const N: usize>(
-        &self,
-        positions: &Positions,
-        pooled: usize,
-        lanes: Lanes<S, N>,
-    ) {
+    unsafe fn window<S: Simd, const N: usize>(&self, positions: &Positions, pooled: usize, lanes: Lanes<N>) {
         // SAFETY: passed on to the caller.
         unsafe {
             let zero = [S::splat(0.0); N];
             match self.kind {
-                PoolKind::Max => lanes.store(self.out, pooled, self.largest(positions, &lanes).0),
+                PoolKind::Max => {
+                    lanes.store::<S, E>(self.out, pooled, self.largest::<S, N>(positions, &lanes).0)
+                }
                 PoolKind::MaxSpread => {
-                    let ((_, chosen), y) = (self.largest(positions, &lanes), lanes.load(self.b, pooled));
+                    let ((_, chosen), y) =
+                        (self.largest::<S, N>(positions, &lanes), lanes.load::<S, E>(self.b, pooled));
                     each!(positions, |number, at| {
-                        lanes.add(self.out, at, where_equal::<S, N>(chosen, number, y, zero));
+                        lanes.add::<S, E>(self.out, at, where_equal::<S, N>(chosen, number, y, zero));
                     });
                 }
                 PoolKind::MaxTake => {
-                    let ((_, chosen), mut out) = (self.largest(positions, &lanes), zero);
+                    let ((_, chosen), mut out) = (self.largest::<S, N>(positions, &lanes), zero);
                     each!(positions, |number, at| {
-                        out = where_equal::<S, N>(chosen, number, lanes.load(self.b, at), out);
+                        out = where_equal::<S, N>(chosen, number, lanes.load::<S, E>(self.b, at), out);
                     });
-                    lanes.store(self.out, pooled, out);
+                    lanes.store::<S, E>(self.out, pooled, out);
                 }
                 PoolKind::Sum => {
                     let mut total = zero;
-                    each!(positions, |_number, at| total = sum::<S, N>(total, lanes.load(self.a, at)));
-                    lanes.store(self.out, pooled, total);
+                    each!(positions, |_number, at| total =
+                        sum::<S, N>(total, lanes.load::<S, E>(self.a, at)));
+                    lanes.store::<S, E>(self.out, pooled, total);
                 }
                 PoolKind::SumSpread => {
-                    let y = lanes.load(self.a, pooled);
-                    each!(positions, |_number, at| lanes.add(self.out, at, y));
+                    let y = lanes.load::<S, E>(self.a, pooled);
+                    each!(positions, |_number, at| lanes.add::<S, E>(self.out, at, y));
                 }
             }
         }
@@ -234,13 +293,13 @@ impl Job<'_> {
     unsafe fn largest<S: Simd, const N: usize>(
         &self,
         positions: &Positions,
-        lanes: &Lanes<S, N>,
+        lanes: &Lanes<N>,
     ) -> ([S::F; N], [S::F; N]) {
         // SAFETY: passed on to the caller.
         unsafe {
             let (mut best, mut chosen) = ([S::splat(f32::NEG_INFINITY); N], [S::splat(0.0); N]);
             each!(positions, |number, at| {
-                let x = lanes.load(self.a, at);
+                let x = lanes.load::<S, E>(self.a, at);
                 for i in 0..N {
                     let larger = S::larger(x[i], best[i]);
                     best[i] = S::select(larger, x[i], best[i]);
@@ -260,8 +319,12 @@ unsafe fn where_equal<S: Simd, const N: usize>(
     yes: [S::F; N],
     no: [S::F; N],
 ) -> [S::F; N] {
-    // SAFETY: passed on to the caller.
-    std::array::from_fn(|i| unsafe { S::select(S::eq(chosen[i], S::splat(number)), yes[i], no[i]) })
+    let mut all = no;
+    for i in 0..N {
+        // SAFETY: passed on to the caller.
+        all[i] = unsafe { S::select(S::eq(chosen[i], S::splat(number)), yes[i], no[i]) };
+    }
+    all
 }
 
 /// The positions of a window that are inside the image.

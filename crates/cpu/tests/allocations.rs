@@ -5,44 +5,17 @@ mod common {
     pub mod models;
 }
 
-use common::models::{Model, batch, conv_net, dense_net, gated_net, param, recurrent_net, softmax};
+use common::models::{
+    Model, batch, conv_net, dense_net, gated_net, mixed_conv_net, param, recurrent_net, softmax,
+};
 use rhyton_cpu::CpuBackend;
+use rhyton_cpu::counting::{Counting, allocations, live_bytes};
 use rhyton_cpu::isa::Isa;
 use rhyton_graph::plan::{Backend, Executable};
 use rhyton_graph::testing::random_args;
 use rhyton_graph::{Function, compile};
 use rhyton_tensor::{DType, Tensor};
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
-
-struct Counting;
-
-static CALLS: AtomicUsize = AtomicUsize::new(0);
-static LIVE: AtomicIsize = AtomicIsize::new(0);
-
-// SAFETY: every call is passed on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.fetch_add(1, Ordering::Relaxed);
-        LIVE.fetch_add(layout.size() as isize, Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size() as isize, Ordering::Relaxed);
-        unsafe { System.dealloc(p, layout) }
-    }
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        CALLS.fetch_add(1, Ordering::Relaxed);
-        LIVE.fetch_add(layout.size() as isize, Ordering::Relaxed);
-        unsafe { System.alloc_zeroed(layout) }
-    }
-    unsafe fn realloc(&self, p: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        CALLS.fetch_add(1, Ordering::Relaxed);
-        LIVE.fetch_add(size as isize - layout.size() as isize, Ordering::Relaxed);
-        unsafe { System.realloc(p, layout, size) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -71,11 +44,11 @@ fn a_repeated_run_allocates_nothing(m: &Model, threads: usize) {
         program.run(state, &last, &mut small).unwrap();
     };
     step(&mut state);
-    let before = CALLS.load(Ordering::Relaxed);
+    let before = allocations();
     for _ in 0..20 {
         step(&mut state);
     }
-    let calls = CALLS.load(Ordering::Relaxed) - before;
+    let calls = allocations() - before;
     assert_eq!(calls, 0, "{} at {threads} threads", m.step.name);
 }
 
@@ -106,7 +79,7 @@ fn programs_leave_no_memory_behind() {
             let (mut state, batch) = data(&m, 4);
             load(&m, &backend).run(&mut state, &batch, &mut vec![]).unwrap();
         }
-        LIVE.load(Ordering::Relaxed)
+        live_bytes()
     };
     let before = build(20);
     let after = build(500);
@@ -115,7 +88,7 @@ fn programs_leave_no_memory_behind() {
 
 #[test]
 fn memory() {
-    for model in [dense_net(), conv_net(), recurrent_net(), gated_net()] {
+    for model in [dense_net(), conv_net(), mixed_conv_net(), recurrent_net(), gated_net()] {
         for threads in [1, 2] {
             a_repeated_run_allocates_nothing(&model, threads);
         }

@@ -1,30 +1,12 @@
 //! A kernel allocates nothing: all its memory is given.
 
 use rhyton_cpu::conv::{ConvShape, conv, conv_scratch_len};
-use rhyton_cpu::gemm::{GemmArgs, MatView, gemm, scratch_len};
+use rhyton_cpu::counting::{self, Counting};
+use rhyton_cpu::gemm::{GemmArgs, MatView, Steps, gemm, scratch_len};
 use rhyton_cpu::isa::Isa;
 use rhyton_cpu::pool::Pool;
 use rhyton_cpu::window::{PoolShape, pool};
 use rhyton_graph::ops::{ConvKind, PoolKind};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-struct Counting;
-
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: passes everything on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: passed on to the caller.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
-        // SAFETY: passed on to the caller.
-        unsafe { System.dealloc(p, layout) }
-    }
-}
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -32,9 +14,9 @@ static COUNTING: Counting = Counting;
 /// Fewest allocations of a few runs: the test runner and starting threads allocate too, but not every time.
 fn allocations(mut f: impl FnMut()) -> usize {
     let mut run = |_| {
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        let before = counting::allocations();
         f();
-        ALLOCATIONS.load(Ordering::Relaxed) - before
+        counting::allocations() - before
     };
     (0..5).map(&mut run).min().unwrap_or(0)
 }
@@ -46,12 +28,25 @@ fn kernels_allocate_nothing() {
     let out = c.as_mut_ptr();
     for (m, n, k) in [(32, 64, 100), (200, 300, 400), (32, 64, 4000), (200, 1, 300)] {
         let mut scratch = vec![0.0; scratch_len(1, m, n, k, 2)];
-        let a = MatView { ptr: a.as_ptr(), rs: k as isize, cs: 1, batch: 0 };
+        let a = MatView { ptr: a.as_ptr(), rs: k as isize, cs: 1, batch: Steps::NONE };
         let b = MatView { rs: 1, cs: k as isize, ..a };
         let count = allocations(|| {
             let scratch = &mut scratch;
-            let c = Some((out, n, 0));
-            let args = GemmArgs { isa, pool: &threads, batch: 1, m, n, k, a, b, c, epilogue: None, scratch };
+            let c = Some((out, n, Steps::NONE));
+            let args = GemmArgs {
+                isa,
+                pairs: false,
+                pool: &threads,
+                batch: 1,
+                m,
+                n,
+                k,
+                a,
+                b,
+                c,
+                epilogue: None,
+                scratch,
+            };
             // SAFETY: all operands have at most 2^20 numbers.
             unsafe { gemm(args) };
         });

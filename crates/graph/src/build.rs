@@ -104,19 +104,38 @@ pub fn broadcast_shapes(a: &Shape, b: &Shape) -> Option<Shape> {
 fn common(a: DType, b: DType) -> DType {
     match (a, b) {
         (DType::F32, _) | (_, DType::F32) => DType::F32,
-        (DType::I32, _) | (_, DType::I32) => DType::I32,
-        _ => DType::Bool,
+        (DType::BF16, _) | (_, DType::BF16) => DType::BF16,
+        (DType::Bool, DType::Bool) => DType::Bool,
+        _ => DType::I32,
     }
 }
 
+/// The type that two operands of an operation are brought to. Numbers without axes adapt to bfloat16.
+fn common_of(a: &Expr, b: &Expr) -> DType {
+    let yields = |e: &Expr, to: &Expr| {
+        to.dtype() == DType::BF16 && e.dtype() == DType::F32 && (e.as_scalar().is_some() || is_size(e))
+    };
+    if yields(a, b) || yields(b, a) { DType::BF16 } else { common(a.dtype(), b.dtype()) }
+}
+
+fn is_size(e: &Expr) -> bool {
+    matches!(e.op(), Op::Control(crate::ops::Control::Size(_)))
+}
+
 impl Expr {
+    /// The value itself when it is of a float type, else converted to float32.
+    #[track_caller]
+    pub fn float(&self) -> Expr {
+        if self.dtype().is_float() { self.clone() } else { self.cast(DType::F32) }
+    }
+
     #[track_caller]
     fn binary(op: Binary, a: &Expr, b: &Expr) -> Expr {
         if let Some(bad) = [a, b].into_iter().find(|e| e.is_poisoned()) {
             return bad.clone();
         }
-        let mut dtype = common(a.dtype(), b.dtype());
-        if matches!(op, Binary::Div | Binary::Pow) {
+        let mut dtype = common_of(a, b);
+        if matches!(op, Binary::Div | Binary::Pow) && !dtype.is_float() {
             dtype = DType::F32;
         } else if dtype == DType::Bool && !op.is_bool() {
             dtype = DType::I32;
@@ -150,7 +169,7 @@ impl Expr {
         if let Some(bad) = [self, a, b].into_iter().find(|e| e.is_poisoned()) {
             return bad.clone();
         }
-        let dtype = common(a.dtype(), b.dtype());
+        let dtype = common_of(a, b);
         let shape = broadcast_shapes(a.shape(), b.shape()).and_then(|s| broadcast_shapes(&s, self.shape()));
         let Some(shape) = shape else {
             let shapes = format!("{}, {} and {}", self.shape(), a.shape(), b.shape());
@@ -204,12 +223,24 @@ impl Expr {
 
     #[track_caller]
     fn fold(&self, kind: Fold, axes: &[usize]) -> Expr {
+        self.fold_wide(kind, axes).cast(self.dtype())
+    }
+
+    /// A fold of bfloat16 that stays in float32, in which it is computed.
+    #[track_caller]
+    fn fold_wide(&self, kind: Fold, axes: &[usize]) -> Expr {
         if axes.is_empty() || self.is_poisoned() {
             return self.clone();
         }
         let mut axes = axes.to_vec();
         axes.sort_unstable();
         Expr::apply(Reduce::Fold { kind, axes }, vec![self.clone()])
+    }
+
+    /// [`Expr::sum`] that leaves a sum of bfloat16 in float32, in which it adds up.
+    #[track_caller]
+    pub(crate) fn sum_float32(&self, axes: &[usize]) -> Expr {
+        self.fold_wide(Fold::Sum, axes)
     }
 
     /// Sum over `axes`, which disappear.
@@ -237,7 +268,8 @@ impl Expr {
             return self.clone();
         }
         let n = axes.iter().filter_map(|a| self.shape().get(*a)).fold(Dim::fixed(1), |n, d| n * d);
-        self.cast(DType::F32).sum(axes) / Expr::size(&n)
+        let own = self.float();
+        (own.sum_float32(axes) / Expr::size(&n)).cast(own.dtype())
     }
 
     /// Sum of all elements.
@@ -357,9 +389,12 @@ impl Expr {
     /// Joins along `axis`.
     #[track_caller]
     pub fn concat(parts: &[Expr], axis: usize) -> Expr {
+        let mixed =
+            parts.iter().any(|p| p.dtype() == DType::F32) && parts.iter().any(|p| p.dtype() == DType::BF16);
+        let fit = |p: &Expr| if mixed { p.cast(DType::F32) } else { p.clone() };
         match parts {
             [one] => one.clone(),
-            _ => Expr::apply(Movement::Concat { axis }, parts.to_vec()),
+            _ => Expr::apply(Movement::Concat { axis }, parts.iter().map(fit).collect()),
         }
     }
 
@@ -378,6 +413,14 @@ impl Expr {
     /// Entries of `axis` chosen by int32 indices, whose axes stand where `axis` was.
     #[track_caller]
     pub fn gather(&self, axis: usize, indices: &Expr) -> Expr {
+        if self.dtype() == DType::BF16 {
+            // Rows of a rounded table are rounded rows of the table.
+            let table = match (self.op(), self.inputs()) {
+                (Op::Elementwise(Elementwise::Cast(_)), [x]) if x.dtype() == DType::F32 => x.clone(),
+                _ => self.cast(DType::F32),
+            };
+            return table.gather(axis, indices).cast(DType::BF16);
+        }
         Expr::apply(Index::Gather { axis }, vec![self.clone(), indices.cast(DType::I32)])
     }
 
@@ -445,7 +488,7 @@ impl Expr {
             lhs_contract: lhs_contract.to_vec(),
             rhs_contract: rhs_contract.to_vec(),
         };
-        Expr::apply(op, vec![self.clone(), other.clone()])
+        self.product(other, op, true)
     }
 
     /// Channels-last convolution or one of its transposes; see [`Contract::Conv`].
@@ -468,7 +511,20 @@ impl Expr {
             pad_lo: pad_lo.to_vec(),
             groups,
         };
-        Expr::apply(op, vec![self.clone(), other.clone()])
+        // A product of pairs would mix the groups.
+        self.product(other, op, groups == 1)
+    }
+
+    /// A product of two values of one type, and of that type; `narrow`: bfloat16 is multiplied as it is.
+    #[track_caller]
+    fn product(&self, other: &Expr, op: Contract, narrow: bool) -> Expr {
+        let both = self.dtype() == DType::BF16 && other.dtype() == DType::BF16;
+        let fit = |e: &Expr| {
+            let widen = e.dtype() == DType::BF16 && !(both && narrow);
+            if widen { e.cast(DType::F32) } else { e.clone() }
+        };
+        let y = Expr::apply(op, vec![fit(self), fit(other)]);
+        if both { y.cast(DType::BF16) } else { y }
     }
 
     /// Channels-last pooling of the largest (`PoolKind::Max`) or the sum (`PoolKind::Sum`) of windows.
@@ -493,7 +549,9 @@ impl Expr {
             strides: strides.to_vec(),
             pad_lo: pad_lo.to_vec(),
         };
-        Expr::apply(op, vec![self.clone()])
+        let sums = matches!(kind, PoolKind::Sum | PoolKind::SumSpread);
+        let x = if sums { self.cast(DType::F32) } else { self.clone() };
+        Expr::apply(op, vec![x]).cast(self.dtype())
     }
 
     /// Random numbers of `shape` from a key (int32\[2\]: seed, step); see [`Random`].

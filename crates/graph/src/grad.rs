@@ -3,6 +3,7 @@
 
 use crate::expr::{Expr, Type, substitute, topological};
 use crate::function::Function;
+use crate::ops::{Control, Elementwise, Op};
 use rhyton_tensor::{DType, Error};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -72,11 +73,22 @@ pub fn vjp(results: &[Expr], cotangents: &[Option<Expr>], wrt: &[Expr]) -> Vec<O
         });
         for (input, g) in e.inputs().iter().zip(back) {
             if let (Some(g), true) = (g, reaches.contains(&input.node().id)) {
+                let g = if is_rounded_weight(input) { g } else { g.cast(input.dtype()) };
                 add(&mut sums, input, g);
             }
         }
     }
     wrt.iter().map(|w| sums.get(&w.key()).cloned()).collect()
+}
+
+/// True for a parameter that was rounded to be used: its gradient adds up in float32 and must not be rounded itself.
+fn is_rounded_weight(e: &Expr) -> bool {
+    let mut base = e;
+    while let (Op::Movement(_), Some(input)) = (base.op(), base.inputs().first()) {
+        base = input;
+    }
+    let is_param = |e: &Expr| matches!(e.op(), Op::Control(Control::Param { .. }));
+    matches!(base.op(), Op::Elementwise(Elementwise::Cast(_))) && base.inputs().iter().all(is_param)
 }
 
 /// Cotangents through a named function: its own rule, or the call of a function `<name>.vjp` whose body is the

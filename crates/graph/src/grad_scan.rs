@@ -5,7 +5,7 @@ use crate::expr::{Expr, substitute};
 use crate::function::Function;
 use crate::grad::vjp;
 use crate::ops::{Class, Contract, Control, Elementwise, Fold, Movement, Op, Reduce, Unary};
-use rhyton_tensor::{DType, Error};
+use rhyton_tensor::Error;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ struct Step<'a> {
 
 impl<'a> Step<'a> {
     fn new(body: &'a Function, carries: usize, xs: usize, cotangents: &[Option<Expr>]) -> Step<'a> {
-        let is_float = |e: &Expr| e.dtype() == DType::F32;
+        let is_float = |e: &Expr| e.dtype().is_float();
         let d_state: Vec<Option<Expr>> = body.params[..carries]
             .iter()
             .map(|c| is_float(c).then(|| Expr::param("d_state", c.ty().clone())))

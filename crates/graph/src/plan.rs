@@ -106,7 +106,8 @@ pub enum Kernel {
     },
     /// Matrix product. Read 0 is over `batch ++ m ++ k`, read 1 over `batch ++ k ++ n`, the other reads and all
     /// writes over `batch ++ m ++ n`. Input 0 of the program is the product, its other inputs are reads 2, 3, ..
-    /// Without a program, write 0 is the product.
+    /// Without a program, write 0 is the product. Reads 0 and 1 are float32 with a float32 product, or int8 with an
+    /// int32 one.
     Dot {
         /// Batch axes.
         batch: Vec<Dim>,
@@ -119,8 +120,8 @@ pub enum Kernel {
         /// What happens to the product on its way to memory.
         epilogue: Option<Program>,
     },
-    /// Convolution; reads 0 and 1 and all writes are contiguous (see `Contract::Conv` for their layout). The
-    /// epilogue is as for `Dot`, over the result's shape.
+    /// Convolution; reads 0 and 1 and all writes are contiguous (see `Contract::Conv` for their layout). Types and
+    /// epilogue are as for `Dot`, over the result's shape.
     Conv {
         /// Which side is computed.
         kind: ConvKind,
@@ -149,7 +150,7 @@ pub enum Kernel {
         outer: [Dim; 2],
     },
     /// Read 0 contiguous `[outer, size, inner]`, read 1 contiguous int32 `[indices]`, write contiguous
-    /// `[outer, indices, inner]`. Negative indices count from the end; out of range gives NaN.
+    /// `[outer, indices, inner]`. Negative indices count from the end; out of range gives NaN, of int8 values 0.
     Gather {
         /// Product of the axes before.
         outer: Dim,

@@ -4,7 +4,7 @@
 use crate::expr::{Expr, Type};
 use crate::function::Function;
 use crate::interp::{Value, bind};
-use crate::ops::{Contract, ConvKind, Index, Op, Random};
+use crate::ops::{Contract, ConvKind, Index, Op, Random, Scalar};
 use crate::plan::{Backend, Executable, Kernel, Launch, Place, Plan, Program, Reduction, Step, View};
 use crate::verify::elements;
 use rhyton_tensor::{Bindings, DType, Dim, Error, Result, Shape, Tensor};
@@ -143,7 +143,9 @@ fn run(plan: &Plan, args: Vec<Vec<f64>>, bindings: &Bindings) -> Result<Memory> 
         for ((v, shape), values) in launch.writes.iter().zip(&writes).zip(outputs) {
             let View { buffer, .. } = v;
             for (i, x) in elements(v, shape, bindings)?.into_iter().zip(values) {
-                memory[*buffer][i as usize] = x;
+                // Gathers know no types here: a missing int8 is 0.
+                let int8 = plan.buffers[*buffer].dtype == DType::I8;
+                memory[*buffer][i as usize] = if int8 { Scalar::from_f64(x, DType::I8).as_f64() } else { x };
             }
         }
     }

@@ -170,3 +170,16 @@ fn what_random_numbers_decide_is_not_stored_twice() {
     });
     expect(&p, &["random", "loop"]);
 }
+
+#[test]
+fn what_is_computed_in_bfloat16_is_stored_so() {
+    // Read several times as float32: by folds, and element by element.
+    let p = plan(&[batch(&[8]), Type::f32([8, 4])], |p| {
+        let y = p[0].cast(DType::BF16).matmul(&p[1].cast(DType::BF16)).cast(DType::F32);
+        let centred = &y - y.mean(&[0]);
+        vec![(&centred * &centred).mean(&[0]), centred.tanh()]
+    });
+    let wide = |b: &rhyton_graph::plan::Buffer| b.dtype == DType::F32 && b.shape.rank() == 2;
+    let temps = p.buffers.iter().filter(|b| b.place == rhyton_graph::plan::Place::Temp);
+    assert_eq!(temps.filter(|b| wide(b)).count(), 0, "{}", text::print_plan(&p));
+}

@@ -8,6 +8,7 @@ use rhyton_nn::Model;
 use rhyton_nn::layer::Variable;
 use rhyton_nn::model::json::{from_record, model_record};
 use rhyton_nn::object::snake_case;
+use rhyton_nn::policy::DTypePolicy;
 use rhyton_nn::training::{Compile, Compiled};
 use rhyton_tensor::{Error, Result, Tensor};
 use serde_json::{Value as Json, json};
@@ -144,6 +145,11 @@ impl Loaded {
         &self.warnings
     }
 
+    /// Whether the model was compiled before it was saved.
+    pub fn is_compiled(&self) -> bool {
+        !self.compile_config["optimizer"].is_null()
+    }
+
     /// The model, without what it was compiled with.
     pub fn into_model(self) -> Model {
         self.model
@@ -155,7 +161,7 @@ impl Loaded {
     /// # Errors
     /// When the model was saved before it was compiled, or uses an unknown loss, metric or optimizer.
     pub fn into_compiled(mut self) -> Result<(Compiled, Vec<String>)> {
-        if self.compile_config["optimizer"].is_null() {
+        if !self.is_compiled() {
             return Err(Error::new("the model was saved before it was compiled")
                 .place(self.path.display().to_string())
                 .expected("a model with optimizer and loss")
@@ -213,11 +219,12 @@ fn read(archive: &mut Archive, path: &Path) -> Result<Loaded> {
     })
 }
 
-/// Notes every layer of another precision than float32.
+/// Notes every layer of a precision that is not known.
 fn other_policies(config: &Json, warnings: &mut Vec<String>) {
     for layer in config["layers"].as_array().into_iter().flatten() {
         let config = &layer["config"];
-        if let Some(policy) = config["dtype"]["config"]["name"].as_str().filter(|p| *p != "float32") {
+        let policy = config["dtype"]["config"]["name"].as_str();
+        if let Some(policy) = policy.filter(|p| DTypePolicy::from_name(p).is_err()) {
             let name = config["name"].as_str().unwrap_or_default();
             warnings.push(format!("the layer '{name}' was saved as {policy} and is computed in float32"));
         }

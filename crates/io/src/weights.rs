@@ -86,7 +86,8 @@ fn vars_of(location: &str) -> String {
     format!("{location}/vars")
 }
 
-/// Variables by the place of their object, each object's trainable ones first, as Keras counts them.
+/// Variables by the place of their object, each object's trainable ones first, as Keras counts them; a quantized one
+/// is counted where the trainable one was.
 fn by_location(variables: &[Variable]) -> Vec<(&str, Vec<usize>)> {
     let mut groups: Vec<(&str, Vec<usize>)> = vec![];
     for (i, v) in variables.iter().enumerate() {
@@ -96,7 +97,7 @@ fn by_location(variables: &[Variable]) -> Vec<(&str, Vec<usize>)> {
         }
     }
     for (_, members) in &mut groups {
-        members.sort_by_key(|i| !variables[*i].weight.trainable);
+        members.sort_by_key(|i| !variables[*i].weight.trainable && variables[*i].weight.scales.is_none());
     }
     groups
 }

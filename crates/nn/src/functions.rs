@@ -1,7 +1,7 @@
 //! Named functions of tensors: bodies over primitives that stay one node until a program is compiled, so that
 //! printing, exporting and explaining see `gelu` where the compiler sees arithmetic.
 //!
-//! All take float32 values of any shape (others are converted first) and keep the shape unless they say otherwise.
+//! All take floats of any shape (others are converted to float32 first) and keep the shape unless they say otherwise.
 
 use rhyton_graph::Expr;
 use rhyton_graph::function::{VjpRule, named, named_with_vjp};
@@ -15,13 +15,13 @@ fn number(value: f32) -> Expr {
 /// `name` applied to `x` as one node with the gradient of its body.
 #[track_caller]
 fn plain(name: &str, x: &Expr, body: impl FnOnce(&Expr) -> Expr) -> Expr {
-    named(name, Value::Null, &[x.cast(DType::F32)], |p| body(&p[0]))
+    named(name, Value::Null, &[x.float()], |p| body(&p[0]))
 }
 
 /// `name` applied to `x` as one node with a gradient rule that is cheaper than its body's.
 #[track_caller]
 fn ruled(name: &str, x: &Expr, rule: VjpRule, body: impl FnOnce(&Expr) -> Expr) -> Expr {
-    named_with_vjp(name, Value::Null, &[x.cast(DType::F32)], rule, |p| body(&p[0]))
+    named_with_vjp(name, Value::Null, &[x.float()], rule, |p| body(&p[0]))
 }
 
 /// A [`VjpRule`] of a function of one value: what to do with (x, y, cotangent of y).

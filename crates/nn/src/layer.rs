@@ -4,12 +4,14 @@
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
 use crate::object::{Handle, Kind, Object, Row, from_fields, snake_case};
+use crate::policy::{self, DTypePolicy};
+use crate::quantizers::Quantization;
 use crate::regularizers::Regularizer;
 use rhyton_graph::ops::Distribution;
 use rhyton_graph::{Expr, Type, at_source, in_path};
 use rhyton_tensor::{DType, Error, Result, Shape, Source};
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Value as Json};
 use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::Arc;
@@ -23,6 +25,10 @@ pub struct Base {
     pub trainable: bool,
     /// Adds a penalty of the layer's outputs, divided by the batch size, to the loss.
     pub activity_regularizer: Option<Regularizer>,
+    /// In which type the layer computes; that of the model around it when not set. An unknown name is an error.
+    pub dtype: Option<Result<DTypePolicy>>,
+    /// How the layer's arithmetic is quantized; layers that do not know how compute in float32.
+    pub quantization: Option<Quantization>,
     /// The user's line that made the layer.
     pub source: Source,
 }
@@ -31,7 +37,14 @@ impl Base {
     /// Defaults, made at the caller's line.
     #[track_caller]
     pub fn here() -> Base {
-        Base { name: None, trainable: true, activity_regularizer: None, source: Source(Location::caller()) }
+        let dtype = Some(policy::global_policy()).filter(|p| *p != DTypePolicy::default()).map(Ok);
+        let source = Source(Location::caller());
+        Base { name: None, trainable: true, activity_regularizer: None, dtype, quantization: None, source }
+    }
+
+    /// The policy in force for the layer.
+    pub(crate) fn policy(&self) -> DTypePolicy {
+        self.dtype.as_ref().and_then(|p| p.as_ref().ok().copied()).unwrap_or_else(policy::around)
     }
 }
 
@@ -66,6 +79,11 @@ pub trait Layer: Object + Based {
         false
     }
 
+    /// Whether the layer works in float32 inside, whatever the policy: what it gets and returns is converted.
+    fn computes_in_float32(&self) -> bool {
+        false
+    }
+
     /// The key of the configuration after which Keras always writes `activity_regularizer`; layers without one
     /// write it last, and only when it is set.
     fn activity_regularizer_follows(&self) -> Option<&'static str> {
@@ -75,6 +93,11 @@ pub trait Layer: Object + Based {
     /// The values that weights start with when this layer brings trained ones along (nested models), by the path
     /// inside the layer.
     fn initial(&self, _path: &str) -> Option<rhyton_tensor::Tensor> {
+        None
+    }
+
+    /// The same layer with quantized arithmetic; `None` when it has none.
+    fn quantized(&self, _mode: Quantization) -> Option<Arc<dyn Layer>> {
         None
     }
 
@@ -112,9 +135,15 @@ pub fn from_config<L: Layer + DeserializeOwned>(config: Json) -> Result<Arc<dyn 
         Json::Null => None,
         record => Some(Regularizer::from_json(record)?),
     };
+    // Policies that are not known compute in float32.
+    let policy =
+        (!config["dtype"].is_null()).then(|| DTypePolicy::from_json(&config["dtype"]).unwrap_or_default());
+    let quantization = Quantization::of_policy(&config["dtype"]).map_err(|e| e.place(&place))?;
     let mut layer: L = from_fields(config).map_err(|e| e.place(place))?;
     let base = layer.base_mut();
+    base.dtype = policy.map(Ok).or(base.dtype.take());
     (base.name, base.trainable, base.activity_regularizer) = (name, trainable.unwrap_or(true), activity);
+    base.quantization = quantization;
     Ok(Arc::new(layer))
 }
 
@@ -123,10 +152,12 @@ pub fn full_config(layer: &dyn Layer, name: &str) -> Map<String, Json> {
     let mut config = Map::new();
     config.insert("name".into(), name.into());
     config.insert("trainable".into(), layer.base().trainable.into());
-    config.insert("dtype".into(), float32_policy());
+    let policy = layer.base().policy();
+    let record = layer.base().quantization.map_or_else(|| policy.to_json(), Quantization::policy);
+    config.insert("dtype".into(), record);
     let activity = layer.base().activity_regularizer.as_ref().map(Regularizer::to_json);
     let follows = layer.activity_regularizer_follows();
-    for (key, value) in layer.config() {
+    for (key, value) in policy::within(policy, || layer.config()) {
         let here = follows == Some(key.as_str());
         config.insert(key, value);
         if here {
@@ -137,11 +168,6 @@ pub fn full_config(layer: &dyn Layer, name: &str) -> Map<String, Json> {
         config.insert("activity_regularizer".into(), r);
     }
     config
-}
-
-/// Keras's record of the float32 policy.
-pub fn float32_policy() -> Json {
-    json!({ "module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}, "registered_name": null })
 }
 
 /// A value between layers: an expression and, for padded sequences, a boolean mask `[batch, time]`.
@@ -189,6 +215,16 @@ impl Args {
         }
     }
 
+    /// All floats as `dtype`.
+    fn of_type(&self, dtype: DType) -> Args {
+        let all = |values: &[Value]| -> Vec<Value> {
+            let one = |v: &Value| Value { expr: float_as(&v.expr, dtype), mask: v.mask.clone() };
+            values.iter().map(one).collect()
+        };
+        let named = self.named.iter().map(|(name, values)| (name.clone(), all(values))).collect();
+        Args { inputs: all(&self.inputs), named, settings: self.settings.clone() }
+    }
+
     /// The mask of input `i`. A tensor named `mask` stands for the mask of the first input: files of Keras pass
     /// masks this way.
     pub fn mask(&self, i: usize) -> Option<Expr> {
@@ -205,6 +241,11 @@ impl Args {
     pub fn flag(&self, name: &str) -> bool {
         self.settings.get(name).and_then(Json::as_bool).unwrap_or(false)
     }
+}
+
+/// A float as `dtype`; other values stay what they are.
+pub(crate) fn float_as(e: &Expr, dtype: DType) -> Expr {
+    if e.dtype().is_float() { e.cast(dtype) } else { e.clone() }
 }
 
 /// What a layer returns: one value or several.
@@ -255,7 +296,7 @@ pub struct Weight {
     pub name: String,
     /// Sizes; all must be known.
     pub shape: Shape,
-    /// float32 or int32.
+    /// float32, int32 or, for quantized weights, int8.
     pub dtype: DType,
     /// How it starts.
     pub initializer: Initializer,
@@ -265,6 +306,8 @@ pub struct Weight {
     pub constraint: Option<Constraint>,
     /// False for state such as moving averages.
     pub trainable: bool,
+    /// For quantized weights, the axis along which every entry has a scale of its own.
+    pub scales: Option<usize>,
 }
 
 impl Weight {
@@ -278,6 +321,7 @@ impl Weight {
             regularizer: None,
             constraint: None,
             trainable: true,
+            scales: None,
         }
     }
 
@@ -341,6 +385,8 @@ pub struct Place {
 
 #[derive(Clone, Debug)]
 struct Scope {
+    /// The type in which weights are used.
+    compute: DType,
     path: String,
     location: String,
     trainable: bool,
@@ -425,8 +471,14 @@ pub struct Cx<'a> {
 impl<'a> Cx<'a> {
     /// The outermost context of a trace; `path` is empty or the model's name.
     pub fn root(trace: &'a mut Trace, path: &str, source: Source) -> Cx<'a> {
-        let scope =
-            Scope { path: path.into(), location: String::new(), trainable: true, source, owner: None };
+        let scope = Scope {
+            compute: DType::F32,
+            path: path.into(),
+            location: String::new(),
+            trainable: true,
+            source,
+            owner: None,
+        };
         Cx { trace, scope }
     }
 
@@ -472,7 +524,7 @@ impl<'a> Cx<'a> {
                     .fix("a shared layer must get inputs of one shape"),
                 );
             }
-            return param.clone();
+            return self.used(&known.weight, param);
         }
         let Some(sizes) = weight.shape.as_fixed() else {
             let what = format!("the weight '{}' would have the unknown shape {}", weight.name, weight.shape);
@@ -496,20 +548,31 @@ impl<'a> Cx<'a> {
             .owner
             .as_ref()
             .and_then(|(model, at)| model.initial(path.get(*at..).unwrap_or_default()));
-        self.trace.declare(Variable {
+        let param = self.trace.declare(Variable {
             path,
             location: self.scope.location.clone(),
             trainable: weight.trainable && self.scope.trainable,
             source: self.scope.source,
             initial,
-            weight,
-        })
+            weight: weight.clone(),
+        });
+        self.used(&weight, &param)
+    }
+
+    /// A weight as the layer uses it. State keeps its precision.
+    fn used(&self, weight: &Weight, param: &Expr) -> Expr {
+        if weight.trainable && weight.dtype == DType::F32 {
+            param.cast(self.scope.compute)
+        } else {
+            param.clone()
+        }
     }
 
     /// Gives the state `name` of this layer a new value after the step.
     pub fn update(&mut self, name: &str, value: Expr) {
         if let Some(i) = self.trace.by_path.get(&join(&self.scope.path, name)) {
-            self.trace.updates.push((*i, value));
+            let dtype = self.trace.variables[*i].0.weight.dtype;
+            self.trace.updates.push((*i, value.cast(dtype)));
         }
     }
 
@@ -554,6 +617,8 @@ impl<'a> Cx<'a> {
         };
         let identity = Arc::as_ptr(&layer).cast::<()>();
         let known = self.trace.scopes.get(&identity).cloned();
+        let policy = layer.base().policy();
+        let inside = if layer.computes_in_float32() { DType::F32 } else { policy.compute_dtype() };
         let scope = known.unwrap_or_else(|| {
             let path = join(&self.scope.path, name);
             let owner = match layer.definition() {
@@ -561,6 +626,7 @@ impl<'a> Cx<'a> {
                 None => self.scope.owner.clone(),
             };
             Scope {
+                compute: inside,
                 location: join(&self.scope.location, attribute),
                 trainable: self.scope.trainable && layer.base().trainable,
                 source: layer.base().source,
@@ -573,7 +639,9 @@ impl<'a> Cx<'a> {
         if let Some(training) = args.settings.get("training").and_then(Json::as_bool) {
             self.trace.training = training;
         }
-        let outputs = self.enter(scope, name, |cx| call_layer(&*layer, cx, args));
+        let outputs = policy::within(policy, || {
+            self.enter(scope, name, |cx| call_layer(&*layer, cx, args, policy.compute_dtype()))
+        });
         self.trace.training = outer;
         outputs
     }
@@ -595,12 +663,22 @@ fn join(a: &str, b: &str) -> String {
     if a.is_empty() { b.into() } else { format!("{a}/{b}") }
 }
 
-/// Calls a layer with what every call does: poison goes through, masks are passed on, activities are penalised.
-fn call_layer(layer: &dyn Layer, cx: &mut Cx<'_>, args: &Args) -> Outputs {
+/// Calls a layer with what every call does: poison goes through, floats are converted to the type in which the layer
+/// computes and afterwards to `outside`, masks are passed on, activities are penalised.
+fn call_layer(layer: &dyn Layer, cx: &mut Cx<'_>, args: &Args, outside: DType) -> Outputs {
     if let Some(bad) = args.inputs.iter().find(|v| v.expr.is_poisoned()) {
         return bad.clone().into();
     }
-    let mut outputs = layer.call(cx, args);
+    if let Some(Err(e)) = &layer.base().dtype {
+        return e.clone().into();
+    }
+    // The layers of a model convert for themselves, and data is what it is.
+    let through = layer.definition().is_some() || layer.class_name() == "InputLayer";
+    let mut outputs =
+        if through { layer.call(cx, args) } else { layer.call(cx, &args.of_type(cx.scope.compute)) };
+    if !through {
+        outputs.0.iter_mut().for_each(|v| v.expr = float_as(&v.expr, outside));
+    }
     if layer.supports_masking() {
         let mask = args.mask(0);
         outputs.0.iter_mut().for_each(|v| v.mask = v.mask.take().or_else(|| mask.clone()));
@@ -608,7 +686,7 @@ fn call_layer(layer: &dyn Layer, cx: &mut Cx<'_>, args: &Args) -> Outputs {
     if let Some(regularizer) = &layer.base().activity_regularizer {
         for v in &outputs.0 {
             let penalty = match regularizer.get() {
-                Ok(r) => r.penalty(&v.expr),
+                Ok(r) => r.penalty(&float_as(&v.expr, DType::F32)),
                 Err(e) => Expr::poison(e),
             };
             let batch = v.expr.shape().first().cloned().unwrap_or_else(|| 1usize.into());
@@ -623,7 +701,7 @@ pub fn default_name(layer: &dyn Layer) -> String {
     layer.base().name.clone().unwrap_or_else(|| snake_case(layer.class_name()))
 }
 
-/// `name`, `trainable` and `activity_regularizer` of any layer.
+/// `name`, `trainable`, `activity_regularizer` and `dtype` of any layer.
 pub trait LayerExt: Layer + Sized {
     /// Names the layer.
     fn name(mut self, name: impl Into<String>) -> Self {
@@ -640,6 +718,12 @@ pub trait LayerExt: Layer + Sized {
     /// Penalises the layer's outputs.
     fn activity_regularizer(mut self, r: impl Into<Regularizer>) -> Self {
         self.base_mut().activity_regularizer = Some(r.into());
+        self
+    }
+
+    /// In which type the layer computes: `mixed_bfloat16` or `float32`, see [`DTypePolicy`].
+    fn dtype(mut self, policy: &str) -> Self {
+        self.base_mut().dtype = Some(DTypePolicy::from_name(policy));
         self
     }
 

@@ -16,6 +16,8 @@ pub mod metrics;
 pub mod model;
 pub mod object;
 pub mod optimizers;
+pub mod policy;
+pub mod quantizers;
 pub mod regularizers;
 pub mod training;
 

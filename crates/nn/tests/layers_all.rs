@@ -2,10 +2,12 @@
 
 mod support;
 
+use rhyton_graph::testing::assert_close;
 use rhyton_nn::layer::full_config;
 use rhyton_nn::layers::*;
+use rhyton_nn::policy::DTypePolicy;
 use rhyton_nn::{Kind, Layer, LayerRef};
-use rhyton_tensor::Tensor;
+use rhyton_tensor::{DType, Tensor};
 use serde_json::json;
 use support::*;
 
@@ -195,6 +197,31 @@ fn gradients_agree_with_finite_differences() {
         let model = of_layer(layer, &data).unwrap();
         check_gradient(&model, &data, false);
         check_gradient(&model, &data, true);
+    }
+}
+
+/// The layer with the policy mixed_bfloat16.
+fn mixed(layer: &LayerRef) -> LayerRef {
+    let mut record = layer.to_json();
+    record["config"]["dtype"] = DTypePolicy::MixedBfloat16.to_json();
+    LayerRef::from_json(&record).unwrap()
+}
+
+#[test]
+fn layers_in_bfloat16_compute_nearly_the_same() {
+    for Case(layer, data, _) in cases() {
+        let have = of_layer(mixed(&layer), &data).unwrap();
+        let mut plain = of_layer(&layer, &data).unwrap();
+        plain.set_weights(have.weights()).unwrap();
+        assert_close(&run(&have, &data), &run(&plain, &data), 2e-2, layer.get().unwrap().class_name());
+        let traced = have.trace(true).unwrap();
+        let loss = traced.outputs.iter().map(|v| v.expr.cast(DType::F32).sum_all());
+        let loss = loss.fold(rhyton_graph::Expr::scalar(0.0f32), |sum, y| sum + y);
+        for (g, (v, w)) in
+            rhyton_graph::grad(&loss, &traced.trace.params()).iter().zip(&traced.trace.variables)
+        {
+            assert!(g.error().is_none() && g.dtype() == w.dtype(), "{}: {:?}", v.path, g.error());
+        }
     }
 }
 

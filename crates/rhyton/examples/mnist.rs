@@ -1,6 +1,7 @@
 //! The dense and the convolutional network on MNIST: `cargo run --release --example mnist -- FOLDER [dense|cnn]`,
 //! where FOLDER holds the four gzipped IDX files. `SEED=n` draws other initial weights and another order. The learning
 //! rate falls along a cosine over the five epochs; `RATE=constant` keeps it at Adam's 0.001.
+//! `DTYPE=mixed_bfloat16` computes in bfloat16.
 
 use rhyton::data::{datasets, rescale};
 use rhyton::prelude::*;
@@ -10,6 +11,9 @@ fn main() -> Result<()> {
     let folder = arguments.next().unwrap_or_else(|| "mnist".into());
     let chosen = arguments.next();
     let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0);
+    if let Ok(policy) = std::env::var("DTYPE") {
+        rhyton::mixed_precision::set_global_policy(&policy)?;
+    }
     let ((x_train, y_train), (x_test, y_test)) = datasets::mnist(&folder)?;
     let pixels = |x: &Tensor| rescale(x, 1.0 / 255.0, 0.0).reshape([x.shape()[0], 28, 28, 1]);
     let (x_train, x_test) = (pixels(&x_train)?, pixels(&x_test)?);

@@ -4,8 +4,9 @@
 //!
 //! They are the crates of the project: [`nn`] has layers, losses, metrics, optimizers and training, [`data`] data
 //! sets and what lies between a file and `fit`, [`io`] files, [`plot`] charts, [`graph`] what all of it is made of.
-//! [`prelude`] brings what a usual program needs.
+//! [`counting`] tells what a program allocates, [`prelude`] brings what a usual program needs.
 
+pub use rhyton_cpu::counting;
 pub use rhyton_data as data;
 pub use rhyton_graph as graph;
 pub use rhyton_io as io;
@@ -16,6 +17,27 @@ pub use rhyton_tensor as tensor;
 pub use rhyton_tensor::{Error, Result, Tensor};
 
 pub mod prelude;
+
+/// In which type layers compute, as `keras.mixed_precision` sets it; see [`nn::policy`].
+///
+/// ```
+/// # fn main() -> rhyton::Result<()> {
+/// rhyton::mixed_precision::set_global_policy("mixed_bfloat16")?;
+/// assert_eq!(rhyton::config::dtype_policy().name(), "mixed_bfloat16");
+/// # Ok(())
+/// # }
+/// ```
+pub mod mixed_precision {
+    pub use rhyton_nn::policy::{
+        DTypePolicy, global_policy, global_policy as dtype_policy, set_global_policy,
+        set_global_policy as set_dtype_policy,
+    };
+}
+
+/// Settings of the whole program, by the names of `keras.config`.
+pub mod config {
+    pub use rhyton_nn::policy::{global_policy as dtype_policy, set_global_policy as set_dtype_policy};
+}
 
 inventory::submit! {
     rhyton_nn::backend::DefaultBackend(|| std::sync::Arc::new(rhyton_cpu::CpuBackend::new()))

@@ -1,29 +1,8 @@
 //! A step of `fit` allocates nothing, and a step is all that epochs repeat.
 
+use rhyton::counting::{Counting, allocations, live_bytes};
 use rhyton::nn::callbacks::LambdaCallback;
 use rhyton::prelude::*;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-struct Counting;
-
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: passes everything on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        LIVE.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: passed on to the caller.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: passed on to the caller.
-        unsafe { System.dealloc(p, layout) }
-    }
-}
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -46,11 +25,11 @@ fn steps_allocate_nothing_and_memory_stays_flat() {
     let mut live = Vec::with_capacity(100);
     let count = LambdaCallback::new()
         .on_train_batch_end(|_, _| {
-            counts.push(ALLOCATIONS.load(Ordering::Relaxed));
+            counts.push(allocations());
             Ok(())
         })
         .on_epoch_end(|_, _| {
-            live.push(LIVE.load(Ordering::Relaxed));
+            live.push(live_bytes());
             Ok(())
         });
     model.fit((&x, &y, &weights), Fit::epochs(60).batch_size(16).verbose(0).callback(count)).unwrap();

@@ -1,26 +1,11 @@
 //! Training end to end on the CPU: learning, the same bits after an interruption anywhere, two models against each
 //! other in one step, flat memory.
 
+use rhyton::counting::{Counting, live_bytes};
 use rhyton::nn::training::{Step, Training, Verbose};
 use rhyton::prelude::*;
 use rhyton::tensor::rng::Stream;
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicIsize, Ordering};
-
-struct Counting;
-static LIVE: AtomicIsize = AtomicIsize::new(0);
-
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size() as isize, Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size() as isize, Ordering::Relaxed);
-        unsafe { System.dealloc(at, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -38,8 +23,13 @@ fn data(samples: usize) -> (Tensor, Tensor) {
 
 /// Everything that keeps state between steps: dropout, moving averages, moments.
 fn network() -> Compiled {
+    network_in("float32")
+}
+
+fn network_in(policy: &str) -> Compiled {
     let model = Sequential::new([8])
         .seed(3)
+        .dtype_policy(policy)
         .add(Dense::new(16).relu())
         .add(BatchNormalization::new())
         .add(Dropout::new(0.2))
@@ -84,19 +74,26 @@ impl Callback for PowerCut {
 fn training_goes_on_with_the_same_bits_wherever_it_was_cut() {
     let _guard = ONE_AT_A_TIME.lock();
     let (x, y) = data(105);
+    for policy in ["float32", "mixed_bfloat16"] {
+        cut_in(policy, &x, &y);
+    }
+}
+
+fn cut_in(policy: &str, x: &Tensor, y: &Tensor) {
+    let network = || network_in(policy);
     let callbacks =
         || quiet(6).validation_split(0.2).callback(ReduceLROnPlateau::new("val_loss").patience(1));
     let mut whole = network();
-    let expected = whole.fit((&x, &y), callbacks().callback(PowerCut(0))).unwrap();
+    let expected = whole.fit((x, y), callbacks().callback(PowerCut(0))).unwrap();
     for cut in [1, 4, 9, 10, 23, 49] {
-        let path = std::env::temp_dir().join(format!("rhyton-cut-{cut}-{}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("rhyton-cut-{policy}-{cut}-{}", std::process::id()));
         let backup = || BackupAndRestore::new(&path).every_steps(3);
-        let broken = network().fit((&x, &y), callbacks().callback(PowerCut(cut)).callback(backup()));
+        let broken = network().fit((x, y), callbacks().callback(PowerCut(cut)).callback(backup()));
         assert!(broken.unwrap_err().to_string().starts_with("power cut"));
         let mut resumed = network();
-        let history = resumed.fit((&x, &y), callbacks().callback(PowerCut(0)).callback(backup())).unwrap();
-        assert!(same(&whole, &resumed), "cut after step {cut}");
-        assert_eq!(history.to_json(), expected.to_json(), "cut after step {cut}");
+        let history = resumed.fit((x, y), callbacks().callback(PowerCut(0)).callback(backup())).unwrap();
+        assert!(same(&whole, &resumed), "{policy}, cut after step {cut}");
+        assert_eq!(history.to_json(), expected.to_json(), "{policy}, cut after step {cut}");
         assert!(!path.exists(), "the backup is deleted at the end");
     }
 }
@@ -107,7 +104,7 @@ fn memory_is_as_large_after_a_hundred_epochs_as_after_two() {
     let (x, y) = data(200);
     let mut live = vec![];
     let watch = LambdaCallback::new().on_epoch_end(|_, _| {
-        live.push(LIVE.load(Ordering::Relaxed));
+        live.push(live_bytes());
         Ok(())
     });
     network().fit((&x, &y), quiet(100).callback(watch)).unwrap();
@@ -125,9 +122,9 @@ fn models_leave_nothing_behind() {
         model.predict(&x).unwrap();
     };
     (0..20).for_each(|_| use_one());
-    let before = LIVE.load(Ordering::Relaxed);
+    let before = live_bytes();
     (0..500).for_each(|_| use_one());
-    let grown = LIVE.load(Ordering::Relaxed) - before;
+    let grown = live_bytes() - before;
     assert!(grown < 4096, "{grown} bytes more after 500 models");
 }
 

@@ -102,7 +102,7 @@ elements! {
     U64 u64, |x: u64| x as f64, |x: f64| x as u64;
     I64 i64, |x: i64| x as f64, |x: f64| x as i64;
     F16 f16, |x: f16| x.to_f64(), f16::from_f64;
-    BF16 bf16, |x: bf16| x.to_f64(), bf16::from_f64;
+    BF16 bf16, |x: bf16| x.to_f64(), |x: f64| bf16::from_f32(x as f32);
     F32 f32, |x: f32| f64::from(x), |x: f64| x as f32;
     F64 f64, |x: f64| x, |x: f64| x;
 }

@@ -1,13 +1,19 @@
 //! `rhyton bench`: the workloads of the comparison through the public API, a line each.
 
+mod curve;
+
 use crate::output::say;
 use crate::workloads::{WORKLOADS, Workload};
+use rhyton::counting::allocations;
 use rhyton::graph::plan::LaunchTime;
 use rhyton::graph::{Expr, Type};
 use rhyton::nn::backend::Program;
+use rhyton::nn::callbacks::LambdaCallback;
 use rhyton::nn::training::{Compiled, Verbose};
 use rhyton::prelude::*;
 use serde_json::json;
+use std::cell::OnceCell;
+use std::path::PathBuf;
 use std::time::Instant;
 
 #[derive(clap::Args)]
@@ -20,25 +26,39 @@ pub struct Arguments {
     /// Print where the time of a step goes, launch by launch
     #[arg(long)]
     profile: bool,
+    /// In which type layers compute: float32 or mixed_bfloat16
+    #[arg(long, default_value = "float32")]
+    dtype: String,
     /// Epochs timed; the median counts
     #[arg(long, default_value_t = 7)]
     repeats: usize,
+    /// Instead, draw the cost of a step over time, batch size and model size: a picture here, its numbers beside it
+    #[arg(long, value_name = "PICTURE", conflicts_with_all = ["names", "json", "profile"])]
+    curve: Option<PathBuf>,
 }
 
 pub fn run(a: &Arguments) -> Result<()> {
+    rhyton::mixed_precision::set_global_policy(&a.dtype)?;
     if let Some(unknown) = a.names.iter().find(|n| WORKLOADS.iter().all(|w| w.name != **n)) {
         let known: Vec<&str> = WORKLOADS.iter().map(|w| w.name).collect();
         return Err(Error::new(format!("there is no workload '{unknown}'")).expected(known.join(", ")));
     }
-    let peak = peak()?;
-    if !a.json {
-        say(&format!("peak of this machine, a product of 1024 x 1024 matrices: {peak:.0} GFLOP/s"))?;
+    if let Some(picture) = &a.curve {
+        return curve::draw(picture);
     }
+    let peak = OnceCell::new();
     let chosen = WORKLOADS.iter().filter(|w| a.names.is_empty() || a.names.iter().any(|n| n == w.name));
-    chosen.into_iter().try_for_each(|w| measure(w, a, peak))
+    chosen.into_iter().try_for_each(|w| measure(w, a, &peak))?;
+    match peak.get() {
+        Some(peak) if !a.json => {
+            say(&format!("peak of this machine, a product of 1024 x 1024 matrices: {peak:.0} GFLOP/s"))
+        }
+        _ => Ok(()),
+    }
 }
 
-fn measure(w: &Workload, a: &Arguments, peak: f64) -> Result<()> {
+/// The peak is measured after the first workload, whose memory would else be that of the peak's matrices.
+fn measure(w: &Workload, a: &Arguments, peak: &OnceCell<f64>) -> Result<()> {
     let (loss, metric) = w.loss();
     let mut model = (w.model)()?.compile(Compile::new(Adam::new(1e-3), loss).metrics([metric]))?;
     let (x, y) = w.data(w.batch * w.steps);
@@ -51,25 +71,45 @@ fn measure(w: &Workload, a: &Arguments, peak: f64) -> Result<()> {
     epoch(&mut model)?;
     let mut times = (0..a.repeats.max(1)).map(|_| epoch(&mut model)).collect::<Result<Vec<f64>>>()?;
     let (step, least) = (median(&mut times), times[0]);
+    let predict = predict_one(&model, &x.slice_rows(0..1)?)?;
+    let (memory, most) = (resident_mebibytes(), peak_mebibytes());
+    let allocations = allocations_a_step(&mut model, w, (&x, &y))?;
     let launches = profile(&mut model, &mut epoch)?;
     let gflop: f64 = launches.iter().map(|l| l.flops * l.calls as f64).sum::<f64>() / w.steps as f64 / 1e9;
     let rate = gflop / (step / 1e3);
-    let sample = x.slice_rows(0..1)?;
-    let predict = predict_one(&model, &sample)?;
-    let memory = resident_mebibytes();
+    if peak.get().is_none() {
+        peak.set(machine_peak()?).ok();
+    }
+    let share = rate / peak.get().copied().unwrap_or(f64::INFINITY);
     if a.json {
         let line = json!({
-            "workload": w.name, "ms_per_step": step, "min": least, "predict1_ms": predict,
-            "gflops": rate, "fraction_of_peak": rate / peak, "resident_mib": memory,
+            "workload": w.name, "dtype": a.dtype, "ms_per_step": step, "min": least, "predict1_ms": predict,
+            "gflops": rate, "fraction_of_peak": share, "resident_mib": memory, "peak_mib": most,
+            "allocations_per_step": allocations,
         });
         return say(&line.to_string());
     }
     say(&format!(
-        "{:<9} {step:>9.4} ms a step (least {least:.4}), {predict:.4} ms a prediction, {rate:.0} GFLOP/s ({:.0}% of peak), {memory:.0} MiB",
+        "{:<9} {step:>9.4} ms a step (least {least:.4}), {predict:.4} ms a prediction, {rate:.0} GFLOP/s ({:.0}% of peak), {most:.0} MiB, {allocations} allocations a step",
         w.name,
-        100.0 * rate / peak
+        100.0 * share
     ))?;
     if a.profile { print_profile(&launches, w.steps) } else { Ok(()) }
+}
+
+/// Allocations between the ends of two steps in the quietest of some epochs: threads that start up allocate too.
+fn allocations_a_step(model: &mut Compiled, w: &Workload, data: (&Tensor, &Tensor)) -> Result<f64> {
+    const EPOCHS: usize = 5;
+    let mut counts = Vec::with_capacity(EPOCHS * w.steps);
+    let count = LambdaCallback::new().on_train_batch_end(|_, _| {
+        counts.push(allocations());
+        Ok(())
+    });
+    let fit = Fit::epochs(EPOCHS).batch_size(w.batch).verbose(Verbose::Silent).callback(count);
+    model.fit(data, fit)?;
+    let epochs = counts.chunks_exact(w.steps);
+    let least = epochs.map(|ends| ends[w.steps - 1] - ends[0]).min().unwrap_or(0);
+    Ok(least as f64 / (w.steps - 1) as f64)
 }
 
 /// One epoch with every launch measured.
@@ -119,7 +159,7 @@ fn predict_one(model: &Model, sample: &Tensor) -> Result<f64> {
 }
 
 /// GFLOP/s of a large product, the best of some.
-fn peak() -> Result<f64> {
+fn machine_peak() -> Result<f64> {
     const N: usize = 1024;
     let sides: Vec<Expr> = ["a", "b"].map(|n| Expr::param(n, Type::f32([N, N]))).into();
     let product = sides[0].matmul(&sides[1]);
@@ -144,4 +184,12 @@ fn resident_mebibytes() -> f64 {
     let pages = std::fs::read_to_string("/proc/self/statm").ok();
     let resident = pages.and_then(|s| s.split(' ').nth(1).and_then(|n| n.parse::<f64>().ok()));
     resident.map_or(0.0, |pages| pages * 4096.0 / 1048576.0)
+}
+
+/// Most memory the process has had, where the system tells (Linux); 0 elsewhere.
+fn peak_mebibytes() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    let kibibytes = line.and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok());
+    kibibytes.unwrap_or(0.0) / 1024.0
 }

@@ -6,4 +6,5 @@ pub mod evaluate;
 pub mod fit;
 pub mod list;
 pub mod predict;
+pub mod quantize;
 pub mod summary;

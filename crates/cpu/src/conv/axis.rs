@@ -109,9 +109,9 @@ impl Axis {
 
 /// A box of an image with channels last.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Region {
+pub(super) struct Region<T = f32> {
     /// Position `start`.
-    pub ptr: *const f32,
+    pub ptr: *const T,
     /// First position per dim.
     pub start: [isize; 3],
     /// Sizes in memory per dim.
@@ -120,24 +120,40 @@ pub(super) struct Region {
     pub channels: usize,
 }
 
-impl Region {
+impl<T: Copy + Default> Region<T> {
     /// Positions `start..start + size` of the image of `shape` at `ptr`; zeros outside of it. Uses the image itself
     /// if the box is inside, and copies to `to` if not.
     ///
     /// # Safety
     /// `ptr` must be valid for the image, `to` for the box.
     pub unsafe fn new(
-        ptr: *const f32,
+        ptr: *const T,
         shape: [usize; 3],
         channels: usize,
         start: [isize; 3],
         size: [usize; 3],
-        to: *mut f32,
-    ) -> Region {
+        to: *mut T,
+    ) -> Region<T> {
         let inside = |d: usize| start[d] >= 0 && start[d] as usize + size[d] <= shape[d];
         if inside(0) && inside(1) && inside(2) {
             return Region { ptr, start: [0; 3], size: shape, channels };
         }
+        // SAFETY: passed on to the caller.
+        unsafe { Region::copied(ptr, shape, channels, start, size, to) }
+    }
+
+    /// The same, always as a copy.
+    ///
+    /// # Safety
+    /// As for [`Region::new`].
+    pub unsafe fn copied(
+        ptr: *const T,
+        shape: [usize; 3],
+        channels: usize,
+        start: [isize; 3],
+        size: [usize; 3],
+        to: *mut T,
+    ) -> Region<T> {
         let row = size[2] * channels;
         // Columns of the box before, inside and after the image.
         let before = start[2].min(0).unsigned_abs().min(size[2]);
@@ -149,14 +165,14 @@ impl Region {
             unsafe {
                 let line = std::slice::from_raw_parts_mut(to.add((z * size[1] + y) * row), row);
                 if (0..2).any(|d| at[d] < 0 || at[d] as usize >= shape[d]) || count == 0 {
-                    line.fill(0.0);
+                    line.fill(T::default());
                     continue;
                 }
                 let first = ((at[0] as usize * shape[1] + at[1] as usize) * shape[2] + from) * channels;
-                line[..before * channels].fill(0.0);
+                line[..before * channels].fill(T::default());
                 let source = std::slice::from_raw_parts(ptr.add(first), count * channels);
                 line[before * channels..(before + count) * channels].copy_from_slice(source);
-                line[(before + count) * channels..].fill(0.0);
+                line[(before + count) * channels..].fill(T::default());
             }
         }
         Region { ptr: to, start, size, channels }
@@ -168,7 +184,7 @@ impl Region {
     }
 
     /// The first channel of a position inside the box.
-    pub fn at(&self, position: [isize; 3]) -> *const f32 {
+    pub fn at(&self, position: [isize; 3]) -> *const T {
         let steps = self.steps();
         let offset: isize = (0..3).map(|d| (position[d] - self.start[d]) * steps[d] as isize).sum();
         self.ptr.wrapping_offset(offset)

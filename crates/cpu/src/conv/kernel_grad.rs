@@ -70,7 +70,7 @@ struct Sums<'a> {
 
 pub(super) unsafe fn run(job: &Job) {
     let (s, cut) = (job.s, Cut::new(job.s));
-    let kernel = Kernel::of(job.isa);
+    let kernel = Kernel::of(job.isa, job.pairs);
     let sums = Sums { job, cut, kernel, width: kernel.width(cut.rows.div_ceil(cut.blocks), s.per_out()) };
     // SAFETY: passed on to the caller.
     job.run(cut.chunks * cut.blocks, &|worker, task| unsafe { sums.task(worker, task) });

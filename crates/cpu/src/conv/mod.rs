@@ -1,14 +1,18 @@
 //! Convolutions over channels-last images and their two transposes. No patches are ever written out: the inner
-//! kernel walks an image, with zeros around it, as a matrix whose rows overlap.
+//! kernel walks an image, with zeros around it, as a matrix whose rows overlap. Windows of 3 x 3 over enough channels go
+//! by Winograd's way.
 
 mod axis;
+mod bytes;
 mod depthwise;
 mod kernel_grad;
+pub(crate) mod pairs;
 mod slide;
 #[cfg(test)]
 mod tests;
+mod winograd;
 
-use crate::gemm::{Epilogue, GemmArgs, MatView, gemm, scratch_len};
+use crate::gemm::{Epilogue, GemmArgs, MatView, Steps, gemm, scratch_len};
 use crate::isa::Isa;
 use crate::pool::Pool;
 use rhyton_graph::ops::ConvKind;
@@ -96,10 +100,18 @@ impl ConvShape {
 
 /// Numbers of scratch memory that [`conv`] needs.
 pub fn conv_scratch_len(kind: ConvKind, s: &ConvShape, threads: usize) -> usize {
+    scratch_len_of(false, kind, s, threads)
+}
+
+/// [`conv_scratch_len`] of float32, or of pairs.
+fn scratch_len_of(pairs: bool, kind: ConvKind, s: &ConvShape, threads: usize) -> usize {
+    let winograd = !pairs && winograd::applies(s);
     let [m, n, k] = s.product_sizes(kind);
     match kind {
         _ if s.is_product() => scratch_len(1, m, n, k, threads),
         _ if s.is_depthwise() => depthwise::scratch_len(kind, s, threads),
+        ConvKind::KernelGrad if winograd => winograd::kernel_grad_scratch_len(s, threads),
+        _ if winograd => winograd::scratch_len(kind, s, threads),
         ConvKind::KernelGrad => kernel_grad::scratch_len(s, threads),
         _ => slide::scratch_len(kind, s, threads),
     }
@@ -107,13 +119,15 @@ pub fn conv_scratch_len(kind: ConvKind, s: &ConvShape, threads: usize) -> usize 
 
 /// What the kinds of convolution share.
 #[derive(Clone, Copy)]
-struct Job<'a> {
+struct Job<'a, T = f32> {
     kind: ConvKind,
     isa: Isa,
+    /// Numbers are pairs of bfloat16, see [`pairs`].
+    pairs: bool,
     pool: &'a Pool,
     s: &'a ConvShape,
-    a: *const f32,
-    b: *const f32,
+    a: *const T,
+    b: *const T,
     out: Option<*mut f32>,
     epilogue: Option<&'a dyn Epilogue>,
     /// Scratch memory, at the start of a cache line.
@@ -122,9 +136,9 @@ struct Job<'a> {
 
 // SAFETY: tasks read the operands, which nobody writes, and write disjoint parts of the result and of the
 // scratch memory.
-unsafe impl Sync for Job<'_> {}
+unsafe impl<T> Sync for Job<'_, T> {}
 
-impl Job<'_> {
+impl<T> Job<'_, T> {
     /// Runs tasks on the threads if the work is worth a split.
     fn run(&self, tasks: usize, task: &(dyn Fn(usize, usize) + Sync)) {
         if self.s.work() >= crate::gemm::SPLIT {
@@ -167,27 +181,83 @@ pub unsafe fn conv(
     epilogue: Option<&dyn Epilogue>,
     scratch: &mut [f32],
 ) {
+    // SAFETY: passed on to the caller.
+    unsafe { conv_of(false, kind, isa, pool, s, a, b, out, epilogue, scratch) }
+}
+
+/// [`conv`] of float32, or of pairs.
+///
+/// # Safety
+/// As for [`conv`].
+unsafe fn conv_of(
+    pairs: bool,
+    kind: ConvKind,
+    isa: Isa,
+    pool: &Pool,
+    s: &ConvShape,
+    a: *const f32,
+    b: *const f32,
+    out: Option<*mut f32>,
+    epilogue: Option<&dyn Epilogue>,
+    scratch: &mut [f32],
+) {
     let (rows, cols) = s.result(kind);
     if rows * cols == 0 {
         return;
     }
-    assert!(scratch.len() >= conv_scratch_len(kind, s, pool.threads()), "scratch memory is too small");
+    assert!(scratch.len() >= scratch_len_of(pairs, kind, s, pool.threads()), "scratch memory is too small");
     if s.is_product() {
         // SAFETY: passed on to the caller.
-        return unsafe { product(kind, isa, pool, s, a, b, out, epilogue, scratch) };
+        return unsafe { product(pairs, kind, isa, pool, s, a, b, out, epilogue, scratch) };
     }
-    let job = Job { kind, isa, pool, s, a, b, out, epilogue, scratch: crate::gemm::cache_line(scratch) };
+    let winograd = !pairs && winograd::applies(s);
+    let scratch = crate::gemm::cache_line(scratch);
+    let job = Job { kind, isa, pairs, pool, s, a, b, out, epilogue, scratch };
     // SAFETY: passed on to the caller.
     unsafe {
         match kind {
             _ if s.is_depthwise() => depthwise::run(&job),
+            ConvKind::KernelGrad if winograd => winograd::kernel_grad(&job),
+            _ if winograd => winograd::run(&job),
             ConvKind::KernelGrad => kernel_grad::run(&job),
             _ => slide::run(&job),
         }
     }
 }
 
+/// Numbers of scratch memory that [`conv_bytes`] needs.
+pub fn conv_bytes_scratch_len(s: &ConvShape, threads: usize) -> usize {
+    bytes::scratch_len(s, threads)
+}
+
+/// The forward convolution of int8 sides; its numbers are int32, handed out like those of [`conv`].
+///
+/// # Safety
+/// As for [`conv`].
+pub unsafe fn conv_bytes(
+    isa: Isa,
+    pool: &Pool,
+    s: &ConvShape,
+    a: *const i8,
+    b: *const i8,
+    out: Option<*mut f32>,
+    epilogue: Option<&dyn Epilogue>,
+    scratch: &mut [f32],
+) {
+    let kind = ConvKind::Forward;
+    let (rows, cols) = s.result(kind);
+    if rows * cols == 0 {
+        return;
+    }
+    assert!(scratch.len() >= conv_bytes_scratch_len(s, pool.threads()), "scratch memory is too small");
+    let scratch = crate::gemm::cache_line(scratch);
+    let job = Job { kind, isa, pairs: false, pool, s, a, b, out, epilogue, scratch };
+    // SAFETY: passed on to the caller.
+    unsafe { bytes::run(&job) }
+}
+
 unsafe fn product(
+    pairs: bool,
     kind: ConvKind,
     isa: Isa,
     pool: &Pool,
@@ -199,14 +269,14 @@ unsafe fn product(
     scratch: &mut [f32],
 ) {
     let [m, n, k] = s.product_sizes(kind);
-    let rows = |ptr, ld: usize| MatView { ptr, rs: ld as isize, cs: 1, batch: 0 };
-    let columns = |ptr, ld: usize| MatView { ptr, rs: 1, cs: ld as isize, batch: 0 };
+    let rows = |ptr, ld: usize| MatView { ptr, rs: ld as isize, cs: 1, batch: Steps::NONE };
+    let columns = |ptr, ld: usize| MatView { ptr, rs: 1, cs: ld as isize, batch: Steps::NONE };
     let (a, b) = match kind {
         ConvKind::Forward => (rows(a, k), rows(b, n)),
         ConvKind::InputGrad => (rows(a, k), columns(b, k)),
         ConvKind::KernelGrad => (columns(a, m), rows(b, n)),
     };
-    let c = out.map(|out| (out, n, m * n));
+    let c = out.map(|out| (out, n, Steps::NONE));
     // SAFETY: passed on to the caller.
-    unsafe { gemm(GemmArgs { isa, pool, batch: 1, m, n, k, a, b, c, epilogue, scratch }) }
+    unsafe { gemm(GemmArgs { isa, pairs, pool, batch: 1, m, n, k, a, b, c, epilogue, scratch }) }
 }

@@ -3,9 +3,9 @@
 
 use super::axis::{Axis, Region};
 use super::{ConvShape, Job, volume};
-use crate::gemm::MatView;
 use crate::gemm::pack::pack_panel;
 use crate::gemm::tile::{Dots, Kernel, Tile};
+use crate::gemm::{MatView, Steps};
 use rhyton_graph::ops::ConvKind;
 
 /// Numbers of the result in a task, about: with the source they stay in the second-level cache.
@@ -15,19 +15,19 @@ const PACK: usize = 128;
 
 /// How the result is cut. A task is `rows` whole rows of an image, or `cols` columns of one row.
 #[derive(Clone, Copy)]
-struct Cut {
-    axes: [Axis; 3],
+pub(super) struct Cut {
+    pub axes: [Axis; 3],
     rows: usize,
     cols: usize,
     /// Channels of source and result in a group, and of all groups.
-    per: [usize; 2],
-    all: [usize; 2],
+    pub per: [usize; 2],
+    pub all: [usize; 2],
     /// Taps along the last dim that lie side by side in memory.
-    run: usize,
+    pub run: usize,
 }
 
 impl Cut {
-    fn new(kind: ConvKind, s: &ConvShape) -> Cut {
+    pub fn new(kind: ConvKind, s: &ConvShape) -> Cut {
         let transposed = kind == ConvKind::InputGrad;
         let axes = Axis::all(s, transposed);
         let (mut per, mut all) = ([s.per_in(), s.per_out()], [s.c_in, s.c_out]);
@@ -55,11 +55,11 @@ impl Cut {
     }
 
     /// Bands of an image plane, and pieces of a row.
-    fn parts(&self) -> [usize; 2] {
+    pub fn parts(&self) -> [usize; 2] {
         [self.axes[1].out.div_ceil(self.rows), self.axes[2].out.div_ceil(self.cols)]
     }
 
-    fn taps(&self) -> usize {
+    pub fn taps(&self) -> usize {
         self.axes.iter().map(|a| a.taps).product()
     }
 
@@ -71,11 +71,51 @@ impl Cut {
     }
 
     /// Numbers of a worker: runs, source box, result.
-    fn worker_len(&self) -> [usize; 3] {
+    pub fn worker_len(&self) -> [usize; 3] {
         let reach = self.axes[0].most_reach(1) * self.axes[1].most_reach(self.rows);
         let region = reach * self.axes[2].most_reach(self.cols) * self.all[0];
         let tile = self.rows * self.cols * self.all[1];
         [2 * self.taps(), region, tile].map(|n| n.next_multiple_of(16))
+    }
+
+    /// The part of the result that a task owns.
+    pub fn task(&self, task: usize) -> Part {
+        let [bands, pieces] = self.parts();
+        let [planes, height, width] = self.axes.map(|a| a.out);
+        let (piece, rest) = (task % pieces, task / pieces);
+        let (band, plane, image) = (rest % bands, rest / bands % planes, rest / bands / planes);
+        let rows = [band * self.rows, height.min((band + 1) * self.rows)];
+        let x = [piece * self.cols, width.min((piece + 1) * self.cols)];
+        let first = ((image * planes + plane) * height + rows[0]) * width + x[0];
+        Part { image, plane, rows, x, first }
+    }
+}
+
+/// Some rows of a result image, or some columns of one row.
+pub(super) struct Part {
+    pub image: usize,
+    pub plane: usize,
+    pub rows: [usize; 2],
+    /// Columns.
+    pub x: [usize; 2],
+    /// Number of the first pixel among all images.
+    pub first: usize,
+}
+
+impl Part {
+    pub fn cols(&self) -> usize {
+        self.x[1] - self.x[0]
+    }
+
+    /// Source positions (start, length) that it reads along each dim.
+    pub fn reach(&self, axes: &[Axis; 3]) -> [(isize, usize); 3] {
+        let spans = [[self.plane, self.plane + 1], self.rows, self.x];
+        std::array::from_fn(|d| axes[d].reach(spans[d][0], spans[d][1]))
+    }
+
+    /// Pixels from the first to the last, in images so wide.
+    pub fn pixels(&self, width: usize) -> usize {
+        (self.rows[1] - self.rows[0] - 1) * width + self.cols()
     }
 }
 
@@ -103,7 +143,7 @@ unsafe impl Sync for Slide<'_> {}
 
 pub(super) unsafe fn run(job: &Job) {
     let (s, cut) = (job.s, Cut::new(job.kind, job.s));
-    let kernel = Kernel::of(job.isa);
+    let kernel = Kernel::of(job.isa, job.pairs);
     let width = kernel.width(cut.cols.div_ceil(cut.axes[2].div), cut.per[1]);
     let results = s.batch * volume(cut.axes.map(|a| a.out));
     let dots = cut.per[1] * 4 <= kernel.lanes && cut.run * cut.per[0] >= kernel.lanes;
@@ -150,10 +190,10 @@ impl Slide<'_> {
         // w is [tap, channel of x, channel of y]. Taps of a transpose count from the last.
         let from = if self.job.kind == ConvKind::Forward {
             let at = tap * inner * s.c_out + group * outer + col;
-            MatView { ptr: self.job.b.wrapping_add(at), rs: all, cs: 1, batch: 0 }
+            MatView { ptr: self.job.b.wrapping_add(at), rs: all, cs: 1, batch: Steps::NONE }
         } else {
             let at = ((self.cut.taps() - 1 - tap) * outer + col) * s.c_out + group * inner;
-            MatView { ptr: self.job.b.wrapping_add(at), rs: 1, cs: all, batch: 0 }
+            MatView { ptr: self.job.b.wrapping_add(at), rs: 1, cs: all, batch: Steps::NONE }
         };
         // SAFETY: the part lies inside w; parts are disjoint in the scratch memory.
         unsafe { pack_panel(self.kernel, from, inner, cols, self.panel, to) };
@@ -161,23 +201,18 @@ impl Slide<'_> {
 
     unsafe fn task(&self, worker: usize, task: usize) {
         let (cut, job) = (&self.cut, self.job);
-        let [bands, pieces] = cut.parts();
-        let [planes, height, width] = cut.axes.map(|a| a.out);
-        let (piece, rest) = (task % pieces, task / pieces);
-        let (band, plane, image) = (rest % bands, rest / bands % planes, rest / bands / planes);
-        let rows = [band * cut.rows, height.min((band + 1) * cut.rows)];
-        let cols = [piece * cut.cols, width.min((piece + 1) * cut.cols)];
+        let part = cut.task(task);
+        let Part { image, plane, rows, x: cols, first } = part;
+        let width = cut.axes[2].out;
         let lens = cut.worker_len();
         let own = self.workers.wrapping_add(worker * lens.iter().sum::<usize>());
         let src = cut.axes.map(|a| a.src);
-        let spans = [[plane, plane + 1], rows, cols];
-        let reach: [_; 3] = std::array::from_fn(|d| cut.axes[d].reach(spans[d][0], spans[d][1]));
+        let reach = part.reach(&cut.axes);
         let source = job.a.wrapping_add(image * volume(src) * cut.all[0]);
         let box_at = own.wrapping_add(lens[0]);
         // SAFETY: the image lies inside the source side; the box fits `worker_len`.
         let region =
             unsafe { Region::new(source, src, cut.all[0], reach.map(|r| r.0), reach.map(|r| r.1), box_at) };
-        let first = ((image * planes + plane) * height + rows[0]) * width + cols[0];
         let to = job.rows_at(first, box_at.wrapping_add(lens[1]));
         let mut runs = Runs { list: own.cast(), count: 0, phases: None };
         for (group, panel) in
@@ -189,7 +224,7 @@ impl Slide<'_> {
                 unsafe { self.line(&region, &mut runs, [plane, y], cols, [group, panel], to) };
             }
         }
-        job.finish(first, (rows[1] - rows[0] - 1) * width + cols[1] - cols[0], to);
+        job.finish(first, part.pixels(width), to);
     }
 
     /// One row of the result, one panel wide.

@@ -101,7 +101,36 @@ fn run(
     seen
 }
 
+/// Bytes at random, as floats and as int8.
+fn bytes(seed: u64, n: usize) -> (Vec<f32>, Vec<i8>) {
+    let mut s = Stream::new(seed, 0, 0);
+    (0..n).map(|_| s.below(256) as u8 as i8).map(|x| (f32::from(x), x)).unzip()
+}
+
+/// Sums of products of int8 are those of the definition.
+fn check_bytes(s: &ConvShape) {
+    let len = |kind| s.result(kind).0 * s.result(kind).1;
+    let (x, xb) = bytes(3, len(ConvKind::InputGrad));
+    let (w, wb) = bytes(4, len(ConvKind::KernelGrad));
+    let want: Vec<i32> = slow(ConvKind::Forward, s, &x, &w).iter().map(|(sum, _)| *sum as i32).collect();
+    for (isa, threads) in Isa::available().into_iter().flat_map(|i| [1, 2, 3].map(|t| (i, t))) {
+        let pool = Pool::new(threads);
+        let len = conv_bytes_scratch_len(s, threads);
+        let mut scratch = vec![f32::NAN; len];
+        scratch.resize(len + 64, 77.0);
+        let mut y = vec![7i32; want.len()];
+        let (x, w, out) = (xb.as_ptr(), wb.as_ptr(), y.as_mut_ptr().cast());
+        // SAFETY: the vectors have the sizes of the sides.
+        unsafe { conv_bytes(isa, &pool, s, x, w, Some(out), None, &mut scratch[..len]) };
+        assert!(scratch[len..].iter().all(|x| *x == 77.0), "wrote past the scratch memory");
+        assert_eq!(y, want, "{isa:?} {s:?} {threads} threads");
+    }
+}
+
 fn check(s: &ConvShape) {
+    check_bytes(s);
+    // Winograd's squares share the rounding of all that they read.
+    let allowed = if winograd::applies(s) { 5e-6 } else { 2e-6 };
     let sizes = [ConvKind::InputGrad, ConvKind::KernelGrad, ConvKind::Forward].map(|k| {
         let (rows, cols) = s.result(k);
         rows * cols
@@ -118,7 +147,10 @@ fn check(s: &ConvShape) {
             }
             for (i, (got, (want, size))) in got.iter().zip(&want).enumerate() {
                 let error = (f64::from(*got) - want).abs();
-                assert!(error <= 2e-6 * (size + 1.0), "{kind:?} {isa:?} {s:?} at {i}: {got} is not {want}");
+                assert!(
+                    error <= allowed * (size + 1.0),
+                    "{kind:?} {isa:?} {s:?} at {i}: {got} is not {want}"
+                );
             }
         }
     }
@@ -161,6 +193,19 @@ fn common_networks() {
         pad_lo: [0, 0, 2],
         ..shape2(1, [1, 5], [1, 5], [3, 64])
     });
+}
+
+#[test]
+fn winograd() {
+    for s in [
+        ConvShape { y: [1, 16, 16], pad_lo: [0, 1, 1], ..shape2(5, [16, 16], [3, 3], [32, 48]) },
+        ConvShape { y: [1, 13, 10], pad_lo: [0, 1, 2], ..shape2(7, [13, 9], [3, 3], [35, 33]) },
+        ConvShape { y: [1, 7, 9], pad_lo: [0, 0, 1], ..shape2(16, [8, 8], [3, 3], [72, 32]) },
+        shape2(3, [34, 19], [3, 3], [40, 130]),
+    ] {
+        assert!(winograd::applies(&s));
+        check(&s);
+    }
 }
 
 #[test]

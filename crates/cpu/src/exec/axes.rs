@@ -86,7 +86,7 @@ impl Draft<'_> {
                 None => {
                     what.push((r, *dtype, Place::Block));
                     // The block's own layout does not keep axes apart.
-                    strides.push(super::product::row_major(self.sizes));
+                    strides.push(super::side::row_major(self.sizes));
                 }
             }
         }

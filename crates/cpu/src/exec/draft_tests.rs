@@ -1,8 +1,8 @@
 //! Random programs over random views, against the plain meaning element by element.
 
 use super::axes::Draft;
-use super::product::row_major;
 use super::resolve::{Lane, Setting};
+use super::side::row_major;
 use crate::exec::testing::{Memory, Random, offset, view};
 use crate::isa::Isa;
 use crate::pool::Pool;

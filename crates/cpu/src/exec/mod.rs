@@ -13,6 +13,7 @@ pub(crate) mod resolve;
 mod scan;
 mod scan_rows;
 mod scan_turn;
+mod side;
 mod simple;
 pub(crate) mod task;
 #[cfg(test)]
@@ -189,7 +190,9 @@ fn param_name(f: &Function, i: usize) -> String {
 pub(crate) fn address(t: &Tensor) -> *mut u8 {
     match t.data() {
         Data::F32(v) => v.as_ptr().cast::<u8>().cast_mut(),
+        Data::BF16(v) => v.as_ptr().cast::<u8>().cast_mut(),
         Data::I32(v) => v.as_ptr().cast::<u8>().cast_mut(),
+        Data::I8(v) => v.as_ptr().cast::<u8>().cast_mut(),
         Data::Bool(v) => v.as_ptr().cast::<u8>().cast_mut(),
         // `choose` lets no other type in.
         _ => std::ptr::null_mut(),
@@ -200,7 +203,9 @@ pub(crate) fn address(t: &Tensor) -> *mut u8 {
 fn address_mut(t: &mut Tensor) -> *mut u8 {
     match t.data_mut() {
         Data::F32(v) => v.as_mut_ptr().cast(),
+        Data::BF16(v) => v.as_mut_ptr().cast(),
         Data::I32(v) => v.as_mut_ptr().cast(),
+        Data::I8(v) => v.as_mut_ptr().cast(),
         Data::Bool(v) => v.as_mut_ptr().cast(),
         _ => std::ptr::null_mut(),
     }

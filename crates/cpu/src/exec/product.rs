@@ -2,28 +2,16 @@
 
 use super::axes::{Draft, merge, single};
 use super::resolve::{Lane, Setting, three};
+use super::side::{Side, aligned, identity, row_major, side};
 use super::task::Context;
-use crate::conv::{ConvShape, conv, conv_scratch_len};
-use crate::gemm::{Epilogue, GemmArgs, MatView, gemm, scratch_len};
+use crate::conv::pairs::Paired;
+use crate::conv::{ConvShape, conv, conv_bytes, conv_bytes_scratch_len, conv_scratch_len};
+use crate::gemm::{Epilogue, GemmArgs, MatView, Steps, gemm, gemm_bytes, scratch_len, scratch_len_bytes};
 use crate::tile::space::Table;
 use crate::tile::sweep::Sweep;
 use rhyton_graph::ops::ConvKind;
 use rhyton_graph::plan::{Kernel, Launch, Plan, Program};
 use rhyton_tensor::{DType, Error, Result};
-
-/// Distances of a contiguous array.
-pub(crate) fn row_major(sizes: &[usize]) -> Vec<isize> {
-    let mut strides = vec![1; sizes.len()];
-    for i in (0..sizes.len().saturating_sub(1)).rev() {
-        strides[i] = strides[i + 1] * sizes[i + 1] as isize;
-    }
-    strides
-}
-
-/// The program that only moves float32.
-fn identity() -> Program {
-    Program { inputs: vec![DType::F32], code: vec![], outputs: vec![0] }
-}
 
 /// An epilogue at work.
 struct Finish<'a> {
@@ -53,47 +41,21 @@ impl Epilogue for Finish<'_> {
     }
 }
 
-/// An operand of a product: where it lies, and the copy made first when strides alone cannot say it.
-struct Side {
-    lane: Lane,
-    /// Copies into scratch memory; the lane's offset then counts from there.
-    pack: Option<Sweep>,
-    /// Distances between rows, columns.
-    rs: isize,
-    cs: isize,
-    /// Distances along the joined batch axes.
-    batch: Vec<isize>,
-}
-
-impl Side {
-    /// First element, after packing where needed.
-    unsafe fn start(&self, cx: Context) -> *const f32 {
-        // SAFETY: the caller promises a valid table and scratch memory; a packed side's table has one more entry,
-        // the scratch memory.
-        unsafe {
-            match &self.pack {
-                None => cx.table.get(self.lane.buffer).cast::<f32>().offset(self.lane.offset),
-                Some(sweep) => {
-                    let to = cx.scratch.cast::<f32>().offset(self.lane.offset);
-                    let entries = [cx.table.get(self.lane.buffer), to.cast()];
-                    sweep.all(cx.pool, Table(entries.as_ptr()));
-                    to
-                }
-            }
-        }
-    }
-}
-
 /// A prepared matrix product.
 pub(crate) struct DotTask {
     a: Side,
     b: Side,
-    /// Sizes of the joined batch axes; the last one is the kernel's own batch.
+    /// Sizes of the joined batch axes; the last two are the kernel's own.
     batch: Vec<usize>,
     sizes: [usize; 3],
+    /// The sides are bfloat16; the summed size counts pairs.
+    pairs: bool,
     /// The result: place, row stride, batch strides.
     direct: Option<(Lane, usize, Vec<isize>)>,
     finish: Option<Sweep>,
+    /// The sides are int8; they are float32 otherwise.
+    bytes: bool,
+    /// Numbers of scratch memory: copies of the sides, what the kernel needs.
     packed: usize,
     work: usize,
 }
@@ -106,7 +68,7 @@ struct Dims {
 }
 
 impl DotTask {
-    pub fn new(_plan: &Plan, launch: &Launch, setting: &Setting) -> Result<DotTask> {
+    pub fn new(plan: &Plan, launch: &Launch, setting: &Setting) -> Result<DotTask> {
         let Kernel::Dot { batch, m, n, k, epilogue } = &launch.kernel else {
             return Err(Error::new("not a product"));
         };
@@ -124,13 +86,23 @@ impl DotTask {
             return Err(Error::new("a product's views do not fit its axes"));
         }
         let mut packed = 0;
-        let a = side(setting, &reads[0], &d.batch, [&d.m, &d.k], &mut packed)?;
-        let b = side(setting, &reads[1], &d.batch, [&d.k, &d.n], &mut packed)?;
+        let dtype = plan.buffers[reads[0].buffer].dtype;
+        let mut a = side(setting, dtype, &reads[0], &d.batch, [&d.m, &d.k], &mut packed)?;
+        let mut b = side(setting, dtype, &reads[1], &d.batch, [&d.k, &d.n], &mut packed)?;
+        let mut sizes = [&d.m, &d.n, &d.k].map(|s| s.iter().product());
+        let pairs = dtype == DType::BF16;
+        if pairs {
+            let [m, n, k] = sizes;
+            a = a.paired(true, &d.batch, k, m, aligned(plan, &reads[0]), &mut packed);
+            b = b.paired(false, &d.batch, k, n, aligned(plan, &reads[1]), &mut packed);
+            sizes[2] = k.div_ceil(2);
+        }
+        let (bytes, sums) = sums_of(dtype);
         let direct = if epilogue.is_none() { straight(&d, &writes[0]) } else { None };
         let finish = match (&direct, epilogue) {
             (Some(_), _) => None,
             (None, program) => {
-                let program = program.clone().unwrap_or_else(identity);
+                let program = program.clone().unwrap_or_else(|| identity(sums));
                 Some(finish(setting, &program, &d, &reads[2..], &writes)?)
             }
         };
@@ -138,15 +110,18 @@ impl DotTask {
             a,
             b,
             batch: vec![],
-            sizes: [&d.m, &d.n, &d.k].map(|s| s.iter().product()),
+            sizes,
+            pairs,
             direct,
             finish,
+            bytes,
             packed: packed.next_multiple_of(16),
             work: 0,
         };
         task.join_batches(&d.batch);
         let [m, n, k] = task.sizes;
-        task.work = scratch_len(task.batch.last().copied().unwrap_or(1), m, n, k, setting.threads);
+        let need = if bytes { scratch_len_bytes } else { scratch_len };
+        task.work = need(task.own_batch().1.iter().product(), m, n, k, setting.threads);
         Ok(task)
     }
 
@@ -163,6 +138,11 @@ impl DotTask {
         }
     }
 
+    /// Sizes of the batch axes that are walked here, and of those that the kernel walks.
+    fn own_batch(&self) -> (&[usize], &[usize]) {
+        self.batch.split_at(self.batch.len().saturating_sub(2))
+    }
+
     pub fn scratch(&self) -> usize {
         (self.packed + self.work) * 4
     }
@@ -170,36 +150,45 @@ impl DotTask {
     /// # Safety
     /// As for `Task::run`.
     pub unsafe fn run(&self, cx: Context) {
+        // SAFETY: passed on.
+        unsafe { if self.bytes { self.run_with(cx, gemm_bytes) } else { self.run_with(cx, gemm) } }
+    }
+
+    unsafe fn run_with<T>(&self, cx: Context, gemm: unsafe fn(GemmArgs<T>)) {
         let [m, n, k] = self.sizes;
-        let inner = self.batch.last().copied().unwrap_or(1);
-        let (outer_sizes, last) = self.batch.split_at(self.batch.len().saturating_sub(1));
-        let outer: usize = outer_sizes.iter().product();
-        if m * n * inner * outer == 0 {
+        let (outer_sizes, own_sizes) = self.own_batch();
+        let (outer, own): (usize, usize) = (outer_sizes.iter().product(), own_sizes.iter().product());
+        if m * n * own * outer == 0 {
             return;
         }
-        let step = |s: &[isize]| if last.is_empty() { 0 } else { s[s.len() - 1] };
+        let steps = |s: &[isize]| match (own_sizes, &s[outer_sizes.len()..]) {
+            ([_, inner], [far, near]) => Steps { inner: *inner, near: *near, far: *far },
+            (_, [step]) => Steps::every(*step),
+            _ => Steps::NONE,
+        };
         // SAFETY: views lie inside their buffers (the plan's promise), scratch memory is as large as asked for.
         unsafe {
-            let (a, b) = (self.a.start(cx), self.b.start(cx));
+            let (a, b) = (self.a.start(cx).cast::<T>(), self.b.start(cx).cast::<T>());
             let work = cx.scratch.cast::<f32>().add(self.packed);
             for o in 0..outer {
                 let at = |s: &[isize]| crate::tile::space::locate(outer_sizes, &s[..outer_sizes.len()], o);
-                let view = |p: *const f32, s: &Side| MatView {
+                let view = |p: *const T, s: &Side| MatView {
                     ptr: p.offset(at(&s.batch)),
                     rs: s.rs,
                     cs: s.cs,
-                    batch: step(&s.batch),
+                    batch: steps(&s.batch),
                 };
                 let c = self.direct.as_ref().map(|(lane, ld, batch)| {
                     let c = cx.table.get(lane.buffer).cast::<f32>().offset(lane.offset + at(batch));
-                    (c, *ld, step(batch) as usize)
+                    (c, *ld, steps(batch))
                 });
                 let finish =
-                    self.finish.as_ref().map(|sweep| Finish { sweep, table: cx.table, batch: o * inner });
+                    self.finish.as_ref().map(|sweep| Finish { sweep, table: cx.table, batch: o * own });
                 gemm(GemmArgs {
                     isa: cx.isa,
+                    pairs: self.pairs,
                     pool: cx.pool,
-                    batch: inner,
+                    batch: own,
                     m,
                     n,
                     k,
@@ -214,35 +203,9 @@ impl DotTask {
     }
 }
 
-/// An operand over `batch ++ rows ++ cols`; packs it when rows or columns have no single stride.
-fn side(
-    setting: &Setting,
-    lane: &Lane,
-    batch: &[usize],
-    [rows, cols]: [&[usize]; 2],
-    packed: &mut usize,
-) -> Result<Side> {
-    let (nb, nr) = (batch.len(), rows.len());
-    let part = |s: &[isize]| (s[..nb].to_vec(), s[nb..nb + nr].to_vec(), s[nb + nr..].to_vec());
-    let width: usize = cols.iter().product();
-    let (b, r, c) = part(&lane.strides);
-    if let (Some(rs), Some(cs)) = (single(rows, &r, width as isize), single(cols, &c, 1)) {
-        return Ok(Side { lane: lane.clone(), pack: None, rs, cs, batch: b });
-    }
-    let sizes: Vec<usize> = batch.iter().chain(rows).chain(cols).copied().collect();
-    let pack = Some(copy(setting, Lane { buffer: 0, ..lane.clone() }, &sizes)?);
-    let offset = packed.next_multiple_of(16);
-    *packed = offset + sizes.iter().product::<usize>();
-    let lane = Lane { buffer: lane.buffer, offset: offset as isize, strides: vec![] };
-    Ok(Side { lane, pack, rs: width as isize, cs: 1, batch: part(&row_major(&sizes)).0 })
-}
-
-/// Copies `source` over `sizes` to buffer 1, without gaps.
-pub(crate) fn copy(setting: &Setting, source: Lane, sizes: &[usize]) -> Result<Sweep> {
-    let target = Lane { buffer: 1, offset: 0, strides: row_major(sizes) };
-    let program = identity();
-    let (reads, writes) = (&[Some(source)], &[target]);
-    Draft { setting, program: &program, sizes, groups: None, reads, writes }.sweep()
+/// Whether products of `dtype` are those of int8, and the type of their sums.
+fn sums_of(dtype: DType) -> (bool, DType) {
+    if dtype == DType::I8 { (true, DType::I32) } else { (false, DType::F32) }
 }
 
 /// The result as the kernel can write it: unit columns, one row stride.
@@ -280,17 +243,21 @@ fn epilogue(
 pub(crate) struct ConvTask {
     kind: ConvKind,
     shape: ConvShape,
+    /// The sides are bfloat16.
+    pairs: Option<Paired>,
     a: Lane,
     b: Lane,
     /// Without an epilogue, where the result goes.
     out: Option<Lane>,
     finish: Option<Sweep>,
+    /// The sides are int8; they are float32 otherwise.
+    bytes: bool,
     work: usize,
     empty: bool,
 }
 
 impl ConvTask {
-    pub fn new(launch: &Launch, setting: &Setting) -> Result<ConvTask> {
+    pub fn new(plan: &Plan, launch: &Launch, setting: &Setting) -> Result<ConvTask> {
         let Kernel::Conv { kind, x, w, y, strides, dilation, pad_lo, groups, epilogue: program } =
             &launch.kernel
         else {
@@ -325,14 +292,28 @@ impl ConvTask {
             Some(p) => Some(epilogue(setting, p, result, [0, n + 1, 1], &reads[2..], &writes)?),
             None => None,
         };
+        let dtype = plan.buffers[reads[0].buffer].dtype;
+        let sides = [aligned(plan, &reads[0]), aligned(plan, &reads[1])];
+        let pairs = (dtype == DType::BF16).then(|| Paired::new(*kind, &shape, sides));
+        let (bytes, _) = sums_of(dtype);
+        if bytes && *kind != ConvKind::Forward {
+            return Err(Error::new("there are no gradients of int8 convolutions"));
+        }
+        let work = match &pairs {
+            Some(p) => p.scratch_len(setting.threads),
+            None if bytes => conv_bytes_scratch_len(&shape, setting.threads),
+            None => conv_scratch_len(*kind, &shape, setting.threads),
+        };
         Ok(ConvTask {
             kind: *kind,
             shape,
+            pairs,
             a: reads[0].clone(),
             b: reads[1].clone(),
             out: finish.is_none().then(|| writes[0].clone()),
             finish,
-            work: conv_scratch_len(*kind, &shape, setting.threads),
+            work,
+            bytes,
             empty: result.contains(&0),
         })
     }
@@ -349,19 +330,20 @@ impl ConvTask {
         }
         // SAFETY: the plan's views are contiguous and inside their buffers; scratch is as large as asked for.
         unsafe {
-            let at = |l: &Lane| cx.table.get(l.buffer).cast::<f32>().offset(l.offset);
             let finish = self.finish.as_ref().map(|sweep| Finish { sweep, table: cx.table, batch: 0 });
-            conv(
-                self.kind,
-                cx.isa,
-                cx.pool,
-                &self.shape,
-                at(&self.a),
-                at(&self.b),
-                self.out.as_ref().map(at),
-                finish.as_ref().map(|f| f as &dyn Epilogue),
-                std::slice::from_raw_parts_mut(cx.scratch.cast(), self.work),
-            );
+            let epilogue = finish.as_ref().map(|f| f as &dyn Epilogue);
+            let (isa, pool, s, out) = (cx.isa, cx.pool, &self.shape, self.out.as_ref().map(|l| cx.at(l)));
+            let scratch = std::slice::from_raw_parts_mut(cx.scratch.cast(), self.work);
+            if let Some(pairs) = &self.pairs {
+                let sides = [cx.at::<u16>(&self.a).cast_const(), cx.at::<u16>(&self.b).cast_const()];
+                pairs.run(isa, pool, sides, out, epilogue, scratch);
+            } else if self.bytes {
+                let (a, b) = (cx.at(&self.a), cx.at(&self.b));
+                conv_bytes(isa, pool, s, a, b, out, epilogue, scratch);
+            } else {
+                let (a, b) = (cx.at(&self.a), cx.at(&self.b));
+                conv(self.kind, isa, pool, s, a, b, out, epilogue, scratch);
+            }
         }
     }
 }

@@ -16,6 +16,8 @@ fn one_case(seed: u64) {
     let join = |parts: [&Vec<usize>; 3]| parts.into_iter().flatten().copied().collect::<Vec<usize>>();
     let sides = [join([&batch, &m, &k]), join([&batch, &k, &n]), join([&batch, &m, &n])];
     let with_epilogue = r.below(2) == 0;
+    // Products of int8 are int32.
+    let (side, sum) = r.pick(&[(DType::F32, DType::F32), (DType::I8, DType::I32)]);
     // Reads: both sides, then what is added; writes: the sum, the product.
     let spaces: Vec<(&Vec<usize>, bool)> = if with_epilogue {
         vec![(&sides[0], true), (&sides[1], true), (&sides[2], true), (&sides[2], false), (&sides[2], false)]
@@ -26,16 +28,12 @@ fn one_case(seed: u64) {
     for (i, (sizes, input)) in spaces.iter().enumerate() {
         let (lane, len) = view(&mut r, i, sizes, *input);
         let values = (0..len).map(|_| r.below(9) as f64 - 4.0).collect();
-        memory.push(Memory { dtype: DType::F32, values });
+        memory.push(Memory { dtype: if i < 2 { side } else { sum }, values });
         lanes.push(lane);
     }
     let (reads, writes): (&[Lane], &[Lane]) = lanes.split_at(if with_epilogue { 3 } else { 2 });
-    let add = Instruction {
-        op: Step::Apply(Elementwise::Binary(Binary::Add)),
-        args: vec![0, 1],
-        dtype: DType::F32,
-    };
-    let program = Program { inputs: vec![DType::F32; 2], code: vec![add], outputs: vec![2, 0] };
+    let add = Instruction { op: Step::Apply(Elementwise::Binary(Binary::Add)), args: vec![0, 1], dtype: sum };
+    let program = Program { inputs: vec![sum; 2], code: vec![add], outputs: vec![2, 0] };
     let dims = |s: &Vec<usize>| s.iter().map(|n| Dim::fixed(*n)).collect::<Vec<_>>();
     let kernel = Kernel::Dot {
         batch: dims(&batch),

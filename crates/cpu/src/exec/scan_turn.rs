@@ -1,8 +1,8 @@
 //! Weights that every step of a loop multiplies with from the wrong side: turned once before the first step.
 
-use super::product::copy;
 use super::resolve::{Lane, Setting};
 use super::scan_rows::Rows;
+use super::side::copy;
 use super::task::Context;
 use crate::tile::space::Table;
 use crate::tile::sweep::Sweep;
@@ -55,7 +55,11 @@ pub(crate) fn turn(
         }
         let source = body.buffers[view.buffer].dtype;
         let bytes = sizes.iter().product::<usize>() * source.size_bytes();
-        all.push(Turned { constant, sweep: copy(setting, lane, &sizes)?, bytes: bytes.next_multiple_of(64) });
+        all.push(Turned {
+            constant,
+            sweep: copy(setting, source, lane, &sizes)?,
+            bytes: bytes.next_multiple_of(64),
+        });
         let buffer = turned.buffers.len();
         launch.reads[1] = View::contiguous(buffer, &shape);
         let place = Place::Input(turned.inputs.len());

@@ -4,10 +4,10 @@ use super::resolve::{Lane, Setting, three};
 use super::task::Context;
 use crate::index::{IndexShape, gather as gather_kernel, scatter_add};
 use crate::random::random;
-use crate::window::{PoolShape, pool};
+use crate::window::{Element, PoolShape, pool_of};
 use rhyton_graph::ops::{Distribution, PoolKind, Window};
-use rhyton_graph::plan::Launch;
-use rhyton_tensor::{Dim, Error, Result};
+use rhyton_graph::plan::{Launch, Plan};
+use rhyton_tensor::{DType, Dim, Error, Result};
 
 impl Context<'_> {
     /// First element of a contiguous view.
@@ -33,12 +33,19 @@ fn lanes(launch: &Launch, setting: &Setting, reads: usize) -> Result<(Vec<Lane>,
 pub(crate) struct PoolTask {
     kind: PoolKind,
     shape: PoolShape,
+    dtype: DType,
     reads: Vec<Lane>,
     write: Lane,
 }
 
 impl PoolTask {
-    pub fn new(window: &Window, outer: &[Dim; 2], launch: &Launch, setting: &Setting) -> Result<PoolTask> {
+    pub fn new(
+        plan: &Plan,
+        window: &Window,
+        outer: &[Dim; 2],
+        launch: &Launch,
+        setting: &Setting,
+    ) -> Result<PoolTask> {
         let shape = PoolShape {
             batch: setting.size(&outer[0])?,
             channels: setting.size(&outer[1])?,
@@ -50,7 +57,8 @@ impl PoolTask {
         };
         let two = matches!(window.kind, PoolKind::MaxSpread | PoolKind::MaxTake);
         let (reads, write) = lanes(launch, setting, 1 + usize::from(two))?;
-        Ok(PoolTask { kind: window.kind, shape, reads, write })
+        let dtype = plan.buffers[write.buffer].dtype;
+        Ok(PoolTask { kind: window.kind, shape, dtype, reads, write })
     }
 
     /// # Safety
@@ -58,9 +66,19 @@ impl PoolTask {
     pub unsafe fn run(&self, cx: Context) {
         // SAFETY: passed on; the plan's views are contiguous and inside their buffers.
         unsafe {
-            let a = cx.at(&self.reads[0]);
-            let b = self.reads.get(1).map_or(std::ptr::null_mut(), |r| cx.at(r));
-            pool(self.kind, cx.isa, cx.pool, &self.shape, a, b, cx.at(&self.write));
+            match self.dtype {
+                DType::BF16 => self.run_of::<u16>(cx),
+                _ => self.run_of::<f32>(cx),
+            }
+        }
+    }
+
+    unsafe fn run_of<E: Element>(&self, cx: Context) {
+        // SAFETY: passed on.
+        unsafe {
+            let a = cx.at::<E>(&self.reads[0]).cast_const();
+            let b = self.reads.get(1).map_or(std::ptr::null(), |r| cx.at::<E>(r).cast_const());
+            pool_of(self.kind, cx.isa, cx.pool, &self.shape, [a, b], cx.at(&self.write));
         }
     }
 }
@@ -69,6 +87,8 @@ impl PoolTask {
 pub(crate) struct GatherTask {
     shape: IndexShape,
     scatter: bool,
+    /// Of int8; of float32 otherwise.
+    bytes: bool,
     values: Lane,
     indices: Lane,
     write: Lane,
@@ -78,6 +98,7 @@ pub(crate) struct GatherTask {
 pub(crate) fn gather(
     dims: [&Dim; 4],
     scatter: bool,
+    plan: &Plan,
     launch: &Launch,
     setting: &Setting,
 ) -> Result<GatherTask> {
@@ -90,7 +111,8 @@ pub(crate) fn gather(
     };
     let (mut reads, write) = lanes(launch, setting, 2)?;
     let indices = reads.remove(1);
-    Ok(GatherTask { shape, scatter, values: reads.remove(0), indices, write })
+    let bytes = plan.buffers[write.buffer].dtype == DType::I8;
+    Ok(GatherTask { shape, scatter, bytes, values: reads.remove(0), indices, write })
 }
 
 impl GatherTask {
@@ -103,8 +125,11 @@ impl GatherTask {
                 (cx.at(&self.values), cx.at(&self.indices), cx.at(&self.write));
             if self.scatter {
                 scatter_add(cx.pool, &self.shape, x, i, out);
+            } else if self.bytes {
+                let (x, out): (*mut i8, *mut i8) = (cx.at(&self.values), cx.at(&self.write));
+                gather_kernel(cx.pool, &self.shape, x, i, out, 0);
             } else {
-                gather_kernel(cx.pool, &self.shape, x, i, out);
+                gather_kernel(cx.pool, &self.shape, x, i, out, f32::NAN);
             }
         }
     }

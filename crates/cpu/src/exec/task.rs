@@ -62,13 +62,15 @@ impl Task {
             }
             Kernel::Reduce { .. } => Task::Reduce(ReduceTask::new(plan, launch, setting)?),
             Kernel::Dot { .. } => Task::Dot(DotTask::new(plan, launch, setting)?),
-            Kernel::Conv { .. } => Task::Conv(ConvTask::new(launch, setting)?),
-            Kernel::Pool { window, outer } => Task::Pool(PoolTask::new(window, outer, launch, setting)?),
+            Kernel::Conv { .. } => Task::Conv(ConvTask::new(plan, launch, setting)?),
+            Kernel::Pool { window, outer } => {
+                Task::Pool(PoolTask::new(plan, window, outer, launch, setting)?)
+            }
             Kernel::Gather { outer, size, inner, indices } => {
-                Task::Gather(simple::gather([outer, size, inner, indices], false, launch, setting)?)
+                Task::Gather(simple::gather([outer, size, inner, indices], false, plan, launch, setting)?)
             }
             Kernel::ScatterAdd { outer, size, inner, indices } => {
-                Task::Gather(simple::gather([outer, size, inner, indices], true, launch, setting)?)
+                Task::Gather(simple::gather([outer, size, inner, indices], true, plan, launch, setting)?)
             }
             Kernel::Random { distribution, stream, elements } => {
                 Task::Random(RandomTask::new(*distribution, *stream, elements, launch, setting)?)

@@ -39,6 +39,7 @@ impl Memory {
         let one = |x: &f64| match self.dtype {
             DType::Bool => vec![u8::from(*x != 0.0)],
             DType::I32 => (*x as i32).to_le_bytes().to_vec(),
+            DType::I8 => vec![*x as i8 as u8],
             _ => (*x as f32).to_le_bytes().to_vec(),
         };
         self.values.iter().flat_map(one).collect()
@@ -47,6 +48,7 @@ impl Memory {
         let word = |c: &[u8]| [c[0], c[1], c[2], c[3]];
         let values = match dtype {
             DType::Bool => bytes.iter().map(|b| f64::from(*b)).collect(),
+            DType::I8 => bytes.iter().map(|b| f64::from(*b as i8)).collect(),
             DType::I32 => bytes.chunks(4).map(|c| f64::from(i32::from_le_bytes(word(c)))).collect(),
             _ => bytes.chunks(4).map(|c| f64::from(f32::from_le_bytes(word(c)))).collect(),
         };

@@ -15,7 +15,7 @@ pub(crate) const SPLIT: f64 = 2e6;
 
 /// The blocks of a product.
 #[derive(Clone, Copy)]
-struct Grid {
+pub(super) struct Grid {
     rows: usize,
     cols: usize,
     /// Blocks start at multiples of so many columns, which every tile width divides.
@@ -23,7 +23,7 @@ struct Grid {
 }
 
 impl Grid {
-    fn new(batch: usize, m: usize, n: usize, k: usize) -> Grid {
+    pub fn new(batch: usize, m: usize, n: usize, k: usize) -> Grid {
         let quantum = if m <= 6 { 128 } else { 32 };
         let mut g = Grid { rows: m.div_ceil(ROWS).max(1), cols: n.div_ceil(COLS).max(1), quantum };
         let work = 2.0 * batch as f64 * m as f64 * n as f64 * k as f64;
@@ -53,10 +53,26 @@ impl Grid {
         (at(j), at(j + 1))
     }
 
+    /// Number of blocks of one product.
+    pub fn tasks(&self) -> usize {
+        self.rows * self.cols
+    }
+
+    /// Number of the product, rows and columns of a task's block.
+    pub fn block(&self, task: usize, m: usize, n: usize) -> (usize, (usize, usize), (usize, usize)) {
+        let (j, rest) = (task % self.cols, task / self.cols);
+        let (q, i) = (rest / self.rows, rest % self.rows);
+        (q, self.row_range(i, m), self.col_range(j, n))
+    }
+
+    /// Most rows and columns of a block.
+    pub fn largest(&self, m: usize, n: usize) -> (usize, usize) {
+        (m.div_ceil(self.rows), n.div_ceil(self.quantum).div_ceil(self.cols) * self.quantum)
+    }
+
     /// Numbers of a worker's copies of a left block and of a panel, and of its result block.
     fn worker_len(&self, m: usize, n: usize, k: usize) -> [usize; 3] {
-        let rows = m.div_ceil(self.rows);
-        let cols = n.div_ceil(self.quantum).div_ceil(self.cols) * self.quantum;
+        let (rows, cols) = self.largest(m, n);
         let panel = k.min(DEPTH) * n.min(self.quantum).next_multiple_of(16);
         [block_len(rows, k.min(DEPTH)), panel, (rows * cols).next_multiple_of(16)]
     }
@@ -129,7 +145,7 @@ impl Epilogue for Flipped<'_> {
 /// All elements that the views name must be valid for reading, those of `c` for writing, and nothing else may
 /// use those of `c` meanwhile.
 pub unsafe fn gemm(args: GemmArgs) {
-    let GemmArgs { isa, pool, batch, m, n, k, a, b, .. } = args;
+    let GemmArgs { isa, pairs, pool, batch, m, n, k, a, b, .. } = args;
     if batch * m * n == 0 {
         return;
     }
@@ -143,7 +159,8 @@ pub unsafe fn gemm(args: GemmArgs) {
             let epilogue = flipped.as_ref().map(|e| e as &dyn Epilogue);
             let c = args.c.map(|(c, _, step)| (c, m, step));
             let scratch = args.scratch;
-            run(GemmArgs { isa, pool, batch, m: 1, n: m, k, a: flip(b), b: flip(a), c, epilogue, scratch });
+            let (a, b) = (flip(b), flip(a));
+            run(GemmArgs { isa, pairs, pool, batch, m: 1, n: m, k, a, b, c, epilogue, scratch });
         } else if is_long(batch, m, n, k) {
             long::long(args);
         } else {
@@ -157,7 +174,7 @@ pub unsafe fn gemm(args: GemmArgs) {
 /// # Safety
 /// As for [`gemm`].
 pub(super) unsafe fn run(mut args: GemmArgs) {
-    let GemmArgs { isa, pool, batch, m, n, k, .. } = args;
+    let GemmArgs { isa, pairs, pool, batch, m, n, k, .. } = args;
     if n == 1 {
         args.b.cs = 1;
     }
@@ -166,13 +183,13 @@ pub(super) unsafe fn run(mut args: GemmArgs) {
     }
     let (a, b) = (args.a, args.b);
     let grid = Grid::new(batch, m, n, k);
-    let kernel = Kernel::of(isa);
+    let kernel = Kernel::of(isa, pairs);
     let width = kernel.width(m.div_ceil(grid.rows), n);
     let right = if m == 1 && a.cs == 1 && b.rs == 1 && b.cs != 1 {
         Right::Dots
     } else if b.cs == 1 && (m <= 3 * kernel.rows(width) || k * n <= 1 << 14) {
         Right::Direct
-    } else if grid.rows == 1 && (batch == 1 || b.batch != 0) {
+    } else if grid.rows == 1 && (batch == 1 || !b.batch.is_shared()) {
         Right::OwnPack
     } else {
         Right::Packed
@@ -185,7 +202,7 @@ pub(super) unsafe fn run(mut args: GemmArgs) {
     if right == Right::Packed {
         p.pack();
     }
-    let tasks = batch * grid.rows * grid.cols;
+    let tasks = batch * grid.tasks();
     // SAFETY: the caller vouches for the operands.
     let task = |worker: usize, task: usize| unsafe { p.block(worker, task) };
     if 2.0 * batch as f64 * m as f64 * n as f64 * k as f64 >= SPLIT {
@@ -204,7 +221,7 @@ impl Product<'_> {
     /// The part of the right side of product `q` from row `k`, column `col` on.
     fn right_at(&self, q: usize, k: usize, col: usize) -> MatView {
         let b = self.args.b;
-        let at = q as isize * b.batch + k as isize * b.rs + col as isize * b.cs;
+        let at = b.batch.at(q) + k as isize * b.rs + col as isize * b.cs;
         MatView { ptr: b.ptr.wrapping_offset(at), ..b }
     }
 
@@ -213,14 +230,14 @@ impl Product<'_> {
         let n = self.args.n;
         let ld = panel_ld(self.kernel, self.panel().min(n - col));
         // A right side shared by all products is packed once.
-        let q = if self.args.b.batch == 0 { 0 } else { q };
+        let q = if self.args.b.batch.is_shared() { 0 } else { q };
         let start = self.args.k * (q * n.next_multiple_of(16) + col);
         (self.packed.wrapping_add(start + k * ld), ld)
     }
 
     fn pack(&self) {
         let (n, k) = (self.args.n, self.args.k);
-        let batch = if self.args.b.batch == 0 { 1 } else { self.args.batch };
+        let batch = if self.args.b.batch.is_shared() { 1 } else { self.args.batch };
         let (chunks, panels) = (k.div_ceil(DEPTH), n.div_ceil(self.panel()));
         let task = |task: usize| {
             let (row, panel) = (task % chunks * DEPTH, task / chunks);
@@ -241,19 +258,17 @@ impl Product<'_> {
 
     unsafe fn block(&self, worker: usize, task: usize) {
         let GemmArgs { m, n, k, a, c, epilogue, .. } = self.args;
-        let (j, rest) = (task % self.grid.cols, task / self.grid.cols);
-        let (q, i) = (rest / self.grid.rows, rest % self.grid.rows);
-        let ((r0, r1), (c0, c1)) = (self.grid.row_range(i, m), self.grid.col_range(j, n));
+        let (q, (r0, r1), (c0, c1)) = self.grid.block(task, m, n);
         let lens = self.grid.worker_len(m, n, k);
         let own = self.workers.wrapping_add(worker * lens.iter().sum::<usize>());
         let (to, ld) = match c {
-            Some((c, ld, step)) => (c.wrapping_add(q * step + r0 * ld + c0), ld),
+            Some((c, ld, step)) => (c.wrapping_offset(step.at(q)).wrapping_add(r0 * ld + c0), ld),
             None => (own.wrapping_add(lens[0] + lens[1]), c1 - c0),
         };
         // SAFETY: the block lies inside the operands; blocks are disjoint.
         unsafe {
             if self.right == Right::Dots {
-                let (rows, v) = (self.right_at(q, 0, c0), a.ptr.wrapping_offset(q as isize * a.batch));
+                let (rows, v) = (self.right_at(q, 0, c0), a.ptr.wrapping_offset(a.batch.at(q)));
                 let dots = Dots {
                     seg: &[0, 0],
                     segs: 1,
@@ -291,7 +306,7 @@ impl Product<'_> {
         let GemmArgs { m, n, k, a, .. } = self.args;
         let panel = own.wrapping_add(self.grid.worker_len(m, n, k)[0]);
         let depth = DEPTH.min(k - k0);
-        let at = q as isize * a.batch + r0 as isize * a.rs + k0 as isize * a.cs;
+        let at = a.batch.at(q) + r0 as isize * a.rs + k0 as isize * a.cs;
         let mut from = MatView { ptr: a.ptr.wrapping_offset(at), ..a };
         if self.copy_a {
             // SAFETY: the block lies inside the left side; `own` is this worker's.

@@ -1,7 +1,7 @@
 //! Small products of long sums: the sum is cut in parts that run side by side, and the parts are added in order.
 
 use super::drive::{cache_line, run, run_scratch_len};
-use super::{Epilogue, GemmArgs, MatView};
+use super::{Epilogue, GemmArgs, MatView, Steps};
 use crate::Shared;
 
 /// Parts of a long sum: few enough that adding them is cheap.
@@ -29,21 +29,22 @@ pub(super) fn scratch_len(m: usize, n: usize, k: usize, threads: usize) -> usize
 /// # Safety
 /// As for [`super::gemm`].
 pub(super) unsafe fn long(args: GemmArgs) {
-    let GemmArgs { isa, pool, m, n, k, a, b, c, epilogue, scratch, .. } = args;
+    let GemmArgs { isa, pairs, pool, m, n, k, a, b, c, epilogue, scratch, .. } = args;
     let sums = Shared(cache_line(scratch));
     let scratch = &mut scratch[sums_len(m, n)..];
     let (part, rest) = (k / PARTS, k % PARTS);
     let from = |v: MatView, at: usize, step: isize, batch: usize| MatView {
         ptr: v.ptr.wrapping_offset(at as isize * step),
-        batch: batch as isize * step,
+        batch: Steps::every(batch as isize * step),
         ..v
     };
     let mut some = |first: usize, batch: usize, k: usize, to: usize| {
         let (a, b) = (from(a, first, a.cs, k), from(b, first, b.rs, k));
-        let c = Some((sums.get().wrapping_add(to * m * n), n, m * n));
+        let c = Some((sums.get().wrapping_add(to * m * n), n, Steps::every((m * n) as isize)));
         // SAFETY: the parts lie inside the operands; the sums are apart from each other and from what is read.
         unsafe {
-            run(GemmArgs { isa, pool, batch, m, n, k, a, b, c, epilogue: None, scratch: &mut *scratch })
+            let scratch = &mut *scratch;
+            run(GemmArgs { isa, pairs, pool, batch, m, n, k, a, b, c, epilogue: None, scratch })
         };
     };
     some(0, PARTS, part, 0);

@@ -1,7 +1,7 @@
 //! Copies of operands in the order in which the tiles read them.
 
-use super::MatView;
 use super::tile::Kernel;
+use super::{MatView, Steps};
 
 /// A copy of rows `0..rows` and columns `0..cols` of `from`, free of the strides at which cache lines collide.
 ///
@@ -23,7 +23,7 @@ pub(crate) unsafe fn copy_block(from: MatView, rows: usize, cols: usize, to: *mu
         }
     }
     let (rs, cs) = if by_column { (1, ld as isize) } else { (ld as isize, 1) };
-    MatView { ptr: to, rs, cs, batch: 0 }
+    MatView { ptr: to, rs, cs, batch: Steps::NONE }
 }
 
 /// Numbers that [`copy_block`] writes at most.

@@ -23,11 +23,16 @@ fn view(data: &[f32], layout: Layout, rows: usize, cols: usize) -> MatView {
         Layout::Column => (1, rows),
         Layout::Sparse => (cols * 2, 2),
     };
-    MatView { ptr: data.as_ptr(), rs: rs as isize, cs: cs as isize, batch: (rows * cols * 2) as isize }
+    MatView {
+        ptr: data.as_ptr(),
+        rs: rs as isize,
+        cs: cs as isize,
+        batch: Steps::every((rows * cols * 2) as isize),
+    }
 }
 
 fn at(data: &[f32], v: MatView, q: usize, i: usize, j: usize) -> f64 {
-    f64::from(data[q * v.batch as usize + i * v.rs as usize + j * v.cs as usize])
+    f64::from(data[v.batch.at(q) as usize + i * v.rs as usize + j * v.cs as usize])
 }
 
 /// Collects finished blocks and counts visits.
@@ -73,9 +78,10 @@ fn run(
     let mut c = vec![f32::NAN; batch * m * n];
     let seen = Mutex::new(vec![(0.0, 0); batch * m * n]);
     let epilogue = Collect { m, n, out: &seen };
-    let target = stored.then_some((c.as_mut_ptr(), n, m * n));
+    let target = stored.then_some((c.as_mut_ptr(), n, Steps::every((m * n) as isize)));
     let args = GemmArgs {
         isa,
+        pairs: false,
         pool: &pool,
         batch,
         m,
@@ -160,15 +166,15 @@ fn agrees_with_the_sum_at_any_thread_count() {
 fn a_shared_right_side_and_repeated_elements() {
     let shape = (4, 50, 40, 30);
     let (a, b) = (values(3, 4 * 50 * 30), values(4, 40 * 30));
-    let va = MatView { ptr: a.as_ptr(), rs: 30, cs: 1, batch: 1500 };
+    let va = MatView { ptr: a.as_ptr(), rs: 30, cs: 1, batch: Steps::every(1500) };
     for vb in [
-        MatView { ptr: b.as_ptr(), rs: 40, cs: 1, batch: 0 },
-        MatView { ptr: b.as_ptr(), rs: 1, cs: 30, batch: 0 },
-        MatView { ptr: b.as_ptr(), rs: 0, cs: 0, batch: 1 },
-        MatView { ptr: b[1199..].as_ptr(), rs: -1, cs: -30, batch: 0 },
+        MatView { ptr: b.as_ptr(), rs: 40, cs: 1, batch: Steps::NONE },
+        MatView { ptr: b.as_ptr(), rs: 1, cs: 30, batch: Steps::NONE },
+        MatView { ptr: b.as_ptr(), rs: 0, cs: 0, batch: Steps::every(1) },
+        MatView { ptr: b[1199..].as_ptr(), rs: -1, cs: -30, batch: Steps::NONE },
     ] {
         let element = |q: usize, p: usize, j: usize| {
-            let at = q as isize * vb.batch + p as isize * vb.rs + j as isize * vb.cs;
+            let at = vb.batch.at(q) + p as isize * vb.rs + j as isize * vb.cs;
             f64::from(b[(at + if vb.rs < 0 { 1199 } else { 0 }) as usize])
         };
         for isa in Isa::available() {

@@ -2,6 +2,8 @@
 
 use crate::isa::Isa;
 use crate::simd::Simd;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps};
 
 /// A tile `c[i, j] (+)= sum over segments s and p < len of a[seg[s].0 + i * a_rs + p * a_cs] * b[seg[s].1 + p * b_ks + j]`.
 ///
@@ -35,8 +37,59 @@ pub(crate) struct Tile {
     pub accumulate: bool,
 }
 
+/// What the lanes of a vector hold, and how two are multiplied.
+trait Lanes<S: Simd> {
+    /// `a * b + sum`.
+    unsafe fn multiply_add(a: S::F, b: S::F, sum: S::F) -> S::F;
+}
+
+/// A float32 in each lane.
+struct Whole;
+
+impl<S: Simd> Lanes<S> for Whole {
+    #[inline(always)]
+    unsafe fn multiply_add(a: S::F, b: S::F, sum: S::F) -> S::F {
+        // SAFETY: passed on to the caller.
+        unsafe { S::fma(a, b, sum) }
+    }
+}
+
+/// Two bfloat16 in each lane, whose products are both added to a sum in float32.
+struct Pair;
+
+impl<S: Simd> Lanes<S> for Pair {
+    #[inline(always)]
+    unsafe fn multiply_add(a: S::F, b: S::F, sum: S::F) -> S::F {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            let first = |x: S::F| S::float(S::shl::<16>(S::bits(x)));
+            let second = |x: S::F| S::float(S::iand(S::bits(x), S::isplat(0xffff_0000_u32 as i32)));
+            S::fma(second(a), second(b), S::fma(first(a), first(b), sum))
+        }
+    }
+}
+
+/// [`Pair`] by the instruction made for it, which takes numbers below the smallest normal one as zeros.
+#[cfg(target_arch = "x86_64")]
+struct NativePair;
+
+#[cfg(target_arch = "x86_64")]
+impl Lanes<crate::simd::avx512::Avx512> for NativePair {
+    #[inline(always)]
+    unsafe fn multiply_add(a: __m512, b: __m512, sum: __m512) -> __m512 {
+        // SAFETY: the caller promises the instruction set; the types have the same 64 bytes.
+        unsafe {
+            _mm512_dpbf16_ps(
+                sum,
+                std::mem::transmute::<__m512, __m512bh>(a),
+                std::mem::transmute::<__m512, __m512bh>(b),
+            )
+        }
+    }
+}
+
 #[inline(always)]
-unsafe fn tile<S: Simd, const R: usize, const N: usize>(t: &Tile) {
+unsafe fn tile<S: Simd, L: Lanes<S>, const R: usize, const N: usize>(t: &Tile) {
     // SAFETY: the caller vouches for all elements that the tile names; the mask leaves the others alone.
     unsafe {
         let mask = S::part(t.cols - (N - 1) * S::LANES);
@@ -61,7 +114,7 @@ unsafe fn tile<S: Simd, const R: usize, const N: usize>(t: &Tile) {
                 for (i, sums) in acc.iter_mut().enumerate() {
                     let x = S::splat(*a.offset(i as isize * t.a_rs));
                     for (sum, v) in sums.iter_mut().zip(row) {
-                        *sum = S::fma(x, v, *sum);
+                        *sum = L::multiply_add(x, v, *sum);
                     }
                 }
                 a = a.wrapping_offset(t.a_cs);
@@ -103,7 +156,7 @@ pub(crate) struct Dots {
 
 /// `R` rows; their sums do not depend on `R`.
 #[inline(always)]
-unsafe fn some_dots<S: Simd, const R: usize>(d: &Dots, first: usize) {
+unsafe fn some_dots<S: Simd, L: Lanes<S>, const R: usize>(d: &Dots, first: usize) {
     // SAFETY: the caller vouches for all elements; the mask leaves the others alone.
     unsafe {
         let mut acc = [S::splat(0.0); R];
@@ -116,14 +169,15 @@ unsafe fn some_dots<S: Simd, const R: usize>(d: &Dots, first: usize) {
             for p in (0..whole).step_by(S::LANES) {
                 let v = S::load(b.add(p));
                 for (i, sum) in acc.iter_mut().enumerate() {
-                    *sum = S::fma(S::load(a.offset(i as isize * d.a_rs).add(p)), v, *sum);
+                    let x = S::load(a.offset(i as isize * d.a_rs).add(p));
+                    *sum = L::multiply_add(x, v, *sum);
                 }
             }
             if whole < d.len {
                 let v = S::load_part(b.add(whole), mask);
                 for (i, sum) in acc.iter_mut().enumerate() {
                     let last = S::load_part(a.offset(i as isize * d.a_rs).add(whole), mask);
-                    *sum = S::fma(last, v, *sum);
+                    *sum = L::multiply_add(last, v, *sum);
                 }
             }
         }
@@ -139,12 +193,12 @@ unsafe fn some_dots<S: Simd, const R: usize>(d: &Dots, first: usize) {
 }
 
 #[inline(always)]
-unsafe fn dots<S: Simd>(d: &Dots) {
+unsafe fn dots<S: Simd, L: Lanes<S>>(d: &Dots) {
     let whole = d.rows / 8 * 8;
     // SAFETY: passed on to the caller.
     unsafe {
-        (0..whole).step_by(8).for_each(|i| some_dots::<S, 8>(d, i));
-        (whole..d.rows).for_each(|i| some_dots::<S, 1>(d, i));
+        (0..whole).step_by(8).for_each(|i| some_dots::<S, L, 8>(d, i));
+        (whole..d.rows).for_each(|i| some_dots::<S, L, 1>(d, i));
     }
 }
 
@@ -167,8 +221,12 @@ pub(crate) struct Kernel {
 const WIDTHS: [usize; 4] = [1, 2, 4, 8];
 
 impl Kernel {
-    /// The kernels of `isa`.
-    pub fn of(isa: Isa) -> &'static Kernel {
+    /// The kernels of `isa` for numbers of float32, or pairs of bfloat16.
+    pub fn of(isa: Isa, pairs: bool) -> &'static Kernel {
+        if pairs { Kernel::of_pairs(isa, isa.multiplies_pairs()) } else { Kernel::of_whole(isa) }
+    }
+
+    fn of_whole(isa: Isa) -> &'static Kernel {
         match isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => &avx512::KERNEL,
@@ -177,6 +235,21 @@ impl Kernel {
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => &neon::KERNEL,
             _ => &portable::KERNEL,
+        }
+    }
+
+    /// `native`: with the instruction for pairs, which the machine must have.
+    pub fn of_pairs(isa: Isa, native: bool) -> &'static Kernel {
+        match (isa, native) {
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Avx512, true) => &avx512_native_pairs::KERNEL,
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Avx512, false) => &avx512_pairs::KERNEL,
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Avx2, _) => &avx2_pairs::KERNEL,
+            #[cfg(target_arch = "aarch64")]
+            (Isa::Neon, _) => &neon_pairs::KERNEL,
+            _ => &portable_pairs::KERNEL,
         }
     }
 
@@ -226,19 +299,19 @@ impl Kernel {
 }
 
 macro_rules! kernels {
-    ($name:ident, $simd:ty, $(#[$feature:meta])?, [$($one:literal)*], [$($two:literal)*], [$($four:literal)*],
+    ($name:ident, $simd:ty, $lanes:ty, $(#[$feature:meta])?, [$($one:literal)*], [$($two:literal)*], [$($four:literal)*],
      [$($eight:literal)*]) => {
         mod $name {
             use super::*;
             $(#[$feature])?
             unsafe fn run<const R: usize, const N: usize>(t: &Tile) {
                 // SAFETY: passed on to the caller.
-                unsafe { tile::<$simd, R, N>(t) }
+                unsafe { tile::<$simd, $lanes, R, N>(t) }
             }
             $(#[$feature])?
             unsafe fn run_dots(d: &Dots) {
                 // SAFETY: passed on to the caller.
-                unsafe { dots::<$simd>(d) }
+                unsafe { dots::<$simd, $lanes>(d) }
             }
             $(#[$feature])?
             unsafe fn transpose(from: *const f32, from_ld: isize, to: *mut f32, to_ld: usize) {
@@ -259,12 +332,27 @@ macro_rules! kernels {
 
 // Rows so that sums, one row of b and one broadcast fill the registers: 32 of them for AVX-512 and NEON, 16 else.
 #[cfg(target_arch = "x86_64")]
-kernels!(avx512, crate::simd::avx512::Avx512, #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")],
+kernels!(avx512, crate::simd::avx512::Avx512, Whole, #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")],
     [1 2 3 4 5 6 7 8 9 10 11 12 13 14], [1 2 3 4 5 6 7 8 9 10 11 12 13 14], [1 2 3 4 5 6], [1 2 3]);
 #[cfg(target_arch = "x86_64")]
-kernels!(avx2, crate::simd::avx2::Avx2, #[target_feature(enable = "avx2,fma")],
+kernels!(avx2, crate::simd::avx2::Avx2, Whole, #[target_feature(enable = "avx2,fma")],
     [1 2 3 4 5 6], [1 2 3 4 5 6], [1 2], [1]);
 #[cfg(target_arch = "aarch64")]
-kernels!(neon, crate::simd::neon::Neon, #[target_feature(enable = "neon")],
+kernels!(neon, crate::simd::neon::Neon, Whole, #[target_feature(enable = "neon")],
     [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3 4 5 6], [1 2 3]);
-kernels!(portable, crate::simd::portable::Portable, , [1 2 3 4], [1 2 3 4], [1 2], [1]);
+kernels!(portable, crate::simd::portable::Portable, Whole, , [1 2 3 4], [1 2 3 4], [1 2], [1]);
+
+// Pairs taken apart need more registers.
+#[cfg(target_arch = "x86_64")]
+kernels!(avx512_native_pairs, crate::simd::avx512::Avx512, NativePair, #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,avx2,fma")],
+    [1 2 3 4 5 6 7 8 9 10 11 12 13 14], [1 2 3 4 5 6 7 8 9 10 11 12 13 14], [1 2 3 4 5 6], [1 2 3]);
+#[cfg(target_arch = "x86_64")]
+kernels!(avx512_pairs, crate::simd::avx512::Avx512, Pair, #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")],
+    [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3 4 5], [1 2]);
+#[cfg(target_arch = "x86_64")]
+kernels!(avx2_pairs, crate::simd::avx2::Avx2, Pair, #[target_feature(enable = "avx2,fma")],
+    [1 2 3 4], [1 2 3 4], [1 2], [1]);
+#[cfg(target_arch = "aarch64")]
+kernels!(neon_pairs, crate::simd::neon::Neon, Pair, #[target_feature(enable = "neon")],
+    [1 2 3 4 5 6 7 8], [1 2 3 4 5 6 7 8], [1 2 3 4 5], [1 2]);
+kernels!(portable_pairs, crate::simd::portable::Portable, Pair, , [1 2 3 4], [1 2 3 4], [1 2], [1]);

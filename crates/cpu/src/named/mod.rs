@@ -1,6 +1,7 @@
 //! Named functions that have a kernel of their own. A row of [`TABLE`] says which functions it takes; the kernel is
 //! tested against the function's body.
 
+mod quantize;
 mod softmax;
 
 use crate::exec::Setting;
@@ -26,6 +27,7 @@ pub(crate) struct Row {
 
 /// All of them.
 const TABLE: &[Row] = &[
+    Row { name: "abs_max_quantize", accepts: quantize::accepts, prepare: quantize::prepare },
     Row { name: "softmax", accepts: softmax::accepts, prepare: softmax::plain },
     Row { name: "log_softmax", accepts: softmax::accepts, prepare: softmax::logarithm },
 ];

@@ -36,6 +36,17 @@ unsafe impl Simd for Avx2 {
             _mm_storel_epi64(bytes.as_mut_ptr().cast(), ones);
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), p, n);
         };
+        load_bytes(p: *const u8, n: usize) -> __m256i = {
+            let mut bytes = [0u8; 8];
+            std::ptr::copy_nonoverlapping(p, bytes.as_mut_ptr(), n);
+            _mm256_cvtepi8_epi32(_mm_loadl_epi64(bytes.as_ptr().cast()))
+        };
+        store_bytes(p: *mut u8, n: usize, v: __m256i) -> () = {
+            let halves = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
+            let mut bytes = [0u8; 8];
+            _mm_storel_epi64(bytes.as_mut_ptr().cast(), _mm_packs_epi16(halves, halves));
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), p, n);
+        };
         splat(x: f32) -> __m256 = _mm256_set1_ps(x);
         add(a: __m256, b: __m256) -> __m256 = _mm256_add_ps(a, b);
         sub(a: __m256, b: __m256) -> __m256 = _mm256_sub_ps(a, b);
@@ -82,6 +93,17 @@ unsafe impl Simd for Avx2 {
     unsafe fn sar<const N: i32>(a: __m256i) -> __m256i {
         // SAFETY: the caller promises the instruction set.
         unsafe { _mm256_srai_epi32::<N>(a) }
+    }
+    #[inline(always)]
+    unsafe fn narrow(p: *mut u16, v: __m256, n: usize) {
+        // SAFETY: the caller promises the instruction set and room for `n` numbers.
+        unsafe {
+            let halves = _mm256_srai_epi32::<16>(Self::rounded(v));
+            let some = _mm_packs_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256::<1>(halves));
+            let mut all = [0u16; 8];
+            _mm_storeu_si128(all.as_mut_ptr().cast(), some);
+            std::ptr::copy_nonoverlapping(all.as_ptr(), p, n);
+        }
     }
     const SQUARE: usize = 8;
     #[inline(always)]

@@ -27,6 +27,10 @@ unsafe impl Simd for Avx512 {
         };
         store_mask(p: *mut u8, n: usize, m: u16) -> () =
             _mm_mask_storeu_epi8(p.cast(), Self::part(n), _mm_maskz_set1_epi8(m, 1));
+        load_bytes(p: *const u8, n: usize) -> __m512i =
+            _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(Self::part(n), p.cast()));
+        store_bytes(p: *mut u8, n: usize, v: __m512i) -> () =
+            _mm_mask_storeu_epi8(p.cast(), Self::part(n), _mm512_cvtepi32_epi8(v));
         splat(x: f32) -> __m512 = _mm512_set1_ps(x);
         add(a: __m512, b: __m512) -> __m512 = _mm512_add_ps(a, b);
         sub(a: __m512, b: __m512) -> __m512 = _mm512_sub_ps(a, b);
@@ -89,6 +93,31 @@ unsafe impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn part(n: usize) -> u16 {
         ((1u32 << n) - 1) as u16
+    }
+    #[inline(always)]
+    unsafe fn widen(p: *const u16, n: usize) -> __m512 {
+        // SAFETY: the caller promises the instruction set and `n` readable numbers.
+        unsafe {
+            let some = if n == 16 {
+                _mm256_loadu_si256(p.cast())
+            } else {
+                _mm256_maskz_loadu_epi16(Self::part(n), p.cast())
+            };
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(some)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn narrow(p: *mut u16, v: __m512, n: usize) {
+        // SAFETY: the caller promises the instruction set and room for `n` numbers.
+        unsafe {
+            let halves = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(Self::rounded(v)));
+            // Stores under a mask are slow on some machines.
+            if n == 16 {
+                _mm256_storeu_si256(p.cast(), halves);
+            } else {
+                _mm256_mask_storeu_epi16(p.cast(), Self::part(n), halves);
+            }
+        }
     }
     const SQUARE: usize = 8;
     #[inline(always)]

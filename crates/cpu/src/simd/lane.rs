@@ -27,6 +27,8 @@ pub(crate) trait Lane<S: Simd> {
 pub(crate) struct Float<S>(PhantomData<S>);
 /// i32 lanes.
 pub(crate) struct Int<S>(PhantomData<S>);
+/// i32 lanes that are int8 in memory.
+pub(crate) struct Byte<S>(PhantomData<S>);
 /// Truth values, one byte each.
 pub(crate) struct Truth<S>(PhantomData<S>);
 
@@ -55,6 +57,12 @@ lane! { Int, I, 4,
     get_part(p: *const u8, n: usize) -> S::I = S::bits(S::load_part(p.cast(), S::part(n)));
     put(p: *mut u8, v: S::I) -> () = S::store(p.cast(), S::float(v));
     put_part(p: *mut u8, n: usize, v: S::I) -> () = S::store_part(p.cast(), S::float(v), S::part(n));
+}
+lane! { Byte, I, 1,
+    get(p: *const u8) -> S::I = S::load_bytes(p, S::LANES);
+    get_part(p: *const u8, n: usize) -> S::I = S::load_bytes(p, n);
+    put(p: *mut u8, v: S::I) -> () = S::store_bytes(p, S::LANES, v);
+    put_part(p: *mut u8, n: usize, v: S::I) -> () = S::store_bytes(p, n, v);
 }
 lane! { Truth, M, 1,
     get(p: *const u8) -> S::M = S::load_mask(p, S::LANES);

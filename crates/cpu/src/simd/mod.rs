@@ -16,6 +16,7 @@ macro_rules! ops {
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
+pub(crate) mod bytes;
 pub(crate) mod lane;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon;
@@ -59,6 +60,10 @@ pub(crate) unsafe trait Simd: Copy + 'static {
     unsafe fn load_mask(p: *const u8, n: usize) -> Self::M;
     /// To bytes, 0 or 1.
     unsafe fn store_mask(p: *mut u8, n: usize, m: Self::M);
+    /// From `n` int8; the other lanes are zero.
+    unsafe fn load_bytes(p: *const u8, n: usize) -> Self::I;
+    /// The first `n` lanes to int8, which they must fit.
+    unsafe fn store_bytes(p: *mut u8, n: usize, v: Self::I);
 
     unsafe fn splat(x: f32) -> Self::F;
     unsafe fn add(a: Self::F, b: Self::F) -> Self::F;
@@ -111,6 +116,44 @@ pub(crate) unsafe trait Simd: Copy + 'static {
     unsafe fn larger(x: Self::F, than: Self::F) -> Self::M {
         // SAFETY: the caller's promise is passed on unchanged.
         unsafe { Self::mor(Self::lt(than, x), Self::mand(Self::mnot(Self::eq(x, x)), Self::eq(than, than))) }
+    }
+
+    /// The first `n` of some bfloat16 as float32; the other lanes are zero.
+    #[inline(always)]
+    unsafe fn widen(p: *const u16, n: usize) -> Self::F {
+        let mut bits = [0u32; SPLAT];
+        // SAFETY: the caller promises `n` readable numbers; the array fills any vector.
+        unsafe {
+            for (i, bits) in bits.iter_mut().enumerate().take(n) {
+                *bits = u32::from(p.add(i).read_unaligned()) << 16;
+            }
+            Self::load(bits.as_ptr().cast())
+        }
+    }
+
+    /// Rounds the first `n` lanes to the nearest bfloat16, halves to even; NaN stays NaN.
+    #[inline(always)]
+    unsafe fn narrow(p: *mut u16, v: Self::F, n: usize) {
+        let mut bits = [0f32; SPLAT];
+        // SAFETY: the caller promises room for `n` numbers; the array has room for any vector.
+        unsafe {
+            Self::store(bits.as_mut_ptr(), Self::float(Self::rounded(v)));
+            for (i, x) in bits.iter().enumerate().take(n) {
+                p.add(i).write_unaligned((x.to_bits() >> 16) as u16);
+            }
+        }
+    }
+
+    /// Bits whose upper halves are the nearest bfloat16.
+    #[inline(always)]
+    unsafe fn rounded(v: Self::F) -> Self::I {
+        // SAFETY: the caller's promise is passed on unchanged.
+        unsafe {
+            let bits = Self::bits(v);
+            let odd = Self::iand(Self::sar::<16>(bits), Self::isplat(1));
+            let nearest = Self::iadd(Self::iadd(bits, Self::isplat(0x7fff)), odd);
+            Self::iselect(Self::eq(v, v), nearest, Self::ior(bits, Self::isplat(0x0040_0000)))
+        }
     }
 
     /// Side of the squares of [`Simd::transpose`].

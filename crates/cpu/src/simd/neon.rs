@@ -43,6 +43,16 @@ unsafe impl Simd for Neon {
             vst1q_u32(all.as_mut_ptr(), m);
             all.into_iter().enumerate().take(n).for_each(|(i, x)| *p.add(i) = (x & 1) as u8);
         };
+        load_bytes(p: *const u8, n: usize) -> int32x4_t = {
+            let mut wide = [0i32; 4];
+            wide.iter_mut().enumerate().take(n).for_each(|(i, x)| *x = i32::from(*p.add(i) as i8));
+            vld1q_s32(wide.as_ptr())
+        };
+        store_bytes(p: *mut u8, n: usize, v: int32x4_t) -> () = {
+            let mut all = [0i32; 4];
+            vst1q_s32(all.as_mut_ptr(), v);
+            all.into_iter().enumerate().take(n).for_each(|(i, x)| *p.add(i) = x as u8);
+        };
         splat(x: f32) -> float32x4_t = vdupq_n_f32(x);
         add(a: float32x4_t, b: float32x4_t) -> float32x4_t = vaddq_f32(a, b);
         sub(a: float32x4_t, b: float32x4_t) -> float32x4_t = vsubq_f32(a, b);

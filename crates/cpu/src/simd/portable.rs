@@ -118,6 +118,19 @@ unsafe impl Simd for Portable {
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), p, n) };
     }
     #[inline(always)]
+    unsafe fn load_bytes(p: *const u8, n: usize) -> I {
+        let mut bytes = [0u8; 4];
+        // SAFETY: the caller promises `n` valid bytes, at most four.
+        unsafe { std::ptr::copy_nonoverlapping(p, bytes.as_mut_ptr(), n) };
+        bytes.map(|b| i32::from(b as i8))
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(p: *mut u8, n: usize, v: I) {
+        let bytes = v.map(|x| x as u8);
+        // SAFETY: the caller promises room for `n` bytes, at most four.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), p, n) };
+    }
+    #[inline(always)]
     unsafe fn splat(x: f32) -> F {
         [x; 4]
     }

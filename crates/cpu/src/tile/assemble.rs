@@ -153,8 +153,11 @@ impl Assembler<'_> {
         let results: Vec<usize> = self.program.outputs.iter().map(|r| self.operand[self.same[*r]]).collect();
         for (j, out) in outputs.iter().enumerate() {
             if out.access == Some(Access::Unit) && !written[j] {
-                let truth = self.dtypes[self.program.outputs[j]] == DType::Bool;
-                let op = if truth { Op::CopyTruth } else { Op::CopyNumber };
+                let op = match self.dtypes[self.program.outputs[j]] {
+                    DType::Bool => Op::CopyTruth,
+                    DType::I8 => Op::CopyByte,
+                    _ => Op::CopyNumber,
+                };
                 instrs.push(Instr {
                     op,
                     dst: (n + j) as u16,
@@ -171,7 +174,8 @@ impl Assembler<'_> {
             Some(Leaf::Constant(s)) => Some((r, *s)),
             _ => None,
         });
-        let bytes = self.dtypes.iter().map(|d| if *d == DType::Bool { 1 } else { 4 }).collect();
+        // A register of bfloat16 holds float32.
+        let bytes = self.dtypes.iter().map(|d| if d.is_float() { 4 } else { d.size_bytes() }).collect();
         let constants = constants.collect();
         Ok(Code { instrs, once, before, homes, widths, bytes, constants, results, written, tile, cost })
     }
@@ -261,11 +265,17 @@ impl Assembler<'_> {
             Step::Apply(Elementwise::Select) if i.dtype == DType::Bool => Op::SelectTruth,
             Step::Apply(Elementwise::Select) => Op::SelectNumber,
             Step::Apply(Elementwise::Cast(to)) => match (from(0), to) {
-                (DType::F32, DType::I32) => Op::FloatToInt,
-                (DType::F32, _) => Op::FloatToTruth,
+                (from, DType::I32) if from.is_float() => Op::FloatToInt,
+                (from, DType::I8) if from.is_float() => Op::FloatToByte,
+                (from, _) if from.is_float() => Op::FloatToTruth,
                 (DType::I32, DType::Bool) => Op::IntToTruth,
+                (DType::I32, DType::I8) => Op::IntToByte,
                 (DType::I32, _) => Op::IntToFloat,
+                (DType::I8, DType::I32) => Op::ByteToInt,
+                (DType::I8, DType::Bool) => Op::ByteToTruth,
+                (DType::I8, _) => Op::ByteToFloat,
                 (_, DType::I32) => Op::TruthToInt,
+                (_, DType::I8) => Op::TruthToByte,
                 _ => Op::TruthToFloat,
             },
             // These are leaves; see `Leaf`.

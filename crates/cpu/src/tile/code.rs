@@ -106,7 +106,14 @@ pub enum Op {
     IntToTruth,
     TruthToFloat,
     TruthToInt,
+    FloatToByte,
+    IntToByte,
+    TruthToByte,
+    ByteToFloat,
+    ByteToInt,
+    ByteToTruth,
     CopyNumber,
+    CopyByte,
     CopyTruth,
 }
 
@@ -178,12 +185,17 @@ pub fn dtype(program: &Program, r: Register) -> DType {
     if r < n { program.inputs[r] } else { program.code[r - n].dtype }
 }
 
+/// Whether a conversion leaves a register as it is: those of bfloat16 hold float32, and storing rounds.
+fn moves(from: DType, to: DType) -> bool {
+    from == to || (from.is_float() && to.is_float())
+}
+
 /// The register whose value `r` holds: itself, unless it only moves another one.
 pub fn origin(program: &Program, mut r: Register) -> Register {
     while let Some(i) = r.checked_sub(program.inputs.len()).map(|i| &program.code[i]) {
         match i.op {
             Step::Apply(Elementwise::Unary(Unary::StopGradient)) => r = i.args[0],
-            Step::Apply(Elementwise::Cast(to)) if dtype(program, i.args[0]) == to => r = i.args[0],
+            Step::Apply(Elementwise::Cast(to)) if moves(dtype(program, i.args[0]), to) => r = i.args[0],
             _ => break,
         }
     }

@@ -3,7 +3,7 @@
 use super::code::{Instr, Op, Width};
 use super::math;
 use crate::isa::{Isa, Loops};
-use crate::simd::lane::{Float, Int, Lane, Truth};
+use crate::simd::lane::{Byte, Float, Int, Lane, Truth};
 use crate::simd::{SPLAT, Simd};
 use rhyton_graph::ops::{Binary, Unary};
 
@@ -158,11 +158,35 @@ unsafe fn truth_pair<S: Simd>(b: Binary, p: Pass) {
 
 /// Truncation that saturates; NaN becomes 0.
 #[inline(always)]
-unsafe fn to_int<S: Simd>(x: S::F) -> S::I {
+pub(crate) unsafe fn to_int<S: Simd>(x: S::F) -> S::I {
     // SAFETY: as for `float`.
     unsafe {
         let y = S::iselect(S::le(S::splat(2_147_483_648.0), x), S::isplat(i32::MAX), S::to_int(x));
         S::iselect(S::eq(x, x), y, S::isplat(0))
+    }
+}
+
+/// The nearest int8.
+#[inline(always)]
+unsafe fn clamp<S: Simd>(x: S::I) -> S::I {
+    // SAFETY: as for `float`.
+    unsafe { S::imax(S::isplat(i8::MIN.into()), S::imin(S::isplat(i8::MAX.into()), x)) }
+}
+
+/// Conversions from and to int8.
+#[inline(always)]
+unsafe fn bytewise<S: Simd>(op: Op, p: Pass) {
+    // SAFETY: as for `float`.
+    unsafe {
+        match op {
+            Op::FloatToByte => each!(p, Byte; a => x: Float; clamp::<S>(to_int::<S>(x))),
+            Op::IntToByte => each!(p, Byte; a => x: Int; clamp::<S>(x)),
+            Op::TruthToByte => each!(p, Byte; a => m: Truth; S::iselect(m, S::isplat(1), S::isplat(0))),
+            Op::ByteToFloat => each!(p, Float; a => x: Byte; S::to_float(x)),
+            Op::ByteToInt => each!(p, Int; a => x: Byte; x),
+            Op::ByteToTruth => each!(p, Truth; a => x: Byte; S::mnot(S::ieq(x, S::isplat(0)))),
+            _ => each!(p, Byte; a => x: Byte; x),
+        }
     }
 }
 
@@ -200,6 +224,8 @@ unsafe fn pass<S: Simd>(op: Op, p: Pass) {
                 each!(p, Int; a => m: Truth; S::iselect(m, one(), S::isplat(0)))
             }
             Op::TruthToInt => each!(p, Int; a => m: Truth; S::iselect(m, S::isplat(1), S::isplat(0))),
+            Op::FloatToByte | Op::IntToByte | Op::TruthToByte | Op::CopyByte => bytewise::<S>(op, p),
+            Op::ByteToFloat | Op::ByteToInt | Op::ByteToTruth => bytewise::<S>(op, p),
             Op::CopyNumber => each!(p, Int; a => x: Int; x),
             Op::CopyTruth => each!(p, Truth; a => x: Truth; x),
         }
@@ -209,7 +235,10 @@ unsafe fn pass<S: Simd>(op: Op, p: Pass) {
 /// Bytes of an element read by argument `k` of an operation, then of the result.
 fn bytes(op: Op) -> ([usize; 3], usize) {
     match op {
-        Op::Not | Op::TruthPair(_) | Op::SelectTruth | Op::CopyTruth => ([1; 3], 1),
+        Op::Not | Op::TruthPair(_) | Op::SelectTruth | Op::CopyTruth | Op::CopyByte => ([1; 3], 1),
+        Op::TruthToByte | Op::ByteToTruth => ([1; 3], 1),
+        Op::FloatToByte | Op::IntToByte => ([4; 3], 1),
+        Op::ByteToFloat | Op::ByteToInt => ([1; 3], 4),
         Op::SelectNumber => ([1, 4, 4], 4),
         Op::FloatToTruth | Op::IntToTruth | Op::Float(Unary::IsFinite) => ([4; 3], 1),
         Op::TruthToFloat | Op::TruthToInt => ([1; 3], 4),

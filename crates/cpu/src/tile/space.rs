@@ -60,14 +60,15 @@ impl Port {
     }
     /// Bytes of an element.
     pub fn bytes(&self) -> usize {
-        if self.dtype == DType::Bool { 1 } else { 4 }
+        self.dtype.size_bytes()
     }
     /// How it lies over a tile.
     pub fn access(&self) -> Access {
         match self.place {
             Place::Block => Access::Unit,
             Place::Count if self.col() != 0 => Access::Strided,
-            _ if self.overwritten && self.col() != 0 => Access::Strided,
+            // Registers hold bfloat16 as float32.
+            _ if (self.overwritten || self.dtype == DType::BF16) && self.col() != 0 => Access::Strided,
             _ if self.repeated => Access::Repeated,
             _ => Access::of(self.row(), self.col()),
         }

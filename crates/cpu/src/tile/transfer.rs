@@ -2,7 +2,8 @@
 
 use super::code::LANE;
 use super::run::Operand;
-use crate::simd::SPLAT;
+use crate::isa::{Isa, Loops};
+use crate::simd::{SPLAT, Simd};
 
 /// Where a tile lies in memory: distances in elements.
 #[derive(Clone, Copy)]
@@ -15,7 +16,7 @@ pub struct Lie {
     pub row: isize,
     /// From column to column.
     pub col: isize,
-    /// Bytes of an element: 1 or 4.
+    /// Bytes of an element: 1, 4, or 2 for bfloat16, which registers hold as float32.
     pub bytes: usize,
 }
 
@@ -32,6 +33,8 @@ impl Lie {
                 at as i32 as u32
             } else if self.bytes == 1 {
                 u32::from(*self.ptr.offset(at))
+            } else if self.bytes == 2 {
+                u32::from(self.ptr.cast::<u16>().offset(at).read_unaligned()) << 16
             } else {
                 self.ptr.cast::<u32>().offset(at).read_unaligned()
             }
@@ -92,9 +95,14 @@ pub unsafe fn repeat_row(to: *mut u8, from: Lie, rows: usize, cols: usize) {
 ///
 /// # Safety
 /// The tile must lie inside its buffer, `to` have room for it.
-pub unsafe fn load_all(to: *mut u8, from: Lie, rows: usize, cols: usize) {
+pub unsafe fn load_all(isa: Isa, to: *mut u8, from: Lie, rows: usize, cols: usize) {
     // SAFETY: passed on.
     unsafe {
+        if from.bytes == 2 && from.col == 1 {
+            let memory = from.ptr.cast::<u16>().offset(from.start);
+            isa.run(Widen { memory, row: from.row, to: to.cast(), rows, cols });
+            return;
+        }
         if from.bytes == 1 {
             for r in 0..rows {
                 let start = from.start + r as isize * from.row;
@@ -128,7 +136,13 @@ pub unsafe fn load_all(to: *mut u8, from: Lie, rows: usize, cols: usize) {
 ///
 /// # Safety
 /// The operand must be valid over the tile, and the tile lie inside the buffer of `to`.
-pub unsafe fn store_all(from: Operand, to: Lie, rows: usize, cols: usize) {
+pub unsafe fn store_all(isa: Isa, from: Operand, to: Lie, rows: usize, cols: usize) {
+    if to.bytes == 2 {
+        // SAFETY: passed on.
+        return unsafe {
+            isa.run(Narrow { from, memory: to.ptr.cast::<u16>().offset(to.start), to, rows, cols })
+        };
+    }
     for r in 0..rows {
         // SAFETY: passed on.
         unsafe {
@@ -141,6 +155,74 @@ pub unsafe fn store_all(from: Operand, to: Lie, rows: usize, cols: usize) {
                     *d = *s;
                 } else {
                     d.cast::<u32>().write_unaligned(s.cast::<u32>().read_unaligned());
+                }
+            }
+        }
+    }
+}
+
+/// Rows of bfloat16 side by side in memory, to float32 without gaps.
+struct Widen {
+    memory: *const u16,
+    row: isize,
+    to: *mut f32,
+    rows: usize,
+    cols: usize,
+}
+
+impl Loops for Widen {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        for r in 0..self.rows {
+            // SAFETY: as for `load_all`.
+            unsafe {
+                let (from, to) = (self.memory.offset(r as isize * self.row), self.to.add(r * self.cols));
+                for c in (0..self.cols).step_by(S::LANES) {
+                    let n = S::LANES.min(self.cols - c);
+                    let x = S::widen(from.add(c), n);
+                    if n == S::LANES {
+                        S::store(to.add(c), x)
+                    } else {
+                        S::store_part(to.add(c), x, S::part(n))
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// An operand of float32, rounded to bfloat16.
+struct Narrow {
+    from: Operand,
+    /// Where the first element goes.
+    memory: *mut u16,
+    to: Lie,
+    rows: usize,
+    cols: usize,
+}
+
+impl Loops for Narrow {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Narrow { from, to, .. } = self;
+        for r in 0..self.rows {
+            // SAFETY: as for `store_all`; a replicated value fills a vector.
+            unsafe {
+                let source = from.ptr.offset(r as isize * from.row).cast::<f32>();
+                let target = self.memory.offset(r as isize * to.row);
+                for c in (0..self.cols).step_by(S::LANES) {
+                    let n = S::LANES.min(self.cols - c);
+                    let at = source.add(c * from.step);
+                    let x = if n == S::LANES { S::load(at) } else { S::load_part(at, S::part(n)) };
+                    if to.col == 1 {
+                        S::narrow(target.add(c), x, n);
+                        continue;
+                    }
+                    let mut some = [0u16; SPLAT];
+                    S::narrow(some.as_mut_ptr(), x, S::LANES);
+                    for (i, x) in some[..n].iter().enumerate() {
+                        target.offset((c + i) as isize * to.col).write_unaligned(*x);
+                    }
                 }
             }
         }

@@ -63,8 +63,9 @@ impl Tile<'_> {
             }
             for (k, scalar) in &code.constants {
                 let (bytes, bits) = match scalar {
-                    Scalar::F32(x) => (4, x.to_bits()),
+                    Scalar::F32(x) | Scalar::BF16(x) => (4, x.to_bits()),
                     Scalar::I32(x) => (4, *x as u32),
+                    Scalar::I8(x) => (1, u32::from(*x as u8)),
                     Scalar::Bool(x) => (1, u32::from(*x)),
                 };
                 transfer::replicate((*self.operands.add(*k)).ptr, bytes, bits);
@@ -169,7 +170,7 @@ impl Tile<'_> {
                     // The same for the whole patch.
                     Access::One | Access::Repeated => {}
                     Access::Row => transfer::load_rows((*o).ptr, lie, rows),
-                    Access::Strided => transfer::load_all((*o).ptr, lie, rows, cols),
+                    Access::Strided => transfer::load_all(sweep.isa, (*o).ptr, lie, rows, cols),
                 }
             }
             let outputs = code.homes.len() - sweep.outputs.len();
@@ -179,7 +180,7 @@ impl Tile<'_> {
             run(sweep.isa, &code.instrs[code.before..], self.operands, rows, cols);
             for (j, port) in sweep.outputs.iter().enumerate().filter(|(j, _)| !code.written[*j]) {
                 let from = *self.operands.add(code.results[j]);
-                transfer::store_all(from, self.lie(port, start(port)), rows, cols);
+                transfer::store_all(sweep.isa, from, self.lie(port, start(port)), rows, cols);
             }
             if let Some(first) = code.results.first() {
                 finished(row, col, rows, cols, *self.operands.add(*first));

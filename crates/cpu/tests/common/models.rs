@@ -72,6 +72,15 @@ pub fn dense_net() -> Model {
 
 /// Convolution, pooling, dense.
 pub fn conv_net() -> Model {
+    conv_net_in("conv_net", DType::F32)
+}
+
+/// The same computed in bfloat16, with weights of float32.
+pub fn mixed_conv_net() -> Model {
+    conv_net_in("mixed_conv_net", DType::BF16)
+}
+
+fn conv_net_in(name: &str, dtype: DType) -> Model {
     let x = param("x", vec![batch(), Dim::fixed(9), Dim::fixed(9), Dim::fixed(2)]);
     let labels = Expr::param("y", Type::new(DType::I32, vec![batch()]));
     let w: Vec<Expr> = [&[3, 3, 2, 5][..], &[5], &[45, 3], &[3]]
@@ -80,12 +89,13 @@ pub fn conv_net() -> Model {
         .map(|(i, s)| param(&format!("w{i}"), fixed(s)))
         .collect();
     let (seven, none) = (fixed(&[7, 7]), fixed(&[0, 0]));
-    let y = x.conv(&w[0], ConvKind::Forward, &seven, &[1, 1], &[1, 1], &none, 1);
-    let h = (y + &w[1]).maximum(&Expr::scalar(0.0f32));
+    let used: Vec<Expr> = w.iter().map(|e| e.cast(dtype)).collect();
+    let y = x.cast(dtype).conv(&used[0], ConvKind::Forward, &seven, &[1, 1], &[1, 1], &none, 1);
+    let h = (y + &used[1]).maximum(&Expr::scalar(0.0f32));
     let p = h.pool(PoolKind::Max, &fixed(&[3, 3]), &[2, 2], &[2, 2], &none);
-    let logits = p.reshape(vec![batch(), Dim::fixed(45)]).matmul(&w[2]) + &w[3];
-    let loss = crossentropy(&logits, &labels, 3);
-    descend("conv_net", w, vec![x, labels], loss)
+    let logits = p.reshape(vec![batch(), Dim::fixed(45)]).matmul(&used[2]) + &used[3];
+    let loss = crossentropy(&logits.cast(DType::F32), &labels, 3);
+    descend(name, w, vec![x, labels], loss)
 }
 
 /// A gated recurrent layer over 100 steps, whose batches of 16 and more are split by rows; the last state and the

@@ -1,10 +1,11 @@
 //! Which elementwise values are computed where they are read instead of being stored: those with one reader that
 //! takes them through a view, into a fold or into a joined buffer, and cheap ones whose inputs are stored anyway.
 
-use super::graph::{Graph, Kind, Path};
+use super::graph::{Graph, Kind, Path, Use};
 use super::program::int;
 use crate::access::{Access, view};
 use crate::ops::{Binary, Control, Elementwise, Op, Unary};
+use rhyton_tensor::DType;
 
 /// At most so much arithmetic is done again for each reader.
 const CHEAP: usize = 5;
@@ -77,23 +78,37 @@ impl Recomputed {
         } else {
             CHEAP
         };
-        let affordable = is_source || limit == usize::MAX || cheap.is_some_and(|c| c <= limit);
+        let free = is_source || widens(g, node);
+        let affordable = free || limit == usize::MAX || cheap.is_some_and(|c| c <= limit);
         // Its only reader works on the same elements: they share a kernel, see `groups`. What is cheap and reads
         // only what is stored anyway goes with its reader, wherever that ends up.
         let same_kernel = one
-            && !is_source
+            && !free
             && uses.iter().all(|u| self.views[u.consumer].is_none())
             && match g.kinds[uses[0].consumer] {
                 Kind::Pointwise => cheap.is_none() && uses[0].path.is_empty(),
                 kind => kind == Kind::Join && g.is_bijective(&uses[0].path),
             };
-        let fits = views.len() <= MAX_READINGS && roots.iter().all(|r| self.taken[*r] < MAX_TAKEN);
+        let fits = (views.len() <= MAX_READINGS || free) && roots.iter().all(|r| self.taken[*r] < MAX_TAKEN);
         if affordable && fits && !same_kernel && views.iter().all(|v| can_read(g, node, v)) {
             roots.iter().for_each(|r| self.taken[*r] += 1);
             self.views[node] = Some(views);
             self.roots[node] = roots;
         }
     }
+}
+
+/// True for a bfloat16 read as float32: wherever it is read, that is for free, and it takes half the memory.
+fn widens(g: &Graph, node: usize) -> bool {
+    let from = g.nodes[node].inputs().first().map(crate::Expr::dtype);
+    let cast = matches!(g.op(node), Op::Elementwise(Elementwise::Cast(DType::F32)));
+    cast && from == Some(DType::BF16)
+}
+
+/// The nodes that read `node`, as it is or widened.
+fn readers(g: &Graph, node: usize) -> Vec<usize> {
+    let of = |u: &Use| if widens(g, u.consumer) { readers(g, u.consumer) } else { vec![u.consumer] };
+    g.uses[node].iter().flat_map(of).collect()
 }
 
 /// Whether strides can say how the inputs of `node` are read through `path`.
@@ -129,7 +144,7 @@ fn weights(g: &Graph) -> Vec<Option<usize>> {
             cheap[node] = matches!(g.op(node), Op::Index(_)).then_some(1);
             continue;
         };
-        let mut sum = weight(*op);
+        let mut sum = if widens(g, node) { 0 } else { weight(*op) };
         for input in g.nodes[node].inputs() {
             let (base, path) = g.resolve(input);
             let again = cheap[base.0].unwrap_or(CHEAP + 1);
@@ -147,7 +162,8 @@ fn is_stored(g: &Graph, node: usize, cheap: &[Option<usize>]) -> bool {
     let uses = &g.uses[node];
     let hard = |c: usize| matches!(g.kinds[c], Kind::Dot | Kind::Conv | Kind::Kernel);
     let pinned = uses.iter().any(|u| hard(u.consumer));
-    let folded = uses.iter().any(|u| g.kinds[u.consumer] == Kind::Reduce);
+    let readers = readers(g, node);
+    let folded = readers.iter().any(|c| g.kinds[*c] == Kind::Reduce);
     match g.kinds[node] {
         Kind::Source | Kind::Reduce | Kind::Join | Kind::Kernel => true,
         Kind::View => false,
@@ -158,7 +174,7 @@ fn is_stored(g: &Graph, node: usize, cheap: &[Option<usize>]) -> bool {
                 || uses.iter().any(|u| !u.path.is_empty())
         }
         Kind::Pointwise => {
-            let several = uses.iter().any(|u| u.consumer != uses[0].consumer);
+            let several = readers.iter().any(|c| *c != readers[0]);
             pinned || g.result_of.contains_key(&(node, 0)) || (several && folded && cheap[node].is_none())
         }
     }

@@ -6,7 +6,9 @@ use crate::interp::{Value, coordinates};
 use rhyton_tensor::{Bindings, DType, Dim, Error, Result, Shape};
 use serde::{Deserialize, Serialize};
 
-/// Contractions of two float32 inputs.
+/// Contractions of two inputs of float32, or two of bfloat16 whose products add up in float32: the result is float32.
+/// Two of int8 give exact int32 sums, wrapped around beyond the 131,071 products that surely fit, and carry no
+/// gradient. Of convolutions of int8 there is the forward one only.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Contract {
@@ -62,14 +64,23 @@ fn free(rank: usize, batch: &[usize], contract: &[usize]) -> Vec<usize> {
 impl Contract {
     pub(crate) fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
         let [a, b] = inputs else { return Err(Error::new("a product takes two inputs")) };
-        if a.dtype != DType::F32 || b.dtype != DType::F32 {
-            return Err(Error::new(format!("a product takes float32, got {} and {}", a.dtype, b.dtype)));
-        }
+        let grouped = matches!(self, Contract::Conv { groups, .. } if *groups != 1);
+        let gradient =
+            matches!(self, Contract::Conv { kind: ConvKind::InputGrad | ConvKind::KernelGrad, .. });
+        let dtype = match (a.dtype, b.dtype) {
+            (DType::F32, DType::F32) => DType::F32,
+            (DType::BF16, DType::BF16) if !grouped => DType::F32,
+            (DType::I8, DType::I8) if !gradient => DType::I32,
+            _ => {
+                return Err(Error::new(format!("a product does not take {} and {}", a.dtype, b.dtype))
+                    .expected("two inputs of float32 or bfloat16, or two int8 ones outside gradients"));
+            }
+        };
         let shape = match self {
             Contract::Dot { .. } => self.infer_dot(&a.shape, &b.shape)?,
             Contract::Conv { .. } => self.infer_conv(&a.shape, &b.shape)?,
         };
-        Ok(vec![Type::f32(shape)])
+        Ok(vec![Type::new(dtype, shape)])
     }
 
     fn infer_dot(&self, a: &Shape, b: &Shape) -> Result<Shape> {
@@ -142,6 +153,10 @@ impl Contract {
     pub(crate) fn vjp(&self, y: &Expr, cotangents: &[Option<Expr>]) -> Vec<Option<Expr>> {
         let Some(g) = cotangents.first().cloned().flatten() else { return vec![None, None] };
         let (a, b) = (&y.inputs()[0], &y.inputs()[1]);
+        if y.dtype() != DType::F32 {
+            return vec![None, None];
+        }
+        let g = g.cast(a.dtype());
         match self {
             Contract::Dot { .. } => self.vjp_dot(a, b, &g),
             Contract::Conv { kind, .. } => {

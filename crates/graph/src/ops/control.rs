@@ -61,7 +61,10 @@ pub enum Control {
 #[allow(missing_docs)]
 pub enum Scalar {
     F32(f32),
+    /// A number in an expression of bfloat16, which is computed in float32.
+    BF16(f32),
     I32(i32),
+    I8(i8),
     Bool(bool),
 }
 
@@ -69,8 +72,9 @@ impl Scalar {
     /// As a double; booleans are 0 and 1.
     pub fn as_f64(self) -> f64 {
         match self {
-            Scalar::F32(x) => f64::from(x),
+            Scalar::F32(x) | Scalar::BF16(x) => f64::from(x),
             Scalar::I32(x) => f64::from(x),
+            Scalar::I8(x) => f64::from(x),
             Scalar::Bool(x) => f64::from(u8::from(x)),
         }
     }
@@ -79,7 +83,9 @@ impl Scalar {
     pub fn from_f64(x: f64, dtype: DType) -> Scalar {
         match dtype {
             DType::I32 => Scalar::I32(x as i32),
+            DType::I8 => Scalar::I8(x as i8),
             DType::Bool => Scalar::Bool(x != 0.0),
+            DType::BF16 => Scalar::BF16(x as f32),
             _ => Scalar::F32(x as f32),
         }
     }
@@ -93,15 +99,18 @@ impl Scalar {
     pub fn dtype(self) -> DType {
         match self {
             Scalar::F32(_) => DType::F32,
+            Scalar::BF16(_) => DType::BF16,
             Scalar::I32(_) => DType::I32,
+            Scalar::I8(_) => DType::I8,
             Scalar::Bool(_) => DType::Bool,
         }
     }
 
     fn bits(self) -> (DType, u32) {
         let bits = match self {
-            Scalar::F32(x) => x.to_bits(),
+            Scalar::F32(x) | Scalar::BF16(x) => x.to_bits(),
             Scalar::I32(x) => x as u32,
+            Scalar::I8(x) => u32::from(x as u8),
             Scalar::Bool(x) => u32::from(x),
         };
         (self.dtype(), bits)
@@ -135,12 +144,14 @@ impl From<bool> for Scalar {
     }
 }
 
-/// `1.5f32`, `3i32`, `true`: Rust's own literals, which read back exactly.
+/// `1.5f32`, `3i32`, `3i8`, `true`: Rust's own literals, which read back exactly.
 impl From<Scalar> for String {
     fn from(s: Scalar) -> String {
         match s {
             Scalar::F32(x) => format!("{x}f32"),
+            Scalar::BF16(x) => format!("{x}bf16"),
             Scalar::I32(x) => format!("{x}i32"),
+            Scalar::I8(x) => format!("{x}i8"),
             Scalar::Bool(x) => x.to_string(),
         }
     }
@@ -153,8 +164,14 @@ impl TryFrom<String> for Scalar {
         if let Some(x) = s.strip_suffix("f32") {
             return x.parse().map(Scalar::F32).map_err(|_| bad());
         }
+        if let Some(x) = s.strip_suffix("bf16") {
+            return x.parse().map(Scalar::BF16).map_err(|_| bad());
+        }
         if let Some(x) = s.strip_suffix("i32") {
             return x.parse().map(Scalar::I32).map_err(|_| bad());
+        }
+        if let Some(x) = s.strip_suffix("i8") {
+            return x.parse().map(Scalar::I8).map_err(|_| bad());
         }
         s.parse().map(Scalar::Bool).map_err(|_| bad())
     }
@@ -173,7 +190,7 @@ struct LiteralText {
 }
 
 impl Literal {
-    /// Converts `t` to float32, int32 or bool.
+    /// Converts `t` to a type that graphs hold.
     pub fn new(t: &Tensor) -> Literal {
         Literal(t.cast(graph_dtype(t.dtype())))
     }
@@ -182,7 +199,7 @@ impl Literal {
 /// The type in which graphs hold data of `dtype`.
 pub fn graph_dtype(dtype: DType) -> DType {
     match dtype {
-        DType::Bool => DType::Bool,
+        DType::Bool | DType::I8 => dtype,
         d if d.is_float() => DType::F32,
         _ => DType::I32,
     }

@@ -16,7 +16,8 @@ pub enum Elementwise {
     Binary(Binary),
     /// `condition ? a : b`.
     Select,
-    /// Conversion to another element type; floats to integers truncate, anything to bool is `!= 0`.
+    /// Conversion to another element type; to integers what does not fit saturates, NaN is 0 and fractions are cut
+    /// off; anything to bool is `!= 0`. It is all that int8 values know.
     Cast(DType),
 }
 
@@ -105,11 +106,13 @@ impl Unary {
 
     fn result(self, input: DType) -> Option<DType> {
         match self {
-            Unary::Neg | Unary::Abs | Unary::Sign => (input != DType::Bool).then_some(input),
+            Unary::Neg | Unary::Abs | Unary::Sign => {
+                (input.is_float() || input == DType::I32).then_some(input)
+            }
             Unary::Not => (input == DType::Bool).then_some(input),
             Unary::StopGradient => Some(input),
-            Unary::IsFinite => (input == DType::F32).then_some(DType::Bool),
-            _ => (input == DType::F32).then_some(input),
+            Unary::IsFinite => input.is_float().then_some(DType::Bool),
+            _ => input.is_float().then_some(input),
         }
     }
 }
@@ -145,10 +148,11 @@ impl Binary {
 
     fn result(self, input: DType) -> Option<DType> {
         match self {
+            _ if input == DType::I8 => None,
             Binary::And | Binary::Or => (input == DType::Bool).then_some(DType::Bool),
             Binary::Less | Binary::LessEqual => (input != DType::Bool).then_some(DType::Bool),
             Binary::Equal => Some(DType::Bool),
-            Binary::Div | Binary::Pow => (input == DType::F32).then_some(input),
+            Binary::Div | Binary::Pow => input.is_float().then_some(input),
             _ => (input != DType::Bool).then_some(input),
         }
     }
@@ -183,7 +187,12 @@ impl Elementwise {
         };
         match result {
             DType::I32 => f64::from(y as i32),
+            DType::I8 => f64::from(y as i8),
             DType::Bool => f64::from(u8::from(y != 0.0)),
+            // Only storing rounds: what is computed in between keeps the precision of float32.
+            DType::BF16 if matches!(self, Elementwise::Cast(_)) => {
+                rhyton_tensor::bf16::from_f32(y as f32).to_f64()
+            }
             _ => y,
         }
     }
@@ -209,15 +218,16 @@ impl Elementwise {
                 b.result(last.dtype).ok_or_else(|| bad(word(b)))?
             }
             Elementwise::Select => {
-                if inputs[0].dtype != DType::Bool || inputs[1].dtype != last.dtype {
-                    return Err(Error::new("select takes a boolean and two values of one type"));
+                if inputs[0].dtype != DType::Bool || inputs[1].dtype != last.dtype || last.dtype == DType::I8
+                {
+                    return Err(Error::new("select takes a boolean and two values of one type but int8"));
                 }
                 last.dtype
             }
             Elementwise::Cast(d) => {
-                if !matches!(d, DType::F32 | DType::I32 | DType::Bool) {
+                if !matches!(d, DType::F32 | DType::BF16 | DType::I32 | DType::I8 | DType::Bool) {
                     return Err(Error::new(format!("graphs do not compute in {d}"))
-                        .expected("float32, int32 or bool"));
+                        .expected("float32, bfloat16, int32, int8 or bool"));
                 }
                 d
             }
@@ -235,8 +245,10 @@ impl Elementwise {
                 let zero = g.zeros_like();
                 vec![None, Some(x[0].select(&g, &zero)), Some(x[0].select(&zero, &g))]
             }
-            // Only float to float carries a gradient, and float32 is the only float of graphs.
-            Elementwise::Cast(d) => vec![(d == DType::F32 && x[0].dtype() == DType::F32).then(|| g.clone())],
+            // Only float to float carries a gradient.
+            Elementwise::Cast(d) => {
+                vec![(d.is_float() && x[0].dtype().is_float()).then(|| g.cast(x[0].dtype()))]
+            }
         }
     }
 
@@ -290,7 +302,7 @@ impl Unary {
 
 impl Binary {
     fn vjp(self, a: &Expr, b: &Expr, y: &Expr, g: &Expr) -> [Option<Expr>; 2] {
-        if a.dtype() != DType::F32 {
+        if !a.dtype().is_float() {
             return [None, None];
         }
         match self {

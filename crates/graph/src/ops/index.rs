@@ -1,6 +1,6 @@
 //! Positions as data: counting, gathering rows, adding rows up.
 
-use super::Class;
+use super::{Class, Scalar};
 use crate::expr::{Expr, Type};
 use crate::interp::{Value, coordinates};
 use rhyton_tensor::{Bindings, DType, Error, Result, Shape};
@@ -18,7 +18,7 @@ pub enum Index {
         axis: usize,
     },
     /// Inputs (x, indices): entries of `axis` chosen by int32 indices of any shape, whose axes stand where
-    /// `axis` was. An index out of range yields NaN.
+    /// `axis` was. An index out of range yields NaN, of int8 values 0.
     Gather {
         /// The axis of x.
         axis: usize,
@@ -47,8 +47,8 @@ impl Index {
                 Ok(vec![Type::new(DType::I32, shape.clone())])
             }
             (Index::Gather { axis }, [x, i]) if *axis < x.shape.rank() && i.dtype == DType::I32 => {
-                if x.dtype != DType::F32 {
-                    return Err(Error::new(format!("gather takes float32 values, got {}", x.dtype)));
+                if !matches!(x.dtype, DType::F32 | DType::I8) {
+                    return Err(Error::new(format!("gather takes float32 or int8 values, got {}", x.dtype)));
                 }
                 Ok(vec![Type::new(x.dtype, spliced(&x.shape, *axis, &i.shape))])
             }
@@ -70,9 +70,10 @@ impl Index {
         let Some(g) = cotangents.first().cloned().flatten() else { return vec![None; x.len()] };
         match self {
             Index::Iota { .. } => vec![],
+            Index::Gather { .. } if y.dtype() != DType::F32 => vec![None, None],
             Index::Gather { axis } => {
                 let op = Index::ScatterAdd { axis: *axis, shape: x[0].shape().clone() };
-                vec![Some(Expr::apply(op, vec![g, x[1].clone()])), None]
+                vec![Some(Expr::apply(op, vec![g.cast(DType::F32), x[1].clone()])), None]
             }
             Index::ScatterAdd { axis, .. } => vec![Some(g.gather(*axis, &x[1])), None],
         }
@@ -88,10 +89,11 @@ impl Index {
             }
             Index::Gather { axis } => {
                 let (x, indices) = (inputs[0], inputs[1]);
+                let missing = Scalar::from_f64(f64::NAN, outs[0].dtype).as_f64();
                 for (o, at) in coordinates(&out.shape.clone()).enumerate() {
                     out.data[o] = match locate(&at, *axis, indices, x.shape[*axis]) {
                         Some(from) => x.data[x.offset(&from)],
-                        None => f64::NAN,
+                        None => missing,
                     };
                 }
             }

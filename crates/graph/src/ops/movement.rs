@@ -150,7 +150,7 @@ impl Movement {
             }
             Movement::Broadcast { shape } => {
                 let grown: Vec<usize> = (0..shape.rank()).filter(|i| x.shape()[*i] != shape[*i]).collect();
-                g.sum(&grown).reshape(x.shape().clone())
+                g.sum_float32(&grown).reshape(x.shape().clone())
             }
             Movement::Slice { axis, start, len, step } => {
                 let used = (len.clone() - 1) * *step + 1;

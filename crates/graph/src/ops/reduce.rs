@@ -69,11 +69,16 @@ impl Reduce {
             return Err(Error::new(format!("axes {axes:?} do not fit the shape {}", x.shape)));
         }
         let dtype = match self {
+            _ if x.dtype == DType::I8 => {
+                return Err(Error::new("a reduction does not take int8").fix("cast to int32 first"));
+            }
             Reduce::Fold { .. } if x.dtype == DType::Bool => {
                 return Err(
                     Error::new("a reduction takes numbers, not booleans").fix("cast to float32 first")
                 );
             }
+            // Sums of many bfloat16 would lose what they are made of.
+            Reduce::Fold { .. } if x.dtype.is_float() => DType::F32,
             Reduce::Fold { .. } => x.dtype,
             Reduce::ArgMax { .. } => DType::I32,
         };
@@ -84,8 +89,8 @@ impl Reduce {
 
     pub(crate) fn vjp(&self, y: &Expr, cotangents: &[Option<Expr>]) -> Vec<Option<Expr>> {
         let x = &y.inputs()[0];
-        let (Some(g), DType::F32, Reduce::Fold { kind, axes }) =
-            (cotangents.first().cloned().flatten(), x.dtype(), self)
+        let (Some(g), true, Reduce::Fold { kind, axes }) =
+            (cotangents.first().cloned().flatten(), x.dtype().is_float(), self)
         else {
             return vec![None];
         };

@@ -6,7 +6,7 @@ use crate::interp::{Value, coordinates};
 use rhyton_tensor::{Bindings, DType, Dim, Error, Result, Shape};
 use serde::{Deserialize, Serialize};
 
-/// Window operations on float32 `[batch, spatial.., channels]`. Positions outside the input are left out.
+/// Window operations on float32 `[batch, spatial.., channels]`; those of the largest element on bfloat16 too. Positions outside the input are left out.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Window {
     /// What happens in a window.
@@ -73,22 +73,25 @@ impl Window {
         if n == 0 || lists.iter().any(|l| *l != n) || !positive || inputs.len() != wanted.len() {
             return Err(Error::new("the sizes of a pooling window do not fit together"));
         }
+        let sums = matches!(self.kind, PoolKind::Sum | PoolKind::SumSpread);
+        let dtype = if sums || inputs[0].dtype != DType::BF16 { DType::F32 } else { DType::BF16 };
         for (t, full) in inputs.iter().zip(wanted) {
-            if t.dtype != DType::F32 || t.shape.rank() != n + 2 || t.shape[1..=n] != *self.sizes(*full) {
+            if t.dtype != dtype || t.shape.rank() != n + 2 || t.shape[1..=n] != *self.sizes(*full) {
                 return Err(Error::new(format!("pooling over {n} spatial dims does not fit {t}"))
-                    .expected(format!("float32[batch, {}, channels]", Shape(self.sizes(*full).to_vec()))));
+                    .expected(format!("{dtype}[batch, {}, channels]", Shape(self.sizes(*full).to_vec()))));
             }
         }
         let x = &inputs[0].shape;
         let mut shape = vec![x[0].clone()];
         shape.extend_from_slice(self.sizes(self.kind.result_full()));
         shape.push(x[n + 1].clone());
-        Ok(vec![Type::f32(shape)])
+        Ok(vec![Type::new(dtype, shape)])
     }
 
     pub(crate) fn vjp(&self, y: &Expr, cotangents: &[Option<Expr>]) -> Vec<Option<Expr>> {
         let x = y.inputs();
         let Some(g) = cotangents.first().cloned().flatten() else { return vec![None; x.len()] };
+        let g = g.cast(x[0].dtype());
         let apply = |kind, inputs| Some(Expr::apply(self.with(kind), inputs));
         match self.kind {
             PoolKind::Max => vec![apply(PoolKind::MaxSpread, vec![x[0].clone(), g])],

@@ -9,7 +9,7 @@ use crate::access::view;
 use crate::expr::{Expr, rewrite};
 use crate::function::Function;
 use crate::ops::{Binary, Control, Elementwise, Movement, Op, Reduce, Scalar, Unary};
-use rhyton_tensor::{Dim, Shape};
+use rhyton_tensor::{DType, Dim, Shape};
 use std::collections::HashMap;
 
 /// The pass.
@@ -61,7 +61,7 @@ impl At<'_> {
                 Elementwise::Unary(u) => self.of_one(*u, &x[0]),
                 Elementwise::Binary(b) => self.of_two(*b, &x[0], &x[1], shape),
                 Elementwise::Select => self.select(&x[0], &x[1], &x[2]),
-                Elementwise::Cast(d) => (x[0].dtype() == *d).then(|| x[0].clone()),
+                Elementwise::Cast(d) => self.cast(*d, &x[0]),
             }),
             Op::Movement(m) => match (view(op), x[0].as_scalar()) {
                 (Some(_), Some(value)) => {
@@ -87,6 +87,13 @@ impl At<'_> {
         Some(self.full(Scalar::from_f64(op.eval(&values, dtype), dtype), shape))
     }
 
+    /// What was rounded to bfloat16 is so already.
+    fn cast(&self, to: DType, x: &Expr) -> Option<Expr> {
+        let inner = x.inputs().first().filter(|_| matches!(x.op(), Op::Elementwise(Elementwise::Cast(_))));
+        let widened = inner.filter(|e| x.dtype() == DType::F32 && e.dtype() == DType::BF16);
+        if x.dtype() == to { Some(x.clone()) } else { widened.filter(|e| e.dtype() == to).cloned() }
+    }
+
     fn of_one(&self, op: Unary, x: &Expr) -> Option<Expr> {
         let inner = || x.inputs().first().cloned();
         match (op, x.op()) {
@@ -105,7 +112,7 @@ impl At<'_> {
             _ => None,
         };
         let (ca, cb) = (a.as_scalar(), b.as_scalar());
-        let is = |c: Option<Scalar>, x: f32| c == Some(Scalar::F32(x));
+        let is = |c: Option<Scalar>, x: f32| c == Some(Scalar::F32(x)) || c == Some(Scalar::BF16(x));
         let int = |c: Option<Scalar>, x: i32| c == Some(Scalar::I32(x));
         match op {
             Binary::Add if is(cb, -0.0) || int(cb, 0) => Some(a.clone()),
@@ -141,23 +148,23 @@ impl At<'_> {
     /// Pieces side by side, with the zeros that are left around them.
     fn joined(&self, Run { axis, parts, lo, hi }: &Run) -> Expr {
         let all = self.make(Movement::Concat { axis: *axis }, parts.clone());
-        let value = Scalar::F32(0.0);
+        let value = Scalar::from_f64(0.0, all.dtype());
         let around = Movement::Pad { axis: *axis, lo: lo.clone(), hi: hi.clone(), between: 0, value };
         self.make(around, vec![all])
     }
 
     /// `1 / c` where dividing by c is multiplying by it, bit for bit: powers of two.
     fn reciprocal(&self, c: Scalar) -> Option<Scalar> {
-        let Scalar::F32(c) = c else { return None };
-        let r = 1.0 / c;
+        let (Scalar::F32(x) | Scalar::BF16(x)) = c else { return None };
+        let (c, r, dtype) = (x, 1.0 / x, c.dtype());
         let power_of_two = c.to_bits() & 0x007f_ffff == 0 && r.to_bits() & 0x007f_ffff == 0;
-        (power_of_two && c.is_normal() && r.is_normal()).then_some(Scalar::F32(r))
+        (power_of_two && c.is_normal() && r.is_normal()).then(|| Scalar::from_f64(f64::from(r), dtype))
     }
 
     /// Powers without `pow`. A cube may differ from it in the last bit, as `pow` itself does from the truth.
     fn power(&self, a: &Expr, exponent: Scalar, shape: &Shape) -> Option<Expr> {
-        let Scalar::F32(p) = exponent else { return None };
-        let full = |x: f32| self.full(Scalar::F32(x), shape);
+        let (Scalar::F32(p) | Scalar::BF16(p)) = exponent else { return None };
+        let full = |x: f32| self.full(Scalar::from_f64(f64::from(x), a.dtype()), shape);
         let square = || self.binary(Binary::Mul, a, a);
         if p == 0.0 {
             Some(full(1.0))
@@ -267,7 +274,6 @@ impl At<'_> {
 mod tests {
     use super::*;
     use crate::Type;
-    use rhyton_tensor::DType;
 
     fn simplified(f: impl FnOnce(&Expr) -> Expr) -> Expr {
         let x = Expr::param("x", Type::new(DType::F32, [2, 3]));

@@ -25,7 +25,13 @@ pub fn join(a: &Expr, b: &Expr) -> Option<Run> {
             Op::Elementwise(Elementwise::Binary(Binary::Add)) => {
                 pending.extend(e.inputs().iter().rev().cloned())
             }
-            Op::Movement(Movement::Pad { axis, lo, hi, between: 0, value: Scalar::F32(v) }) if *v == 0.0 => {
+            Op::Movement(Movement::Pad {
+                axis,
+                lo,
+                hi,
+                between: 0,
+                value: Scalar::F32(v) | Scalar::BF16(v),
+            }) if *v == 0.0 => {
                 let parts = e.inputs().to_vec();
                 pieces.push(Run { axis: *axis, parts, lo: lo.clone(), hi: hi.clone() });
             }

@@ -15,7 +15,7 @@ use rhyton_tensor::{Bindings, DType, Result, Tensor};
 /// parameters.
 pub fn with_gradients(f: &Function) -> Function {
     let loss = weighted(&f.results);
-    let wrt: Vec<Expr> = f.params.iter().filter(|p| p.dtype() == DType::F32).cloned().collect();
+    let wrt: Vec<Expr> = f.params.iter().filter(|p| p.dtype().is_float()).cloned().collect();
     let mut results = f.results.clone();
     results.extend(crate::grad(&loss, &wrt));
     f.rebuilt(f.params.clone(), results)
@@ -26,7 +26,7 @@ pub fn bindings(batch: usize) -> Bindings {
     Bindings::from([("batch".into(), batch)])
 }
 
-/// Random arguments of a function: floats around zero, integers in -3..3, both truths.
+/// Random arguments of a function: floats around zero, integers in -3..3, every int8, both truths.
 pub fn random_args(f: &Function, batch: usize, seed: u64) -> Vec<Tensor> {
     let mut rng = Stream::new(seed, 1, 78);
     let sizes = |p: &Expr| p.shape().eval(&bindings(batch)).unwrap_or_default();
@@ -34,8 +34,9 @@ pub fn random_args(f: &Function, batch: usize, seed: u64) -> Vec<Tensor> {
         .iter()
         .map(|p| match p.dtype() {
             DType::I32 => Tensor::from_fn(sizes(p), |_| rng.below(6) as i32 - 3),
+            DType::I8 => Tensor::from_fn(sizes(p), |_| rng.below(256) as u8 as i8),
             DType::Bool => Tensor::from_fn(sizes(p), |_| rng.below(2) == 1),
-            _ => Tensor::from_fn(sizes(p), |_| rng.uniform() * 3.0 - 1.5),
+            d => Tensor::from_fn(sizes(p), |_| rng.uniform() * 3.0 - 1.5).cast(d),
         })
         .collect()
 }
@@ -59,13 +60,13 @@ pub fn assert_close(have: &[Tensor], want: &[Tensor], tolerance: f64, what: &str
 /// A scalar that depends on every element of the float results, each with a weight of its own.
 fn weighted(results: &[Expr]) -> Expr {
     let mut loss = Expr::scalar(0.0f32);
-    for (k, r) in results.iter().enumerate().filter(|(_, r)| r.dtype() == DType::F32) {
+    for (k, r) in results.iter().enumerate().filter(|(_, r)| r.dtype().is_float()) {
         let mut weight = Expr::full(r.shape().clone(), 0.3 + k as f32);
         for axis in 0..r.rank() {
             let at = Expr::iota(r.shape().clone(), axis).cast(DType::F32);
             weight = weight + (at * (1.7 + axis as f32) + k as f32).sin();
         }
-        loss = loss + (r * &weight).sum_all();
+        loss = loss + (r.cast(DType::F32) * &weight).sum_all();
     }
     loss
 }

@@ -214,7 +214,7 @@ fn inputs(args: &Args) -> Result<[Expr; 3]> {
             .fix("for self attention, apply it to [&x, &x]"));
     };
     let key = at(2, "key").unwrap_or_else(|| value.clone());
-    Ok([query, value, key].map(|e| e.cast(DType::F32)))
+    Ok([query, value, key].map(|e| e.float()))
 }
 
 fn scale(key_dim: usize) -> f32 {
@@ -228,7 +228,7 @@ fn logits(q: &Expr, k: &Expr) -> Expr {
 
 /// `[batch, query steps, heads, width]`: the values weighted by the scores.
 fn weighted(scores: &Expr, v: &Expr) -> Expr {
-    scores.dot_general(v, &[0, 1], &[0, 2], &[3], &[1]).transpose(&[0, 2, 1, 3])
+    scores.cast(v.dtype()).dot_general(v, &[0, 1], &[0, 2], &[3], &[1]).transpose(&[0, 2, 1, 3])
 }
 
 /// The named function `attention`: (q, k, v, mask when there is one), each `[batch, steps, heads, width]`, to

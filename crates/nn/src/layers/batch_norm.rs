@@ -135,6 +135,9 @@ fn train(attrs: Json, inputs: &[Expr], axis: usize, epsilon: f32) -> [Expr; 3] {
 }
 
 impl Layer for BatchNormalization {
+    fn computes_in_float32(&self) -> bool {
+        true
+    }
     fn call(&self, cx: &mut Cx<'_>, args: &Args) -> Outputs {
         self.output(cx, &args.x(), args.mask(0)).into()
     }

@@ -4,11 +4,13 @@ use crate::activations::Activation;
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
 use crate::layers::{check, parameter};
+use crate::quantizers::{self, Quantization};
 use crate::regularizers::Regularizer;
 use crate::{Args, Cx, Layer, Object, Outputs};
 use rhyton_graph::Expr;
-use rhyton_tensor::{DType, Result};
+use rhyton_tensor::Result;
 use serde_json::Value as Json;
+use std::sync::Arc;
 
 crate::layer! {
     /// `activation(x . kernel + bias)` over the last axis of `[batch, .., features]`; the result is
@@ -32,7 +34,7 @@ crate::layer! {
         kernel_constraint: Option<Constraint> = None,
         /// Projection of the bias.
         bias_constraint: Option<Constraint> = None,
-        /// Kept for Keras.
+        /// As Keras writes it: whether inputs are quantized as well as weights.
         quantization_config: Json = Json::Null,
     }
 }
@@ -49,8 +51,13 @@ impl Dense {
         check::positive(class, "units", self.units)?;
         let features = check::features(class, x)?;
         let of_kernel = (&self.kernel_initializer, &self.kernel_regularizer, &self.kernel_constraint);
-        let kernel = parameter(cx, "kernel", [features, self.units], of_kernel);
-        let mut y = x.cast(DType::F32).matmul(&kernel);
+        let shape = [features, self.units];
+        let mut y = if self.base.quantization.is_some() {
+            let (row, config) = ([x.rank() - 1], &self.quantization_config);
+            quantizers::product(cx, x, &shape, &row, config, |x, kernel| Ok(x.matmul(kernel)))?
+        } else {
+            x.float().matmul(&parameter(cx, "kernel", shape, of_kernel))
+        };
         if self.use_bias {
             let of_bias = (&self.bias_initializer, &self.bias_regularizer, &self.bias_constraint);
             y = y + parameter(cx, "bias", [self.units], of_bias);
@@ -66,5 +73,9 @@ impl Layer for Dense {
 
     fn supports_masking(&self) -> bool {
         true
+    }
+
+    fn quantized(&self, mode: Quantization) -> Option<Arc<dyn Layer>> {
+        quantizers::in_mode(self, mode)
     }
 }

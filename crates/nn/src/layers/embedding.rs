@@ -3,11 +3,13 @@
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
 use crate::layers::{check, parameter};
+use crate::quantizers::{self, Quantization};
 use crate::regularizers::Regularizer;
 use crate::{Args, Cx, Layer, Object, Outputs, Value};
 use rhyton_graph::Expr;
 use rhyton_tensor::{DType, Result};
 use serde_json::Value as Json;
+use std::sync::Arc;
 
 crate::layer! {
     /// Rows of a table chosen by whole numbers: `[batch, ..]` to `[batch, .., output_dim]`. A negative index
@@ -43,10 +45,14 @@ impl Embedding {
         check::positive(class, "output_dim", self.output_dim)?;
         let of_table =
             (&self.embeddings_initializer, &self.embeddings_regularizer, &self.embeddings_constraint);
-        let table = parameter(cx, "embeddings", [self.input_dim, self.output_dim], of_table);
-        let indices = x.cast(DType::I32);
+        let (shape, indices) = ([self.input_dim, self.output_dim], x.cast(DType::I32));
+        let expr = if self.base.quantization.is_some() {
+            quantizers::embedding(cx, shape, &indices)
+        } else {
+            parameter(cx, "embeddings", shape, of_table).gather(0, &indices)
+        };
         let mask = self.mask_zero.then(|| indices.equal(&Expr::scalar(0)).not());
-        Ok(Value { expr: table.gather(0, &indices), mask })
+        Ok(Value { expr, mask })
     }
 }
 
@@ -56,6 +62,9 @@ impl Layer for Embedding {
     }
     fn activity_regularizer_follows(&self) -> Option<&'static str> {
         Some("embeddings_regularizer")
+    }
+    fn quantized(&self, mode: Quantization) -> Option<Arc<dyn Layer>> {
+        quantizers::in_mode(self, mode)
     }
 }
 

@@ -236,7 +236,7 @@ impl Dot {
         if self.normalize {
             (a, b) = (unit_length(&a, i), unit_length(&b, j));
         }
-        let (a, b) = (a.cast(DType::F32), b.cast(DType::F32));
+        let (a, b) = (a.float(), b.float());
         let y = a.dot_general(&b, &[0], &[0], &[i], &[j]);
         Ok(if y.rank() == 1 { y.expand_dims(&[1]) } else { y })
     }

@@ -103,6 +103,9 @@ impl LayerNormalization {
 }
 
 impl Layer for LayerNormalization {
+    fn computes_in_float32(&self) -> bool {
+        true
+    }
     fn call(&self, cx: &mut Cx<'_>, args: &Args) -> Outputs {
         self.output(cx, &args.x()).into()
     }
@@ -140,6 +143,9 @@ impl RMSNormalization {
 }
 
 impl Layer for RMSNormalization {
+    fn computes_in_float32(&self) -> bool {
+        true
+    }
     fn call(&self, cx: &mut Cx<'_>, args: &Args) -> Outputs {
         self.output(cx, &args.x()).into()
     }
@@ -208,6 +214,9 @@ impl GroupNormalization {
 }
 
 impl Layer for GroupNormalization {
+    fn computes_in_float32(&self) -> bool {
+        true
+    }
     fn call(&self, cx: &mut Cx<'_>, args: &Args) -> Outputs {
         self.output(cx, &args.x()).into()
     }
@@ -233,6 +242,9 @@ impl UnitNormalization {
 }
 
 impl Layer for UnitNormalization {
+    fn computes_in_float32(&self) -> bool {
+        true
+    }
     fn call(&self, _: &mut Cx<'_>, args: &Args) -> Outputs {
         let x = args.x();
         match axes_of(self.class_name(), &self.axis, &x) {

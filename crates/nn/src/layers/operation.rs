@@ -5,7 +5,7 @@ use crate::layers::{activation::listed, check, embedding::any_last};
 use crate::{Args, Cx, Layer, Object, Outputs};
 use rhyton_graph::Expr;
 use rhyton_graph::ops::Scalar;
-use rhyton_tensor::{DType, Error, Result};
+use rhyton_tensor::{Error, Result};
 use serde_json::{Map, Value as Json};
 use std::sync::Arc;
 
@@ -145,7 +145,7 @@ impl Operation {
             (Apply::Concatenate, [first, ..]) => {
                 let axis = self.config.get("axis").and_then(Json::as_i64).unwrap_or(0);
                 let axis = check::axis(self.row.class_name, axis, first)?;
-                let parts: Vec<Expr> = operands.iter().map(|e| e.cast(DType::F32)).collect();
+                let parts: Vec<Expr> = operands.iter().map(Expr::float).collect();
                 Ok(Expr::concat(&parts, axis))
             }
             _ => {

@@ -2,10 +2,12 @@
 
 use crate::layer::{LayerRef, default_name};
 use crate::model::json::layer_record;
+use crate::quantizers::Quantization;
 use crate::{Args, Cx, Layer, Outputs, Setting, Value};
 use rhyton_graph::Expr;
 use rhyton_tensor::{Error, Result, Shape};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::sync::Arc;
 
 crate::layer! {
     /// Applies a layer to every step of `[batch, steps, ..]`, with the same weights.
@@ -52,6 +54,11 @@ impl Layer for TimeDistributed {
     }
     fn supports_masking(&self) -> bool {
         true
+    }
+    fn quantized(&self, mode: Quantization) -> Option<Arc<dyn Layer>> {
+        let mut new = self.clone();
+        new.layer = Wrapped(LayerRef::new(self.layer.0.get().ok()?.quantized(mode)?));
+        Some(Arc::new(new))
     }
 }
 

@@ -1,10 +1,11 @@
 //! [`Definition`]: what a model is made of, without weights. A definition is a layer too: models nest.
 
-use crate::layer::{Args, Base, Based, Cx, Layer, LayerRef, Outputs, Value};
+use crate::layer::{Args, Base, Based, Cx, Layer, LayerRef, Outputs, Value, float_as};
 use crate::model::symbolic::{Symbolic, SymbolicCall};
 use crate::object::{Object, snake_case};
+use crate::quantizers::Quantization;
 use rhyton_graph::{Expr, Type};
-use rhyton_tensor::{Error, Result, Source, Tensor};
+use rhyton_tensor::{DType, Error, Result, Source, Tensor};
 use serde_json::{Map, Value as Json};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -130,6 +131,10 @@ impl Definition {
 
     /// Every value of the model for these inputs, by call.
     pub fn trace(&self, cx: &mut Cx<'_>, inputs: &[Value]) -> Vec<Vec<Value>> {
+        crate::policy::within(self.base.policy(), || self.calls_in(cx, inputs))
+    }
+
+    fn calls_in(&self, cx: &mut Cx<'_>, inputs: &[Value]) -> Vec<Vec<Value>> {
         let mut values: Vec<Vec<Value>> = Vec::with_capacity(self.calls.len());
         for (i, call) in self.calls.iter().enumerate() {
             if let Some(k) = self.inputs.iter().position(|c| *c == i) {
@@ -160,6 +165,16 @@ impl Definition {
             values.push(out);
         }
         values
+    }
+
+    /// The outputs among the values of [`Definition::trace`]; floats are float32 outside of the model.
+    pub(crate) fn results(&self, values: &[Vec<Value>]) -> Result<Vec<Value>> {
+        let missing = |o: &usize| Error::new(format!("a layer has no output {o}"));
+        let of = |(c, o): &(usize, usize)| {
+            let made = values[*c].get(*o).ok_or_else(|| missing(o))?;
+            Ok(Value { expr: float_as(&made.expr, DType::F32), mask: made.mask.clone() })
+        };
+        self.outputs.iter().map(of).collect()
     }
 
     /// Position of a weight's location in Keras's order of weights.
@@ -361,6 +376,10 @@ impl Layer for Definition {
 
     fn initial(&self, path: &str) -> Option<Tensor> {
         self.values.get(path).cloned()
+    }
+
+    fn quantized(&self, mode: Quantization) -> Option<Arc<dyn Layer>> {
+        Some(Arc::new(crate::quantizers::quantized(self, mode)))
     }
 
     fn definition(&self) -> Option<&Definition> {

@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 /// The `config` of a model's record.
 pub fn config(definition: &Definition) -> Map<String, Json> {
-    let config = match definition.form {
+    let config = crate::policy::within(definition.base.policy(), || match definition.form {
         Form::Sequential => sequential_config(definition),
         Form::Functional => functional_config(definition),
-    };
+    });
     config.as_object().cloned().unwrap_or_default()
 }
 
@@ -54,7 +54,7 @@ fn sequential_config(d: &Definition) -> Json {
     let input = &d.entries[d.calls[d.inputs[0]].layer];
     let shape = input.layer.to_json()["config"]["batch_shape"].clone();
     json!({
-        "name": d.name(), "trainable": d.base.trainable, "dtype": crate::layer::float32_policy(),
+        "name": d.name(), "trainable": d.base.trainable, "dtype": d.base.policy().to_json(),
         "layers": layers, "build_input_shape": shape,
     })
 }
@@ -162,6 +162,7 @@ fn from_config(config: &Json) -> Result<Definition> {
     let mut base = Base::here();
     base.name = config["name"].as_str().map(String::from);
     base.trainable = config["trainable"].as_bool().unwrap_or(true);
+    base.dtype = crate::policy::DTypePolicy::from_json(&config["dtype"]).map(Ok);
     let records =
         config["layers"].as_array().ok_or_else(|| Error::new("a model's configuration has no layers"))?;
     if records.len() > 1 << 16 {

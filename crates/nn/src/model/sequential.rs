@@ -49,6 +49,13 @@ impl Sequential {
         self
     }
 
+    /// In which type layers without a policy of their own compute: `mixed_bfloat16` or `float32`, see
+    /// [`DTypePolicy`](crate::policy::DTypePolicy).
+    pub fn dtype_policy(mut self, name: &str) -> Sequential {
+        self.base.dtype = Some(crate::policy::DTypePolicy::from_name(name));
+        self
+    }
+
     /// The seed of the initial weights.
     pub fn seed(mut self, seed: u64) -> Sequential {
         self.seed = seed;
@@ -64,6 +71,9 @@ impl Sequential {
             return Err(Error::new("a Sequential without layers computes nothing")
                 .source(self.base.source)
                 .fix("add at least one layer"));
+        }
+        if let Some(Err(e)) = &self.base.dtype {
+            return Err(e.clone().source(self.base.source));
         }
         let input = self.input.symbolic();
         let mut x = input.clone();

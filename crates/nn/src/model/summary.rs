@@ -109,7 +109,7 @@ impl Summary<'_> {
             let (params, trained) = (self.weights_at(&location), trainable && layer.base().trainable);
             let branch = if level > 0 { format!("{}└ ", "   ".repeat(level)) } else { String::new() };
             rows.push(Row {
-                name: format!("{branch}{} ({})", e.name, layer.class_name()),
+                name: format!("{branch}{} ({}{})", e.name, layer.class_name(), self.in_int8(&location)),
                 shape: calls.last().map_or("?".into(), |c| shapes(&types, *c)),
                 params: thousands(params),
                 connected: if from.is_empty() || level > 0 { "-".into() } else { from.join(", ") },
@@ -129,6 +129,19 @@ impl Summary<'_> {
         rows
     }
 
+    /// What the table adds to the class of the layer at `location` when its weights are quantized.
+    fn in_int8(&self, location: &str) -> &'static str {
+        let mut own = self.model.variables().iter().filter(|v| v.location == location);
+        if own.any(|v| v.weight.scales.is_some()) { ", int8" } else { "" }
+    }
+
+    /// Elements and bytes of the weights that are trained, or of those that are not.
+    fn count(&self, trainable: bool) -> (usize, usize) {
+        let of = self.model.variables().iter().zip(self.model.weights());
+        let of = of.filter(|(v, _)| v.trainable == trainable).map(|(_, t)| t);
+        of.fold((0, 0), |n, t| (n.0 + t.len(), n.1 + t.len() * t.dtype().size_bytes()))
+    }
+
     /// Number of elements of the weights of the object at `location` and of those inside it.
     fn weights_at(&self, location: &str) -> usize {
         let inside = |l: &str| l.strip_prefix(location).is_some_and(|r| r.is_empty() || r.starts_with('/'));
@@ -141,11 +154,13 @@ impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "Model: \"{}\"", self.model.name())?;
         self.table().fmt(f)?;
-        let (all, trainable, rest) = self.model.count_params();
-        let optimizer = self.optimizer.map(|n| ("Optimizer", n));
-        let counts = [("Total", all + self.optimizer.unwrap_or(0)), ("Trainable", trainable)];
-        for (what, n) in counts.into_iter().chain([("Non-trainable", rest)]).chain(optimizer) {
-            writeln!(f, " {what} params: {} ({})", thousands(n), size(n * 4))?;
+        let (trainable, rest) = (self.count(true), self.count(false));
+        let optimizer = self.optimizer.map(|n| (n, n * 4));
+        let parts = [trainable, rest].into_iter().chain(optimizer);
+        let total = parts.fold((0, 0), |sum, n| (sum.0 + n.0, sum.1 + n.1));
+        let counts = [("Total", total), ("Trainable", trainable), ("Non-trainable", rest)];
+        for (what, (n, bytes)) in counts.into_iter().chain(optimizer.map(|n| ("Optimizer", n))) {
+            writeln!(f, " {what} params: {} ({})", thousands(n), size(bytes))?;
         }
         Ok(())
     }

@@ -290,13 +290,7 @@ fn trace(definition: &Definition, mut trace: Trace) -> Result<Traced> {
     if let Some(e) = Error::from_problems(expr::problems(&all)) {
         return Err(e);
     }
-    let outputs = definition
-        .outputs
-        .iter()
-        .map(|(c, o)| {
-            values[*c].get(*o).cloned().ok_or_else(|| Error::new(format!("a layer has no output {o}")))
-        })
-        .collect::<Result<Vec<Value>>>()?;
+    let outputs = definition.results(&values)?;
     Ok(Traced { trace, inputs, outputs, values })
 }
 

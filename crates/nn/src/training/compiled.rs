@@ -268,6 +268,9 @@ impl Compiled {
 
     /// Compiles the program for batches like this one. What does not fit is blamed on the call of `compile`.
     pub(crate) fn prepare(&mut self, kind: Kind, batch: &Batch) -> Result<usize> {
+        if kind == Kind::Train {
+            self.check_trainable()?;
+        }
         at_source(self.arguments.source, || self.prepare_here(kind, batch))
     }
 

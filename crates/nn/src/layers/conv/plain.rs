@@ -6,10 +6,13 @@ use crate::constraints::Constraint;
 use crate::initializers::Initializer;
 use crate::layers::windows::Windows;
 use crate::layers::{Sizes, check, parameter};
+use crate::quantizers::{self, Quantization};
 use crate::regularizers::Regularizer;
 use crate::{Args, Cx, Layer, Object, Outputs, Setting};
 use rhyton_graph::Expr;
 use rhyton_tensor::{Error, Result};
+use serde_json::Value as Json;
+use std::sync::Arc;
 
 /// That channels and filters can be split into groups.
 fn check_groups(class: &str, groups: usize, channels: usize, filters: usize) -> Result<()> {
@@ -83,7 +86,13 @@ macro_rules! convolution {
                 check_groups(class, self.groups, channels, self.filters)?;
                 let shape = conv.kernel_shape(channels / self.groups, self.filters);
                 let of_kernel = (&self.kernel_initializer, &self.kernel_regularizer, &self.kernel_constraint);
-                let mut y = conv.apply(x, &parameter(cx, "kernel", shape, of_kernel), self.groups)?;
+                let mut y = if self.base.quantization.is_some() && quantizers::pays(&shape) {
+                    let sample: Vec<usize> = (1..x.rank()).collect();
+                    let apply = |x: &Expr, kernel: &Expr| conv.apply(x, kernel, self.groups);
+                    quantizers::product(cx, x, &shape, &sample, &Json::Null, apply)?
+                } else {
+                    conv.apply(x, &parameter(cx, "kernel", shape, of_kernel), self.groups)?
+                };
                 if self.use_bias {
                     let of_bias = (&self.bias_initializer, &self.bias_regularizer, &self.bias_constraint);
                     y = y + parameter(cx, "bias", [self.filters], of_bias);
@@ -98,6 +107,9 @@ macro_rules! convolution {
             }
             fn activity_regularizer_follows(&self) -> Option<&'static str> {
                 Some("bias_regularizer")
+            }
+            fn quantized(&self, mode: Quantization) -> Option<Arc<dyn Layer>> {
+                quantizers::in_mode(self, mode)
             }
         }
     };

@@ -99,6 +99,10 @@ macro_rules! recurrent {
         }
 
         impl Layer for $name {
+            // States round step after step.
+            fn computes_in_float32(&self) -> bool {
+                true
+            }
             fn call(&self, cx: &mut Cx<'_>, args: &Args) -> Outputs {
                 self.driver().run(cx, args).into()
             }

@@ -111,9 +111,10 @@ impl StepBuilder {
         let given: Vec<Value> = inputs.iter().cloned().map(Value::from).collect();
         let mut cx = Cx::root(trace, &definition.root_path(), definition.base.source);
         let values = definition.trace(&mut cx, &given);
-        let missing = || Expr::poison(Error::new("a layer lacks an output"));
-        let of = |(c, o): &(usize, usize)| values[*c].get(*o).map_or_else(missing, |v| v.expr.clone());
-        let outputs = definition.outputs.iter().map(of).collect();
+        let outputs = match definition.results(&values) {
+            Ok(outputs) => outputs.into_iter().map(|v| v.expr).collect(),
+            Err(e) => vec![Expr::poison(e); definition.outputs.len()],
+        };
         // The next call of the model sees the state that this one left.
         for (i, value) in std::mem::take(&mut trace.updates) {
             trace.variables[i].1 = value;

@@ -1,0 +1,129 @@
+//! Convolutions of bfloat16: the same walks over images whose numbers are pairs. What is summed is paired: channels of
+//! the source in a forward convolution and an input gradient, neighbouring pixels in a kernel gradient.
+
+use super::{ConvShape, conv_of, scratch_len_of, volume};
+use crate::gemm::Epilogue;
+use crate::gemm::pairs::{Weave, pad_lines};
+use crate::isa::Isa;
+use crate::pool::Pool;
+use rhyton_graph::ops::ConvKind;
+
+/// How a side becomes pairs.
+#[derive(Clone, Debug)]
+enum Layout {
+    /// It lies in memory as pairs.
+    AsIs,
+    /// Lines of this many numbers, padded.
+    Lines(usize, usize),
+    /// Lines woven.
+    Woven(Weave),
+}
+
+impl Layout {
+    fn lines(lines: usize, len: usize, aligned: bool) -> Layout {
+        if aligned && len.is_multiple_of(2) { Layout::AsIs } else { Layout::Lines(lines, len) }
+    }
+
+    /// Numbers of scratch memory.
+    fn len(&self) -> usize {
+        let numbers = match self {
+            Layout::AsIs => 0,
+            Layout::Lines(lines, len) => lines * len.div_ceil(2),
+            Layout::Woven(w) => w.pairs(),
+        };
+        numbers.next_multiple_of(16)
+    }
+}
+
+/// A convolution of bfloat16 as one of pairs.
+#[derive(Clone, Debug)]
+pub(crate) struct Paired {
+    kind: ConvKind,
+    shape: ConvShape,
+    sides: [Layout; 2],
+}
+
+impl Paired {
+    /// `aligned`: each side begins at a multiple of four bytes. There are no groups.
+    pub fn new(kind: ConvKind, s: &ConvShape, aligned: [bool; 2]) -> Paired {
+        let mut shape = *s;
+        let sides = match kind {
+            ConvKind::Forward => {
+                shape.c_in = s.c_in.div_ceil(2);
+                let w = Weave::neighbours(volume(s.k), s.c_in, s.c_out);
+                [Layout::lines(s.batch * volume(s.x), s.c_in, aligned[0]), Layout::Woven(w)]
+            }
+            ConvKind::InputGrad => {
+                shape.c_out = s.c_out.div_ceil(2);
+                let w = Layout::lines(volume(s.k) * s.c_in, s.c_out, aligned[1]);
+                [Layout::lines(s.batch * volume(s.y), s.c_out, aligned[0]), w]
+            }
+            ConvKind::KernelGrad if s.is_product() => {
+                let pixels = s.batch * volume(s.x);
+                let size = [1, 1, pixels.div_ceil(2)];
+                (shape.batch, shape.x, shape.y) = (1, size, size);
+                [s.c_in, s.c_out].map(|channels| Layout::Woven(Weave::neighbours(1, pixels, channels)))
+            }
+            ConvKind::KernelGrad => {
+                // Taps begin at any pixel: each is paired with the one that its right neighbour in y reads.
+                let (stride, before) = (s.stride[2], s.stride[2].min(s.pad_lo[2]));
+                let mut x = Weave::neighbours(s.batch * s.x[0] * s.x[1], s.x[2], s.c_in);
+                (x.count, x.step, x.before, x.distance) = (s.x[2] + before, 1, before, stride);
+                let y = Weave::neighbours(s.batch * s.y[0] * s.y[1], s.y[2], s.c_out);
+                (shape.x[2], shape.y[2]) = (x.count, y.count);
+                (shape.stride[2], shape.pad_lo[2]) = (2 * stride, s.pad_lo[2] - before);
+                [Layout::Woven(x), Layout::Woven(y)]
+            }
+        };
+        Paired { kind, shape, sides }
+    }
+
+    /// Numbers of scratch memory that [`Paired::run`] needs.
+    pub fn scratch_len(&self, threads: usize) -> usize {
+        let sides: usize = self.sides.iter().map(Layout::len).sum();
+        sides + scratch_len_of(true, self.kind, &self.shape, threads)
+    }
+
+    /// Computes the convolution; see [`super::conv`].
+    ///
+    /// # Safety
+    /// As for [`super::conv`].
+    pub unsafe fn run(
+        &self,
+        isa: Isa,
+        pool: &Pool,
+        [a, b]: [*const u16; 2],
+        out: Option<*mut f32>,
+        epilogue: Option<&dyn Epilogue>,
+        scratch: &mut [f32],
+    ) {
+        let [first, second] = self.sides.each_ref().map(Layout::len);
+        let (to_a, rest) = scratch.split_at_mut(first);
+        let (to_b, rest) = rest.split_at_mut(second);
+        // SAFETY: passed on to the caller; the scratch memory is split as `scratch_len` counts it.
+        unsafe {
+            let a = self.prepare(0, isa, pool, a, to_a);
+            let b = self.prepare(1, isa, pool, b, to_b);
+            conv_of(true, self.kind, isa, pool, &self.shape, a, b, out, epilogue, rest);
+        }
+    }
+
+    unsafe fn prepare(
+        &self,
+        side: usize,
+        isa: Isa,
+        pool: &Pool,
+        from: *const u16,
+        to: &mut [f32],
+    ) -> *const f32 {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            match &self.sides[side] {
+                Layout::AsIs => return from.cast(),
+                Layout::Lines(lines, len) => pad_lines(pool, from, *lines, *len, to.as_mut_ptr()),
+                Layout::Woven(weave) => weave.run(isa, pool, from, to.as_mut_ptr()),
+            }
+        }
+        to.as_ptr()
+    }
+}

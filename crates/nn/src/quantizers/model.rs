@@ -1,0 +1,106 @@
+//! Models in int8.
+
+use super::product::scale_of;
+use super::{Quantization, quantize_weight};
+use crate::layer::{Layer, Variable};
+use crate::model::{Definition, Model};
+use crate::training::Compiled;
+use rhyton_tensor::{Error, Result, Tensor};
+use std::sync::Arc;
+
+impl Model {
+    /// Turns the arithmetic of Dense, Embedding, Conv1D, Conv2D and Conv3D layers into `mode` `int8`, inside nested
+    /// models and TimeDistributed too: weights become int8 with a scale for each output channel (Embedding: each
+    /// row), four times smaller; inputs are quantized as they come, with a scale for each row (Conv: each sample).
+    /// Keras does this for Dense and Embedding; convolutions are an extension, which Keras does not read. Those whose
+    /// filters have fewer than 32 weights, which int8 makes slower, and all other layers stay in float32. A quantized model predicts and evaluates but can no longer be trained.
+    ///
+    /// ```
+    /// use rhyton_nn::{Sequential, layers::Dense};
+    /// let mut model = Sequential::new([8]).add(Dense::new(4)).build()?;
+    /// model.quantize("int8")?;
+    /// assert_eq!(model.weights()[0].dtype().name(), "int8");
+    /// # Ok::<(), rhyton_tensor::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the mode is another one, the model is quantized already, or a weight holds NaN or infinite numbers; the
+    /// model is as it was then.
+    pub fn quantize(&mut self, mode: &str) -> Result<()> {
+        let mode = Quantization::named(mode).map_err(|e| e.place(self.name()))?;
+        if self.is_quantized() {
+            return Err(Error::new("the model is quantized already").place(self.name()));
+        }
+        let definition = quantized(self.definition(), mode);
+        *self = Model::with_weights(definition, |variables| self.requantized(variables))?;
+        Ok(())
+    }
+
+    /// Whether weights of the model are quantized.
+    pub fn is_quantized(&self) -> bool {
+        self.variables().iter().any(|v| v.weight.scales.is_some())
+    }
+
+    /// The values for the variables of the quantized model.
+    fn requantized(&self, variables: &[Variable]) -> Result<Vec<Tensor>> {
+        let missing = |v: &Variable| Error::new("a weight of the model is missing").place(&v.path);
+        let mut values: Vec<Option<Tensor>> =
+            variables.iter().map(|v| self.weight(&v.path).cloned()).collect();
+        for (i, v) in variables.iter().enumerate() {
+            if let Some(kept) = v.weight.scales {
+                let old = values[i].as_ref().ok_or_else(|| missing(v))?;
+                let (rounded, scale) = quantize_weight(old, kept).map_err(|e| e.place(&v.path))?;
+                values[i] = Some(rounded);
+                let path = scale_of(&v.path);
+                variables.iter().position(|s| s.path == path).map(|s| values[s].replace(scale));
+            }
+        }
+        variables.iter().zip(values).map(|(v, t)| t.ok_or_else(|| missing(v))).collect()
+    }
+}
+
+impl Compiled {
+    /// Turns the model's arithmetic into `mode` `int8`, as [`Model::quantize`] does. The optimizer starts anew; what
+    /// the model was compiled with is kept.
+    ///
+    /// # Errors
+    /// As for [`Model::quantize`].
+    pub fn quantize(&mut self, mode: &str) -> Result<()> {
+        let mut model = Model::clone(self);
+        model.quantize(mode)?;
+        *self = model.compile(self.arguments().clone())?;
+        Ok(())
+    }
+
+    /// That the weights can be trained.
+    ///
+    /// # Errors
+    /// When they are quantized.
+    pub(crate) fn check_trainable(&self) -> Result<()> {
+        if !self.is_quantized() {
+            return Ok(());
+        }
+        Err(Error::new("a model quantized to int8 cannot be trained")
+            .place(self.name())
+            .fix("train the float32 model and quantize it afterwards"))
+    }
+}
+
+/// The definition with every layer that knows how quantized. Trained values stay behind: they are float32.
+pub(crate) fn quantized(definition: &Definition, mode: Quantization) -> Definition {
+    let mut new = definition.clone();
+    new.values.clear();
+    for entry in &mut new.entries {
+        if let Some(layer) = entry.layer.get().ok().and_then(|l| l.quantized(mode)) {
+            entry.layer = crate::LayerRef::new(layer);
+        }
+    }
+    new
+}
+
+/// A copy of a layer that computes in `mode`.
+pub(crate) fn in_mode<L: Layer + Clone>(layer: &L, mode: Quantization) -> Option<Arc<dyn Layer>> {
+    let mut new = layer.clone();
+    new.base_mut().quantization = Some(mode);
+    Some(Arc::new(new))
+}

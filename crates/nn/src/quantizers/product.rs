@@ -1,0 +1,78 @@
+//! What quantized layers compute.
+
+use super::abs_max_quantize;
+use crate::{Cx, Weight};
+use rhyton_graph::Expr;
+use rhyton_tensor::{DType, Error, Result};
+use serde_json::Value as Json;
+
+/// Products whose sum surely fits int32.
+const LONGEST: usize = 131_071;
+
+/// Products from which on a sum is worth rounding its inputs for: below, measured on the first layers of networks for
+/// images, int8 is slower than float32.
+const SHORTEST: usize = 32;
+
+/// Whether a filter of this kernel `[.., filters]` has so many weights that int8 pays.
+pub(crate) fn pays(shape: &[usize]) -> bool {
+    shape[..shape.len() - 1].iter().product::<usize>() >= SHORTEST
+}
+
+/// An int8 weight and its scales, one for each entry along the axis `kept`.
+#[track_caller]
+fn weight(cx: &mut Cx<'_>, name: &str, shape: &[usize], kept: usize) -> (Expr, Expr) {
+    let mut weight = Weight::new(name, shape.to_vec(), &"zeros".into()).state();
+    (weight.dtype, weight.scales) = (DType::I8, Some(kept));
+    let scales = Weight::new(&scale_of(name), [shape[kept]], &"ones".into()).state();
+    (cx.add(weight), cx.add(scales))
+}
+
+/// The name of the scales of a weight.
+pub(super) fn scale_of(name: &str) -> String {
+    format!("{name}_scale")
+}
+
+/// `apply(x, kernel)` for the int8 weight `kernel` `[.., filters]`. `x` is quantized with a scale of its own for each
+/// place along the axes other than `axes`, unless `config` says that weights alone are quantized.
+pub(crate) fn product(
+    cx: &mut Cx<'_>,
+    x: &Expr,
+    shape: &[usize],
+    axes: &[usize],
+    config: &Json,
+    apply: impl FnOnce(&Expr, &Expr) -> Result<Expr>,
+) -> Result<Expr> {
+    let (filters, summed) = (shape.len() - 1, shape[..shape.len() - 1].iter().product::<usize>());
+    if summed > LONGEST {
+        return Err(Error::new(format!("sums of {summed} products may not fit int32"))
+            .expected(format!("at most {LONGEST}"))
+            .fix("leave this layer in float32"));
+    }
+    let (kernel, kernel_scale) = weight(cx, "kernel", shape, filters);
+    if !inputs_too(config)? {
+        return Ok(apply(&x.cast(DType::F32), &kernel.cast(DType::F32))? / kernel_scale);
+    }
+    let (x, scale) = abs_max_quantize(x, axes);
+    Ok(apply(&x, &kernel)?.cast(DType::F32) / (kernel_scale * scale))
+}
+
+/// Whether a `quantization_config` of Keras has inputs quantized too.
+fn inputs_too(config: &Json) -> Result<bool> {
+    let activations = &config["config"]["activation_quantizer"];
+    let range = &activations["config"]["value_range"];
+    match activations["class_name"].as_str() {
+        _ if config.is_null() => Ok(true),
+        None if activations.is_null() => Ok(false),
+        Some("AbsMaxQuantizer") if *range == serde_json::json!([-127, 127]) => Ok(true),
+        _ => Err(Error::new(format!("inputs cannot be quantized by {activations}"))
+            .expected("AbsMaxQuantizer with the range -127 to 127, or none")),
+    }
+}
+
+/// Rows, chosen by int32 `indices`, of an int8 table that has a scale for each row. An index out of range gives NaN.
+#[track_caller]
+pub(crate) fn embedding(cx: &mut Cx<'_>, shape: [usize; 2], indices: &Expr) -> Expr {
+    let (table, scales) = weight(cx, "embeddings", &shape, 0);
+    let scale = scales.gather(0, indices).expand_dims(&[indices.rank()]);
+    table.gather(0, indices).cast(DType::F32) / scale
+}
