@@ -145,6 +145,7 @@ impl Draft<'_> {
                 cols: parts[2][k].clone(),
             },
             overwritten: false,
+            repeated: false,
         };
         let inputs: Vec<Port> = what.iter().enumerate().map(|(k, (r, d, p))| port(k, *r, *d, *p)).collect();
         let outputs = self.writes.iter().enumerate().map(|(j, w)| {

@@ -12,33 +12,6 @@ use rhyton_graph::ops::Literal;
 use rhyton_graph::plan::{LaunchTime, Place, Plan, View};
 use rhyton_tensor::{DType, Error, Result};
 
-/// Memory that every frame of a program uses in turn.
-#[derive(Default)]
-pub(crate) struct Arena {
-    memory: Vec<Line>,
-}
-
-/// A cache line.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
-
-impl Arena {
-    /// Makes room; what was in it is lost.
-    pub fn reserve(&mut self, bytes: usize) {
-        let lines = bytes.div_ceil(64);
-        if lines > self.memory.len() {
-            self.memory = vec![];
-            self.memory = vec![Line([0; 64]); lines];
-        }
-    }
-
-    /// First byte, 64-byte aligned.
-    pub fn base(&mut self) -> *mut u8 {
-        self.memory.as_mut_ptr().cast()
-    }
-}
-
 /// A plan with numbers instead of symbols, and the addresses of the current run.
 pub(crate) struct Frame {
     isa: Isa,

@@ -1,6 +1,7 @@
 //! Runs a plan. Everything symbolic is resolved once for each set of shapes into a [`frame::Frame`]; a run then
 //! walks a flat list of tasks over a table of addresses.
 
+mod arena;
 pub(crate) mod axes;
 #[cfg(test)]
 mod draft_tests;
@@ -21,7 +22,8 @@ pub(crate) mod testing;
 
 use crate::backend::Threads;
 use crate::isa::Isa;
-use frame::{Arena, Frame};
+use arena::Arena;
+use frame::Frame;
 use rhyton_graph::Function;
 use rhyton_graph::interp::bind;
 use rhyton_graph::memory;

@@ -1,5 +1,6 @@
 //! Elementwise programs over tiles that stay in the first-level cache.
 
+mod assemble;
 pub mod code;
 pub mod math;
 pub mod run;

@@ -198,6 +198,15 @@ unsafe fn pass<S: Simd>(op: Op, p: Pass) {
         match op {
             Op::Float(u) => float::<S>(u, p),
             Op::FloatPair(b) => float_pair::<S>(b, p),
+            Op::MulAdd => {
+                each!(p, Float; a => x: Float, b => y: Float, c => z: Float; S::add(S::mul(x, y), z))
+            }
+            Op::MulSub => {
+                each!(p, Float; a => x: Float, b => y: Float, c => z: Float; S::sub(S::mul(x, y), z))
+            }
+            Op::SubMul => {
+                each!(p, Float; a => x: Float, b => y: Float, c => z: Float; S::sub(z, S::mul(x, y)))
+            }
             Op::Int(u) => int::<S>(u, p),
             Op::IntPair(b) => int_pair::<S>(b, p),
             Op::Not => each!(p, Truth; a => x: Truth; S::mnot(x)),
@@ -241,7 +250,7 @@ fn bytes(op: Op) -> ([usize; 3], usize) {
 fn arity(op: Op) -> usize {
     match op {
         Op::FloatPair(_) | Op::IntPair(_) | Op::TruthPair(_) => 2,
-        Op::SelectNumber | Op::SelectTruth => 3,
+        Op::SelectNumber | Op::SelectTruth | Op::MulAdd | Op::MulSub | Op::SubMul => 3,
         _ => 1,
     }
 }

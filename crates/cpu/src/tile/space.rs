@@ -1,6 +1,6 @@
 //! Iteration spaces and what lies over them.
 
-use super::code::Access;
+use super::code::{Access, Stage};
 use rhyton_graph::plan::Register;
 use rhyton_tensor::DType;
 
@@ -45,6 +45,8 @@ pub struct Port {
     pub strides: Space<isize>,
     /// Overwritten by one result while another one still needs it: moved to a register first.
     pub overwritten: bool,
+    /// One row for many short ones: see [`Access::Repeated`].
+    pub repeated: bool,
 }
 
 impl Port {
@@ -67,11 +69,20 @@ impl Port {
             Place::Count if self.col() != 0 => Access::Strided,
             // Registers hold bfloat16 as float32.
             _ if (self.overwritten || self.dtype == DType::BF16) && self.col() != 0 => Access::Strided,
+            _ if self.repeated => Access::Repeated,
             _ => Access::of(self.row(), self.col()),
         }
     }
+    /// How often it must be read.
+    pub fn stage(&self) -> Stage {
+        match self.access() {
+            _ if self.once() => Stage::Once,
+            Access::One | Access::Repeated => Stage::Patch,
+            _ => Stage::Tile,
+        }
+    }
     /// The same value at every element.
-    pub fn once(&self) -> bool {
+    fn once(&self) -> bool {
         let s = &self.strides;
         self.place != Place::Block && s.batch.iter().chain(&s.rows).chain(&s.cols).all(|x| *x == 0)
     }

@@ -1,6 +1,7 @@
 //! A program over an iteration space that is seen as batches of a two-dimensional block.
 
-use super::code::{Access, Code, Leaf, Output, assemble, origin};
+use super::assemble::assemble;
+use super::code::{Access, Code, Leaf, Output, origin};
 use super::run::Operand;
 use super::space::{Place, Port, Space, Table, product, runs};
 use super::walk::Tile;
@@ -23,6 +24,11 @@ pub struct Sweep {
     /// Columns of the largest tile.
     pub(super) most_cols: usize,
 }
+
+/// Rows up to this long are repeated where one serves for all rows.
+const SHORT: usize = 128;
+/// Fewest rows that pay for repeating.
+const MANY: usize = 8;
 
 /// Work that takes less time than this is not split.
 const SPLIT_NS: f32 = 8_000.0;
@@ -53,10 +59,11 @@ impl Sweep {
             let given = program.outputs.iter().any(|r| origin(program, *r) == i.register);
             i.overwritten = given && outputs.iter().any(|o| buffer(o) == buffer(i));
         }
+        repeat_short_rows(&mut inputs, &space);
         let leaf = |r: Register| {
             let constant = constants.iter().find(|(c, _)| *c == r).map(|(_, s)| Leaf::Constant(*s));
             let port = inputs.iter().find(|p| p.register == r);
-            constant.or_else(|| port.map(|p| Leaf::Read { access: p.access(), once: p.once() }))
+            constant.or_else(|| port.map(|p| Leaf::Read { access: p.access(), stage: p.stage() }))
         };
         let kept = Output { access: None, aliases: vec![] };
         let targets: Vec<Output> = if outputs.is_empty() {
@@ -175,6 +182,18 @@ impl Sweep {
                     }
                 }
             });
+        }
+    }
+}
+
+/// Rows of a few vectors are walked as one long row if nothing keeps them apart. What is the same in every row is
+/// repeated for that; a product's block has gaps between its rows anyway.
+fn repeat_short_rows(inputs: &mut [Port], space: &Space<usize>) {
+    let last = |sizes: &[usize]| sizes.last().copied().unwrap_or(1);
+    let pays = (2..=SHORT).contains(&last(&space.cols)) && last(&space.rows) >= MANY;
+    if pays && inputs.iter().all(|p| p.place != Place::Block) {
+        for p in inputs.iter_mut().filter(|p| (p.row(), p.access()) == (0, Access::Unit)) {
+            p.repeated = true;
         }
     }
 }

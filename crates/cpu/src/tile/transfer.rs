@@ -78,6 +78,19 @@ pub unsafe fn load_rows(to: *mut u8, from: Lie, rows: usize) {
     }
 }
 
+/// The first row, again and again without gaps.
+///
+/// # Safety
+/// The row must lie inside its buffer, `to` have room for `rows` of them.
+pub unsafe fn repeat_row(to: *mut u8, from: Lie, rows: usize, cols: usize) {
+    let bytes = cols * from.bytes;
+    // SAFETY: passed on; `from` is neither a count nor strided, and registers are no buffers.
+    unsafe {
+        let row = from.ptr.offset(from.start * from.bytes as isize);
+        (0..rows).for_each(|r| std::ptr::copy_nonoverlapping(row, to.add(r * bytes), bytes));
+    }
+}
+
 /// Every element, into rows without gaps.
 ///
 /// # Safety

@@ -1,6 +1,6 @@
 //! Walks the tiles of a block: sets every operand, then runs the code.
 
-use super::code::{Access, Home, LANE, OPERANDS, WORK, Width};
+use super::code::{Access, Home, LANE, OPERANDS, Stage, WORK, Width};
 use super::run::{Operand, run};
 use super::space::{Place, Port, Table, locate};
 use super::sweep::Sweep;
@@ -70,7 +70,7 @@ impl Tile<'_> {
                 };
                 transfer::replicate((*self.operands.add(*k)).ptr, bytes, bits);
             }
-            for port in self.sweep.inputs.iter().filter(|p| p.once()) {
+            for port in self.sweep.inputs.iter().filter(|p| p.stage() == Stage::Once) {
                 transfer::load_one((*self.operands.add(port.register)).ptr, self.lie(port, 0));
             }
             run(self.sweep.isa, &code.instrs[..code.once], self.operands, 1, 1);
@@ -106,6 +106,8 @@ impl Tile<'_> {
         for c in (0..cols).step_by(most_cols) {
             let width = most_cols.min(cols - c);
             let most_rows = (self.sweep.code.tile / width).min(self.sweep.code.tile * 4 / LANE).max(1);
+            // SAFETY: passed on.
+            unsafe { self.steady((batch, row, col + c), most_rows.min(rows), width) };
             for r in (0..rows).step_by(most_rows) {
                 let height = most_rows.min(rows - r);
                 let (r, c) = (row + r, col + c);
@@ -118,6 +120,31 @@ impl Tile<'_> {
         }
     }
 
+    fn start_of(&self, p: &Port, (batch, row, col): (usize, usize, usize)) -> isize {
+        let space = &self.sweep.space;
+        locate(&space.batch, &p.strides.batch, batch)
+            + locate(&space.rows, &p.strides.rows, row)
+            + locate(&space.cols, &p.strides.cols, col)
+    }
+
+    /// What is the same for all tiles of a patch, the first of which has so many rows and columns.
+    unsafe fn steady(&mut self, at: (usize, usize, usize), rows: usize, cols: usize) {
+        let (sweep, code) = (self.sweep, &self.sweep.code);
+        // SAFETY: passed on; operands are inside the table by assembly.
+        unsafe {
+            self.set_rows(cols);
+            for port in sweep.inputs.iter().filter(|p| p.stage() == Stage::Patch) {
+                let to = (*self.operands.add(port.register)).ptr;
+                let lie = self.lie(port, self.start_of(port, at));
+                match port.access() {
+                    Access::Repeated => transfer::repeat_row(to, lie, rows, cols),
+                    _ => transfer::load_one(to, lie),
+                }
+            }
+            run(sweep.isa, &code.instrs[code.once..code.before], self.operands, rows, cols);
+        }
+    }
+
     unsafe fn tile(
         &mut self,
         batch: usize,
@@ -127,15 +154,10 @@ impl Tile<'_> {
         finished: &mut impl FnMut(usize, usize, usize, usize, Operand),
     ) {
         let (sweep, code) = (self.sweep, &self.sweep.code);
-        let start = |p: &Port| {
-            locate(&sweep.space.batch, &p.strides.batch, batch)
-                + locate(&sweep.space.rows, &p.strides.rows, row)
-                + locate(&sweep.space.cols, &p.strides.cols, col)
-        };
+        let start = |p: &Port| self.start_of(p, (batch, row, col));
         // SAFETY: passed on; operands are inside the table by assembly.
         unsafe {
-            self.set_rows(cols);
-            for port in sweep.inputs.iter().filter(|p| !p.once()) {
+            for port in sweep.inputs.iter().filter(|p| p.stage() == Stage::Tile) {
                 let o = self.operands.add(port.register);
                 if port.place == Place::Block {
                     let (ptr, ld) = block.unwrap_or((std::ptr::null_mut(), 0));
@@ -145,7 +167,8 @@ impl Tile<'_> {
                 let lie = self.lie(port, start(port));
                 match port.access() {
                     Access::Unit => *o = direct(lie),
-                    Access::One => transfer::load_one((*o).ptr, lie),
+                    // The same for the whole patch.
+                    Access::One | Access::Repeated => {}
                     Access::Row => transfer::load_rows((*o).ptr, lie, rows),
                     Access::Strided => transfer::load_all(sweep.isa, (*o).ptr, lie, rows, cols),
                 }
@@ -154,7 +177,7 @@ impl Tile<'_> {
             for (j, port) in sweep.outputs.iter().enumerate() {
                 *self.operands.add(outputs + j) = direct(self.lie(port, start(port)));
             }
-            run(sweep.isa, &code.instrs[code.once..], self.operands, rows, cols);
+            run(sweep.isa, &code.instrs[code.before..], self.operands, rows, cols);
             for (j, port) in sweep.outputs.iter().enumerate().filter(|(j, _)| !code.written[*j]) {
                 let from = *self.operands.add(code.results[j]);
                 transfer::store_all(sweep.isa, from, self.lie(port, start(port)), rows, cols);
