@@ -307,7 +307,8 @@ impl Assembler<'_> {
             Some(Leaf::Constant(s)) => Some((r, *s)),
             _ => None,
         });
-        let bytes = self.dtypes.iter().map(|d| d.size_bytes()).collect();
+        // A register of bfloat16 holds float32.
+        let bytes = self.dtypes.iter().map(|d| if d.is_float() { 4 } else { d.size_bytes() }).collect();
         let constants = constants.collect();
         Ok(Code { instrs, once, homes, widths, bytes, constants, results, written, tile, cost })
     }

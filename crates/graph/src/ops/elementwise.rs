@@ -107,7 +107,7 @@ impl Unary {
     fn result(self, input: DType) -> Option<DType> {
         match self {
             Unary::Neg | Unary::Abs | Unary::Sign => {
-                matches!(input, DType::F32 | DType::I32).then_some(input)
+                (input.is_float() || input == DType::I32).then_some(input)
             }
             Unary::Not => (input == DType::Bool).then_some(input),
             Unary::StopGradient => Some(input),
