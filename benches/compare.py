@@ -63,24 +63,25 @@ def build(engines):
 def commands(options):
     """What is run for an engine and a workload, and what is added to its surroundings."""
     interpreter = python() if set(options.engines) - {"rhyton", "burn", "candle"} else None
-    repeats, peers = str(options.repeats), HERE / "peers-python"
-    rust = HERE / "peers-rust/target/release"
+    peers, rust = HERE / "peers-python", HERE / "peers-rust/target/release"
     return {
-        "rhyton": lambda w: ([rhyton(), "bench", w, "--json", "--repeats", repeats], {}),
-        "torch": lambda w: ([interpreter, peers / "torch_peer.py", w], {}),
-        "torch-compile": lambda w: ([interpreter, peers / "torch_peer.py", "--compile", w], {}),
-        "keras-tensorflow": lambda w: ([interpreter, peers / "keras_peer.py", w], {"KERAS_BACKEND": "tensorflow"}),
-        "keras-jax": lambda w: ([interpreter, peers / "keras_peer.py", w], {"KERAS_BACKEND": "jax"}),
-        "burn": lambda w: ([rust / "burn", w, repeats], {}),
-        "candle": lambda w: ([rust / "candle", w, repeats], {}),
+        "rhyton": lambda w, repeats: ([rhyton(), "bench", w, "--json", "--repeats", repeats], {}),
+        "torch": lambda w, repeats: ([interpreter, peers / "torch_peer.py", w], {}),
+        "torch-compile": lambda w, repeats: ([interpreter, peers / "torch_peer.py", "--compile", w], {}),
+        "keras-tensorflow": lambda w, repeats: ([interpreter, peers / "keras_peer.py", w], {"KERAS_BACKEND": "tensorflow"}),
+        "keras-jax": lambda w, repeats: ([interpreter, peers / "keras_peer.py", w], {"KERAS_BACKEND": "jax"}),
+        "burn": lambda w, repeats: ([rust / "burn", w, repeats], {}),
+        "candle": lambda w, repeats: ([rust / "candle", w, repeats], {}),
     }
 
 
-def measure(command, extra, options, threads):
+def measure(workload, engine, options, threads):
     """The line that one engine prints for one workload, in a process of its own on `threads` cores."""
+    repeats = options.repeats * report.LONGER.get(workload, 1)
+    command, extra = engine(workload, str(repeats))
     cores = sorted(os.sched_getaffinity(0))[:threads]
     names = ["RHYTON_THREADS", "RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"]
-    around = os.environ | {n: str(threads) for n in names} | {"BENCH_REPEATS": str(options.repeats)} | extra
+    around = os.environ | {n: str(threads) for n in names} | {"BENCH_REPEATS": str(repeats)} | extra
     pin = lambda: os.sched_setaffinity(0, cores)
     try:
         done = subprocess.run(
@@ -105,7 +106,7 @@ def compare(workload, options, engines):
         for name in options.engines:
             if name in errors:
                 continue
-            line = measure(*engines[name](workload), options, options.threads)
+            line = measure(workload, engines[name], options, options.threads)
             if "error" in line:
                 errors[name] = line["error"]
             else:
@@ -122,7 +123,7 @@ def scaling(options, engines):
     for workload in ["vgg", "resnet20", "gpt"]:
         ratios = []
         for _ in range(options.rounds):
-            one, two = (measure(*engines["rhyton"](workload), options, n) for n in (1, 2))
+            one, two = (measure(workload, engines["rhyton"], options, n) for n in (1, 2))
             if "error" in one or "error" in two:
                 return {"error": one.get("error") or two.get("error")}
             ratios.append(one["min"] / two["min"])

@@ -13,6 +13,8 @@ ENGINES = {
     "burn": "Burn",
     "candle": "Candle",
 }
+# An epoch of these is so short that more of them are timed.
+LONGER = {"mlp": 10, "cnn": 2}
 PYTHON = ["torch", "torch-compile", "keras-tensorflow", "keras-jax"]
 # Rhyton's time of a step must be this part of the better of PyTorch's two.
 MUST = {

@@ -42,6 +42,8 @@ impl Curve {
             .x_label(self.over)
             .y_label("time of a step (ms)")
             .line("a straight line", &ends, &ends.map(|x| self.line.at(x)))
+            // The axis begins at 0, lest a slow moment of the machine look like a trend.
+            .line("", &ends, &[0.0, 0.0])
             .scatter("measured", &self.xs, &self.ys)
     }
 
