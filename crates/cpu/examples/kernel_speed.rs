@@ -6,7 +6,7 @@ use rhyton_cpu::gemm::{GemmArgs, MatView, Steps, gemm, scratch_len};
 use rhyton_cpu::isa::Isa;
 use rhyton_cpu::pool::Pool;
 use rhyton_cpu::random::random;
-use rhyton_cpu::window::{PoolShape, pool};
+use rhyton_cpu::window::{PoolShape, Target, pool};
 use rhyton_graph::ops::{ConvKind, Distribution, PoolKind};
 use std::time::Instant;
 
@@ -119,8 +119,9 @@ fn pooling() {
     let mut out = vec![0.0; x.len()];
     for kind in [PoolKind::Max, PoolKind::MaxSpread, PoolKind::Sum, PoolKind::SumSpread] {
         report(&format!("pool 26x26x32 2x2 {kind:?}"), x.len() as f64, |threads| {
+            let (sides, target) = ([x.as_ptr(); 2], Target::Memory(out.as_mut_ptr()));
             // SAFETY: the vectors have the sizes of the full side.
-            unsafe { pool(kind, Isa::detect(), threads, &s, x.as_ptr(), x.as_ptr(), out.as_mut_ptr()) }
+            unsafe { pool(kind, Isa::detect(), threads, &s, sides, target) }
         });
     }
 }

@@ -5,7 +5,7 @@ use rhyton_cpu::counting::{self, Counting};
 use rhyton_cpu::gemm::{GemmArgs, MatView, Steps, gemm, scratch_len};
 use rhyton_cpu::isa::Isa;
 use rhyton_cpu::pool::Pool;
-use rhyton_cpu::window::{PoolShape, pool};
+use rhyton_cpu::window::{PoolShape, Target, pool};
 use rhyton_graph::ops::{ConvKind, PoolKind};
 
 #[global_allocator]
@@ -71,7 +71,7 @@ fn kernels_allocate_nothing() {
     let s = PoolShape { batch: 8, channels: 32, full, pooled, window: two, stride: two, pad_lo: [0; 3] };
     for kind in [PoolKind::Max, PoolKind::MaxSpread, PoolKind::MaxTake, PoolKind::Sum, PoolKind::SumSpread] {
         // SAFETY: all sides have at most 2^20 numbers.
-        let run = || unsafe { pool(kind, isa, &threads, &s, a.as_ptr(), a.as_ptr(), out) };
+        let run = || unsafe { pool(kind, isa, &threads, &s, [a.as_ptr(); 2], Target::Memory(out)) };
         assert_eq!(allocations(run), 0, "{kind:?}");
     }
 }

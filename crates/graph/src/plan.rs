@@ -142,12 +142,15 @@ pub enum Kernel {
         /// What happens to the result on its way to memory.
         epilogue: Option<Program>,
     },
-    /// Pooling; reads and the write are contiguous.
+    /// Pooling; its operands (reads 0 and, for kinds that have two, 1) and all writes are contiguous. The epilogue is
+    /// as for `Dot`, over the result's shape; its inputs 1, 2, .. are the reads after the operands.
     Pool {
         /// The windows.
         window: Window,
         /// `[batch, channels]`.
         outer: [Dim; 2],
+        /// What happens to the result on its way to memory.
+        epilogue: Option<Program>,
     },
     /// Read 0 contiguous `[outer, size, inner]`, read 1 contiguous int32 `[indices]`, write contiguous
     /// `[outer, indices, inner]`. Negative indices count from the end; out of range gives NaN, of int8 values 0.
@@ -294,13 +297,14 @@ impl Launch {
                 };
                 (fill(vec![a.clone(), b.clone()], out, r), fill(vec![], out, w))
             }
-            Kernel::Pool { window, outer: [batch, channels] } => {
+            Kernel::Pool { window, outer: [batch, channels], .. } => {
                 let side = |full: bool| {
                     let sizes = if full { &window.full } else { &window.pooled };
                     [std::slice::from_ref(batch), sizes, std::slice::from_ref(channels)].concat()
                 };
-                let reads = window.kind.inputs_full().iter().map(|f| side(*f)).collect();
-                (reads, vec![side(window.kind.result_full())])
+                let operands = window.kind.inputs_full().iter().map(|f| side(*f)).collect();
+                let out = side(window.kind.result_full());
+                (fill(operands, &out, r), fill(vec![], &out, w))
             }
             Kernel::Gather { outer, size, inner, indices } => {
                 let (x, y) = spliced(outer, size, inner, indices);

@@ -181,7 +181,7 @@ fn compute(
             let whole = [&batch[..], m, n].concat();
             let size = |d: &[Dim]| sizes(d, bindings).map(|s| s.iter().product::<usize>());
             let product = matrix_product(&inputs, [size(batch)?, size(m)?, size(n)?, size(k)?]);
-            finish(product, epilogue, inputs, &whole, bindings)
+            finish(product, epilogue, &inputs[2..], &whole, bindings)
         }
         Kernel::Conv { kind, x, w, y, strides, dilation, pad_lo, groups, epilogue } => {
             let (out, spatial) = match kind {
@@ -198,10 +198,13 @@ fn compute(
                 groups: *groups,
             };
             let product = primitive(op, &inputs[..2], &reads[..2], DType::F32, out, bindings)?;
-            finish(product, epilogue, inputs, out, bindings)
+            finish(product, epilogue, &inputs[2..], out, bindings)
         }
-        Kernel::Pool { window, .. } => {
-            Ok(vec![primitive(window.clone(), &inputs, reads, DType::F32, &writes[0], bindings)?])
+        Kernel::Pool { window, epilogue, .. } => {
+            let n = window.kind.inputs_full().len();
+            let (inputs, extra) = inputs.split_at(n);
+            let pooled = primitive(window.clone(), inputs, &reads[..n], DType::F32, &writes[0], bindings)?;
+            finish(pooled, epilogue, extra, &writes[0], bindings)
         }
         Kernel::Gather { .. } => {
             Ok(vec![primitive(Index::Gather { axis: 1 }, &inputs, reads, DType::F32, &writes[0], bindings)?])
@@ -257,16 +260,16 @@ fn matrix_product(inputs: &[Vec<f64>], [batch, m, n, k]: [usize; 4]) -> Vec<f64>
     out
 }
 
-/// The epilogue of a product.
+/// The epilogue of a product or of pooling, which also reads `extra`.
 fn finish(
     product: Vec<f64>,
     epilogue: &Option<Program>,
-    inputs: Vec<Vec<f64>>,
+    extra: &[Vec<f64>],
     shape: &[Dim],
     bindings: &Bindings,
 ) -> Result<Vec<Vec<f64>>> {
     let Some(program) = epilogue else { return Ok(vec![product]) };
-    let values: Vec<Vec<f64>> = std::iter::once(product).chain(inputs.into_iter().skip(2)).collect();
+    let values: Vec<Vec<f64>> = std::iter::once(product).chain(extra.iter().cloned()).collect();
     program_over(program, &values, &sizes(shape, bindings)?, bindings)
 }
 

@@ -14,11 +14,11 @@ use rhyton_graph::plan::{Kernel, Launch, Plan, Program};
 use rhyton_tensor::{DType, Error, Result};
 
 /// An epilogue at work.
-struct Finish<'a> {
-    sweep: &'a Sweep,
-    table: Table,
+pub(super) struct Finish<'a> {
+    pub sweep: &'a Sweep,
+    pub table: Table,
     /// Number of the first product among all batches.
-    batch: usize,
+    pub batch: usize,
 }
 
 impl Epilogue for Finish<'_> {
@@ -227,7 +227,7 @@ fn finish(setting: &Setting, program: &Program, d: &Dims, reads: &[Lane], writes
 }
 
 /// A program over the result of a product, which is its input 0.
-fn epilogue(
+pub(super) fn epilogue(
     setting: &Setting,
     program: &Program,
     sizes: &[usize],

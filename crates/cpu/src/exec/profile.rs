@@ -71,7 +71,7 @@ fn describe(kernel: &Kernel, setting: &Setting) -> Result<String> {
             };
             format!("{kind} {} to {} by {}", by(x)?, by(y)?, by(w)?)
         }
-        Kernel::Pool { window, outer } => {
+        Kernel::Pool { window, outer, .. } => {
             let kind = format!("{:?}", window.kind).to_lowercase();
             format!(
                 "pool {kind} {} by {:?}",

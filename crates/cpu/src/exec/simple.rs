@@ -1,12 +1,14 @@
-//! Kernels that take contiguous operands and need no preparation: pooling, gathering, random numbers.
+//! Kernels that take contiguous operands: pooling, gathering, random numbers.
 
+use super::product::{Finish, epilogue};
 use super::resolve::{Lane, Setting, three};
 use super::task::Context;
 use crate::index::{IndexShape, gather as gather_kernel, scatter_add};
 use crate::random::random;
-use crate::window::{Element, PoolShape, pool_of};
-use rhyton_graph::ops::{Distribution, PoolKind, Window};
-use rhyton_graph::plan::{Launch, Plan};
+use crate::tile::sweep::Sweep;
+use crate::window::{Element, PoolShape, Target, pool_of, pool_scratch_len};
+use rhyton_graph::ops::{Distribution, PoolKind};
+use rhyton_graph::plan::{Kernel, Launch, Plan};
 use rhyton_tensor::{DType, Dim, Error, Result};
 
 impl Context<'_> {
@@ -34,18 +36,21 @@ pub(crate) struct PoolTask {
     kind: PoolKind,
     shape: PoolShape,
     dtype: DType,
-    reads: Vec<Lane>,
+    a: Lane,
+    /// The second operand of the kinds that have one.
+    b: Option<Lane>,
+    /// Without an epilogue, where the result goes.
     write: Lane,
+    finish: Option<Sweep>,
+    work: usize,
 }
 
 impl PoolTask {
-    pub fn new(
-        plan: &Plan,
-        window: &Window,
-        outer: &[Dim; 2],
-        launch: &Launch,
-        setting: &Setting,
-    ) -> Result<PoolTask> {
+    pub fn new(plan: &Plan, launch: &Launch, setting: &Setting) -> Result<PoolTask> {
+        let Kernel::Pool { window, outer, epilogue: program } = &launch.kernel else {
+            return Err(Error::new("not a pooling"));
+        };
+        let kind = window.kind;
         let shape = PoolShape {
             batch: setting.size(&outer[0])?,
             channels: setting.size(&outer[1])?,
@@ -55,10 +60,27 @@ impl PoolTask {
             stride: three(&window.strides, 1)?,
             pad_lo: three(&setting.sizes(&window.pad_lo)?, 0)?,
         };
-        let two = matches!(window.kind, PoolKind::MaxSpread | PoolKind::MaxTake);
-        let (reads, write) = lanes(launch, setting, 1 + usize::from(two))?;
-        let dtype = plan.buffers[write.buffer].dtype;
-        Ok(PoolTask { kind: window.kind, shape, dtype, reads, write })
+        let (reads, writes) = (setting.views(&launch.reads)?, setting.views(&launch.writes)?);
+        let operands = kind.inputs_full().len();
+        if reads.len() < operands || writes.is_empty() {
+            return Err(Error::new("a pooling has the wrong number of reads or writes"));
+        }
+        let sizes = setting.sizes(&launch.shapes().1[0])?;
+        let finish = match program {
+            Some(p) => {
+                let groups = [0, sizes.len().saturating_sub(1), 1];
+                Some(epilogue(setting, p, &sizes, groups, &reads[operands..], &writes)?)
+            }
+            None => None,
+        };
+        let work = if finish.is_some() { pool_scratch_len(kind, &shape, setting.threads) } else { 0 };
+        let dtype = plan.buffers[reads[0].buffer].dtype;
+        let (a, b) = (reads[0].clone(), (operands > 1).then(|| reads[1].clone()));
+        Ok(PoolTask { kind, shape, dtype, a, b, write: writes[0].clone(), finish, work })
+    }
+
+    pub fn scratch(&self) -> usize {
+        self.work * 4
     }
 
     /// # Safety
@@ -76,9 +98,14 @@ impl PoolTask {
     unsafe fn run_of<E: Element>(&self, cx: Context) {
         // SAFETY: passed on.
         unsafe {
-            let a = cx.at::<E>(&self.reads[0]).cast_const();
-            let b = self.reads.get(1).map_or(std::ptr::null(), |r| cx.at::<E>(r).cast_const());
-            pool_of(self.kind, cx.isa, cx.pool, &self.shape, [a, b], cx.at(&self.write));
+            let a = cx.at::<E>(&self.a).cast_const();
+            let b = self.b.as_ref().map_or(std::ptr::null(), |b| cx.at::<E>(b).cast_const());
+            let finish = self.finish.as_ref().map(|sweep| Finish { sweep, table: cx.table, batch: 0 });
+            let target = match &finish {
+                Some(finish) => Target::Epilogue(finish, cx.scratch.cast()),
+                None => Target::Memory(cx.at(&self.write)),
+            };
+            pool_of(self.kind, cx.isa, cx.pool, &self.shape, [a, b], target);
         }
     }
 }

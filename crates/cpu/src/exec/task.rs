@@ -63,9 +63,7 @@ impl Task {
             Kernel::Reduce { .. } => Task::Reduce(ReduceTask::new(plan, launch, setting)?),
             Kernel::Dot { .. } => Task::Dot(DotTask::new(plan, launch, setting)?),
             Kernel::Conv { .. } => Task::Conv(ConvTask::new(plan, launch, setting)?),
-            Kernel::Pool { window, outer } => {
-                Task::Pool(PoolTask::new(plan, window, outer, launch, setting)?)
-            }
+            Kernel::Pool { .. } => Task::Pool(PoolTask::new(plan, launch, setting)?),
             Kernel::Gather { outer, size, inner, indices } => {
                 Task::Gather(simple::gather([outer, size, inner, indices], false, plan, launch, setting)?)
             }
@@ -86,8 +84,9 @@ impl Task {
             Task::Reduce(t) => t.scratch(),
             Task::Dot(t) => t.scratch(),
             Task::Conv(t) => t.scratch(),
+            Task::Pool(t) => t.scratch(),
             Task::Scan(t) => t.scratch(),
-            Task::Loop(_) | Task::Pool(_) | Task::Gather(_) | Task::Random(_) | Task::Named(_) => 0,
+            Task::Loop(_) | Task::Gather(_) | Task::Random(_) | Task::Named(_) => 0,
         }
     }
 

@@ -33,7 +33,7 @@ impl<'a> Emit<'a> {
             let group = &self.groups.groups[*group];
             match group.kind {
                 Kind::Pointwise => launches.push(self.pointwise(group)?),
-                Kind::Dot | Kind::Conv => launches.push(self.product(group)?),
+                Kind::Dot | Kind::Conv | Kind::Pool => launches.push(self.product(group)?),
                 Kind::Reduce => launches.push(self.reduce(group.nodes[0])?),
                 Kind::Join => self.join(group.nodes[0], &mut launches)?,
                 Kind::Kernel => launches.push(self.kernel(group.nodes[0])?),
@@ -109,7 +109,7 @@ impl<'a> Emit<'a> {
         writes.extend(targets);
         let plain = rest.is_empty() && writes.len() == 1;
         let (program, extra) = b.finish(&outputs);
-        let (kernel, mut reads) = self.contract(e, (!plain).then_some(program))?;
+        let (kernel, mut reads) = self.fused(e, (!plain).then_some(program))?;
         reads.extend(extra);
         Ok(Launch { kernel, reads, writes, label: self.label(&group.nodes) })
     }

@@ -27,10 +27,18 @@ pub enum Kind {
     /// Kernels with an epilogue.
     Dot,
     Conv,
+    Pool,
     /// Parts written into one buffer: concatenation, padding, permuting copies.
     Join,
     /// A kernel of its own.
     Kernel,
+}
+
+impl Kind {
+    /// Whether elementwise operations on its result may happen in its kernel.
+    pub fn fuses(self) -> bool {
+        matches!(self, Kind::Pointwise | Kind::Dot | Kind::Conv | Kind::Pool)
+    }
 }
 
 /// One reading of a value.
@@ -138,7 +146,8 @@ fn kind(e: &Expr) -> Kind {
         Op::Contract(Contract::Conv { .. }) => Kind::Conv,
         Op::Control(Control::Call(_) | Control::Scan { .. }) => Kind::Kernel,
         Op::Control(_) => Kind::Source,
-        Op::Index(_) | Op::Window(_) | Op::Random(_) => Kind::Kernel,
+        Op::Window(_) => Kind::Pool,
+        Op::Index(_) | Op::Random(_) => Kind::Kernel,
     }
 }
 

@@ -75,7 +75,7 @@ impl Groups {
     }
 
     fn fuses(&self, group: usize) -> bool {
-        matches!(self.groups[group].kind, Kind::Pointwise | Kind::Dot | Kind::Conv)
+        self.groups[group].kind.fuses()
     }
 
     fn place(&mut self, g: &Graph, r: &Recomputed, node: usize) {

@@ -9,11 +9,18 @@ use crate::plan::{Kernel, Launch, Program, View, row_major};
 use rhyton_tensor::{Dim, Result};
 
 impl Emit<'_> {
-    /// A product with its operands.
-    pub fn contract(&self, e: &Expr, epilogue: Option<Program>) -> Result<(Kernel, Vec<View>)> {
+    /// A kernel with an epilogue, and its operands.
+    pub fn fused(&self, e: &Expr, epilogue: Option<Program>) -> Result<(Kernel, Vec<View>)> {
         match e.op() {
             Op::Contract(Contract::Dot { .. }) => self.dot(e, epilogue),
             Op::Contract(Contract::Conv { .. }) => self.conv(e, epilogue),
+            Op::Window(window) => {
+                let shape = e.shape();
+                let channels = must(shape.last(), "pooling without channels")?;
+                let outer = [shape[0].clone(), channels.clone()];
+                let operands = e.inputs().iter().map(|i| self.contiguous(i)).collect::<Result<_>>()?;
+                Ok((Kernel::Pool { window: window.clone(), outer, epilogue }, operands))
+            }
             _ => Err(internal("no product")),
         }
     }
@@ -66,20 +73,18 @@ impl Emit<'_> {
             groups: *groups,
             epilogue,
         };
-        let contiguous =
-            |e: &Expr| -> Result<View> { Ok(View { strides: row_major(e.shape()), ..self.operand(e)? }) };
-        Ok((kernel, vec![contiguous(a)?, contiguous(b)?]))
+        Ok((kernel, vec![self.contiguous(a)?, self.contiguous(b)?]))
+    }
+
+    /// An operand that is read one element after the other.
+    fn contiguous(&self, e: &Expr) -> Result<View> {
+        Ok(View { strides: row_major(e.shape()), ..self.operand(e)? })
     }
 
     /// A node with a kernel of its own.
     pub fn kernel(&self, node: usize) -> Result<Launch> {
         let e = &self.g.nodes[node];
         let kernel = match e.op() {
-            Op::Window(window) => {
-                let shape = e.shape();
-                let channels = must(shape.last(), "pooling without channels")?;
-                Kernel::Pool { window: window.clone(), outer: [shape[0].clone(), channels.clone()] }
-            }
             Op::Index(Index::Gather { axis }) => {
                 let shape = e.inputs()[0].shape();
                 Kernel::Gather {

@@ -160,14 +160,14 @@ fn weights(g: &Graph) -> Vec<Option<usize>> {
 /// True for values that are in memory whatever is decided.
 fn is_stored(g: &Graph, node: usize, cheap: &[Option<usize>]) -> bool {
     let uses = &g.uses[node];
-    let hard = |c: usize| matches!(g.kinds[c], Kind::Dot | Kind::Conv | Kind::Kernel);
+    let hard = |c: usize| matches!(g.kinds[c], Kind::Dot | Kind::Conv | Kind::Pool | Kind::Kernel);
     let pinned = uses.iter().any(|u| hard(u.consumer));
     let readers = readers(g, node);
     let folded = readers.iter().any(|c| g.kinds[*c] == Kind::Reduce);
     match g.kinds[node] {
         Kind::Source | Kind::Reduce | Kind::Join | Kind::Kernel => true,
         Kind::View => false,
-        Kind::Dot | Kind::Conv => {
+        Kind::Dot | Kind::Conv | Kind::Pool => {
             pinned
                 || folded
                 || g.result_of.contains_key(&(node, 0))

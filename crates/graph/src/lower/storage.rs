@@ -127,8 +127,7 @@ impl Storage {
             let mut others: Vec<usize> = reads.iter().map(|(i, _)| *i).filter(|i| *i != writer).collect();
             others.sort_unstable();
             others.dedup();
-            let elementwise = matches!(kind, Kind::Pointwise | Kind::Dot | Kind::Conv);
-            let own_fits = reads.iter().all(|(i, same)| *i != writer || (*same && elementwise));
+            let own_fits = reads.iter().all(|(i, same)| *i != writer || (*same && kind.fuses()));
             if kind != Kind::Join && own_fits && !groups.order.reaches(writer, &others) {
                 others.iter().for_each(|o| groups.order.edge(*o, writer, false));
                 found.insert(value, *param);
@@ -154,8 +153,7 @@ impl Storage {
             }
             let result = g.result_of.get(&value).copied();
             let own = groups.of[node];
-            let fused = own
-                .is_some_and(|i| matches!(groups.groups[i].kind, Kind::Pointwise | Kind::Dot | Kind::Conv));
+            let fused = own.is_some_and(|i| groups.groups[i].kind.fuses());
             let placed = self.placements.get(&value).map_or(0, Vec::len);
             let elsewhere =
                 readers.get(&value).map_or(0, |all| all.iter().filter(|(i, _)| Some(*i) != own).count());

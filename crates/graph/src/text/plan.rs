@@ -32,7 +32,9 @@ fn write_launch(out: &mut String, launch: &Launch, indent: &str) {
     let (writes, reads) = (views(&launch.writes), views(&launch.reads));
     let program = match &launch.kernel {
         Kernel::Loop { program, .. } | Kernel::Reduce { program, .. } => Some(program),
-        Kernel::Dot { epilogue, .. } | Kernel::Conv { epilogue, .. } => epilogue.as_ref(),
+        Kernel::Dot { epilogue, .. } | Kernel::Conv { epilogue, .. } | Kernel::Pool { epilogue, .. } => {
+            epilogue.as_ref()
+        }
         _ => None,
     };
     let _ = writeln!(out, "{indent}  {writes} = {} ({reads})  // {}", kernel(&launch.kernel), launch.label);

@@ -1,5 +1,6 @@
 //! Pooling over channels-last windows. Vectors run along the channels.
 
+use crate::gemm::Epilogue;
 use crate::isa::{Isa, Loops};
 use crate::pool::Pool;
 use crate::simd::Simd;
@@ -26,26 +27,43 @@ pub struct PoolShape {
     pub pad_lo: [usize; 3],
 }
 
+fn volume(size: [usize; 3]) -> usize {
+    size.iter().product()
+}
+
 /// Numbers read below which a split costs more than it saves.
 const SPLIT: usize = 1 << 15;
 
-/// Pools: see [`PoolKind`] for what `a` and `b` are (`b` is not used by kinds with one input). A window without any
-/// position inside has the maximum minus infinity, and takes zero.
+/// Where a result goes.
+pub enum Target<'a, E> {
+    /// To memory, contiguous.
+    Memory(*mut E),
+    /// To an epilogue, in blocks of rows that live in scratch memory of [`pool_scratch_len`] numbers. Rows are the
+    /// flattened leading axes of the result, columns its channels, the batch is 0.
+    Epilogue(&'a dyn Epilogue, *mut f32),
+}
+
+/// Numbers of scratch memory for [`Target::Epilogue`].
+pub fn pool_scratch_len(kind: PoolKind, s: &PoolShape, threads: usize) -> usize {
+    threads * s.block_len(kind)
+}
+
+/// Pools: see [`PoolKind`] for what the two operands are (the second is not used by kinds with one input). A window
+/// without any position inside has the maximum minus infinity, and takes zero.
 ///
 /// # Safety
-/// `a`, `b` and `out` must be valid for the contiguous sides that `kind` names, `out` for writing, and nothing else
-/// may use `out` meanwhile.
+/// Operands and target must be valid for the contiguous sides that `kind` names, the target for writing, and
+/// nothing else may use it meanwhile.
 pub unsafe fn pool(
     kind: PoolKind,
     isa: Isa,
     threads: &Pool,
     s: &PoolShape,
-    a: *const f32,
-    b: *const f32,
-    out: *mut f32,
+    operands: [*const f32; 2],
+    target: Target<f32>,
 ) {
     // SAFETY: passed on to the caller.
-    unsafe { pool_of(kind, isa, threads, s, [a, b], out) }
+    unsafe { pool_of(kind, isa, threads, s, operands, target) }
 }
 
 /// [`pool`] of float32, or of bfloat16.
@@ -58,34 +76,77 @@ pub(crate) unsafe fn pool_of<E: Element>(
     threads: &Pool,
     s: &PoolShape,
     [a, b]: [*const E; 2],
-    out: *mut E,
+    target: Target<E>,
 ) {
-    let job = Job { kind, s, a, b, out };
-    let per_image = s.pooled[0] * s.pooled[1];
-    let work = s.batch * per_image * s.pooled[2] * s.window.iter().product::<usize>() * s.channels;
-    // Windows may overlap, so that an image that they add up in belongs to one task.
-    let (count, per_task) = if kind.result_full() {
-        (s.batch, 1)
-    } else {
-        let row = work / (s.batch * per_image).max(1);
-        (s.batch * per_image, (SPLIT / 2 / row.max(1)).max(1))
-    };
-    let task = |_: usize, task: usize| {
-        let range = task * per_task..count.min((task + 1) * per_task);
-        let range = if kind.result_full() { range.start * per_image..range.end * per_image } else { range };
-        // SAFETY: passed on to the caller; tasks write disjoint rows or images.
-        unsafe { job.clear(task) };
-        isa.run(Rows(&job, range));
-    };
-    let tasks = count.div_ceil(per_task);
-    threads.run_if(work >= SPLIT, tasks, &task);
+    // SAFETY: passed on to the caller.
+    unsafe {
+        match target {
+            Target::Memory(to) => Job { kind, s, a, b, to, finish: None }.run(isa, threads),
+            Target::Epilogue(e, to) => Job { kind, s, a, b, to, finish: Some(e) }.run(isa, threads),
+        }
+    }
+}
+
+/// A part of the result that one task computes, and the windows it comes from.
+struct Band {
+    /// Rows of the pooled side, counted through all images.
+    pooled: Range<usize>,
+    /// Rows of the result: its flattened leading axes.
+    rows: Range<usize>,
+}
+
+impl PoolShape {
+    /// Whether each row of the pooled side has rows of the result for itself. Windows that overlap add up in an
+    /// image, which then belongs to one task.
+    fn by_row(&self, kind: PoolKind) -> bool {
+        let flat = self.full[0] == 1 && self.pooled[0] == 1 && self.pooled[1] > 0;
+        !kind.result_full() || (flat && self.stride[1] >= self.window[1])
+    }
+
+    fn bands(&self, kind: PoolKind) -> usize {
+        self.batch * if self.by_row(kind) { self.pooled[0] * self.pooled[1] } else { 1 }
+    }
+
+    fn band(&self, kind: PoolKind, band: usize) -> Band {
+        let [planes, height, width] = if kind.result_full() { self.full } else { self.pooled };
+        if !kind.result_full() {
+            return Band { pooled: band..band + 1, rows: band * width..(band + 1) * width };
+        }
+        if !self.by_row(kind) {
+            let (windows, image) = (self.pooled[0] * self.pooled[1], planes * height * width);
+            return Band {
+                pooled: band * windows..(band + 1) * windows,
+                rows: band * image..(band + 1) * image,
+            };
+        }
+        let (image, y) = (band / self.pooled[1], band % self.pooled[1]);
+        let [from, to] = [y, y + 1].map(|y| match y {
+            0 => 0,
+            y if y == self.pooled[1] => height,
+            y => (y * self.stride[1]).saturating_sub(self.pad_lo[1]).min(height),
+        });
+        Band { pooled: band..band + 1, rows: (image * height + from) * width..(image * height + to) * width }
+    }
+
+    /// Numbers of the largest band, in whole cache lines.
+    fn block_len(&self, kind: PoolKind) -> usize {
+        let first = if self.by_row(kind) { self.pooled[0] * self.pooled[1] } else { 1 };
+        let rows = (0..first).map(|band| self.band(kind, band).rows.len()).max().unwrap_or(0);
+        (rows * self.channels).next_multiple_of(16)
+    }
 }
 
 /// What the sides hold.
 pub(crate) trait Element: Copy + Default {
     /// The first `n` numbers.
+    ///
+    /// # Safety
+    /// There must be so many; as for every method of [`Simd`].
     unsafe fn load<S: Simd>(p: *const Self, n: usize) -> S::F;
     /// Stores the first `n` numbers.
+    ///
+    /// # Safety
+    /// There must be room for so many; as for every method of [`Simd`].
     unsafe fn store<S: Simd>(p: *mut Self, x: S::F, n: usize);
 }
 
@@ -116,27 +177,34 @@ impl Element for u16 {
     }
 }
 
-struct Job<'a, E> {
+struct Job<'a, E, O> {
     kind: PoolKind,
     s: &'a PoolShape,
     a: *const E,
     b: *const E,
-    out: *mut E,
+    /// The whole result, or blocks of the workers when there is somebody to hand them to.
+    to: *mut O,
+    finish: Option<&'a dyn Epilogue>,
 }
 
-// SAFETY: tasks read the operands, which nobody writes, and write disjoint parts of the result.
-unsafe impl<E> Sync for Job<'_, E> {}
+// SAFETY: tasks read the operands, which nobody writes, and write disjoint parts of the result or their worker's
+// block.
+unsafe impl<E, O> Sync for Job<'_, E, O> {}
 
-/// Some rows of the pooled side.
-struct Rows<'a, E>(&'a Job<'a, E>, Range<usize>);
+/// Some rows of the pooled side; the result as a whole would start at `out`.
+struct Rows<'a, E, O> {
+    job: &'a Job<'a, E, O>,
+    rows: Range<usize>,
+    out: *mut O,
+}
 
-impl<E: Element> Loops for Rows<'_, E> {
+impl<E: Element, O: Element> Loops for Rows<'_, E, O> {
     #[inline(always)]
     fn run<S: Simd>(self) {
         // No closure: it would be compiled for any machine.
-        for row in self.1 {
+        for row in self.rows {
             // SAFETY: the caller of `pool` vouches for the sides.
-            unsafe { self.0.row::<S>(row) };
+            unsafe { self.job.row::<S>(row, self.out) };
         }
     }
 }
@@ -206,13 +274,35 @@ unsafe fn sum<S: Simd, const N: usize>(a: [S::F; N], b: [S::F; N]) -> [S::F; N] 
     all
 }
 
-impl<E: Element> Job<'_, E> {
-    /// Zeros an image of a full result.
-    unsafe fn clear(&self, image: usize) {
+impl<E: Element, O: Element> Job<'_, E, O> {
+    /// # Safety
+    /// As for [`pool`].
+    unsafe fn run(&self, isa: Isa, threads: &Pool) {
+        let (kind, s) = (self.kind, self.s);
+        let bands = s.bands(kind);
+        let work = s.batch * volume(s.pooled) * volume(s.window) * s.channels;
+        let per_task = (SPLIT / 2 * bands / work.max(1)).max(1);
+        let block = s.block_len(kind);
+        threads.run_if(work >= SPLIT, bands.div_ceil(per_task), &|worker, task| {
+            for band in task * per_task..bands.min((task + 1) * per_task) {
+                // SAFETY: passed on to the caller; bands are disjoint, and workers have blocks of their own.
+                unsafe { self.band(isa, s.band(kind, band), worker * block) };
+            }
+        });
+    }
+
+    /// Computes a band, in the result or in the block at `own`.
+    unsafe fn band(&self, isa: Isa, band: Band, own: usize) {
+        let channels = self.s.channels;
+        let (start, len) = (band.rows.start * channels, band.rows.len() * channels);
+        let to = self.to.wrapping_add(if self.finish.is_some() { own } else { start });
         if self.kind.result_full() {
-            let len = self.s.full.iter().product::<usize>() * self.s.channels;
-            // SAFETY: the image lies inside the result.
-            unsafe { std::slice::from_raw_parts_mut(self.out.add(image * len), len).fill(E::default()) };
+            // SAFETY: the band lies inside the result or the block.
+            unsafe { std::slice::from_raw_parts_mut(to, len).fill(O::default()) };
+        }
+        isa.run(Rows { job: self, rows: band.pooled, out: to.wrapping_sub(start) });
+        if let (Some(e), true) = (self.finish, len > 0) {
+            e.block(0, band.rows.start, band.rows.len(), 0, channels, to.cast(), channels);
         }
     }
 
@@ -225,7 +315,7 @@ impl<E: Element> Job<'_, E> {
 
     /// One row of the pooled side; rows are numbered through all images.
     #[inline(always)]
-    unsafe fn row<S: Simd>(&self, row: usize) {
+    unsafe fn row<S: Simd>(&self, row: usize, out: *mut O) {
         let s = self.s;
         let [planes, height, width] = s.pooled;
         let (image, plane, y) = (row / height / planes, row / height % planes, row % height);
@@ -238,12 +328,12 @@ impl<E: Element> Job<'_, E> {
             unsafe {
                 let full = || Lanes::<2> { last: S::LANES };
                 while positions.channel + 2 * S::LANES <= s.channels {
-                    self.window::<S, 2>(&positions, pooled + positions.channel, full());
+                    self.window::<S, 2>(&positions, pooled + positions.channel, full(), out);
                     positions.channel += 2 * S::LANES;
                 }
                 while positions.channel < s.channels {
                     let last = S::LANES.min(s.channels - positions.channel);
-                    self.window::<S, 1>(&positions, pooled + positions.channel, Lanes { last });
+                    self.window::<S, 1>(&positions, pooled + positions.channel, Lanes { last }, out);
                     positions.channel += S::LANES;
                 }
             }
@@ -252,37 +342,41 @@ impl<E: Element> Job<'_, E> {
 
     /// Some channels of one window; `pooled` is where they are on the pooled side.
     #[inline(always)]
-    unsafe fn window<S: Simd, const N: usize>(&self, positions: &Positions, pooled: usize, lanes: Lanes<N>) {
+    unsafe fn window<S: Simd, const N: usize>(
+        &self,
+        positions: &Positions,
+        pooled: usize,
+        lanes: Lanes<N>,
+        out: *mut O,
+    ) {
         // SAFETY: passed on to the caller.
         unsafe {
             let zero = [S::splat(0.0); N];
             match self.kind {
-                PoolKind::Max => {
-                    lanes.store::<S, E>(self.out, pooled, self.largest::<S, N>(positions, &lanes).0)
-                }
+                PoolKind::Max => lanes.store::<S, O>(out, pooled, self.largest::<S, N>(positions, &lanes).0),
                 PoolKind::MaxSpread => {
                     let ((_, chosen), y) =
                         (self.largest::<S, N>(positions, &lanes), lanes.load::<S, E>(self.b, pooled));
                     each!(positions, |number, at| {
-                        lanes.add::<S, E>(self.out, at, where_equal::<S, N>(chosen, number, y, zero));
+                        lanes.add::<S, O>(out, at, where_equal::<S, N>(chosen, number, y, zero));
                     });
                 }
                 PoolKind::MaxTake => {
-                    let ((_, chosen), mut out) = (self.largest::<S, N>(positions, &lanes), zero);
+                    let ((_, chosen), mut taken) = (self.largest::<S, N>(positions, &lanes), zero);
                     each!(positions, |number, at| {
-                        out = where_equal::<S, N>(chosen, number, lanes.load::<S, E>(self.b, at), out);
+                        taken = where_equal::<S, N>(chosen, number, lanes.load::<S, E>(self.b, at), taken);
                     });
-                    lanes.store::<S, E>(self.out, pooled, out);
+                    lanes.store::<S, O>(out, pooled, taken);
                 }
                 PoolKind::Sum => {
                     let mut total = zero;
                     each!(positions, |_number, at| total =
                         sum::<S, N>(total, lanes.load::<S, E>(self.a, at)));
-                    lanes.store::<S, E>(self.out, pooled, total);
+                    lanes.store::<S, O>(out, pooled, total);
                 }
                 PoolKind::SumSpread => {
                     let y = lanes.load::<S, E>(self.a, pooled);
-                    each!(positions, |_number, at| lanes.add::<S, E>(self.out, at, y));
+                    each!(positions, |_number, at| lanes.add::<S, O>(out, at, y));
                 }
             }
         }
@@ -345,101 +439,4 @@ impl Positions<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rhyton_tensor::rng::Stream;
-
-    fn grid(d: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
-        (0..d[0]).flat_map(move |i| (0..d[1]).flat_map(move |j| (0..d[2]).map(move |k| [i, j, k])))
-    }
-
-    fn volume(d: [usize; 3]) -> usize {
-        d.iter().product()
-    }
-
-    /// The definition, as in `ops/window.rs`.
-    fn slow(kind: PoolKind, s: &PoolShape, a: &[f32], b: &[f32]) -> Vec<f32> {
-        let size = if kind.result_full() { s.full } else { s.pooled };
-        let flat = |size: [usize; 3], at: [usize; 3]| (at[0] * size[1] + at[1]) * size[2] + at[2];
-        let mut out = vec![0.0; s.batch * volume(size) * s.channels];
-        for (n, o) in (0..s.batch).flat_map(|n| grid(s.pooled).map(move |o| (n, o))) {
-            for c in 0..s.channels {
-                let p = (n * volume(s.pooled) + flat(s.pooled, o)) * s.channels + c;
-                let positions = grid(s.window).filter_map(|k| {
-                    let i = [0, 1, 2].map(|d| (o[d] * s.stride[d] + k[d]).wrapping_sub(s.pad_lo[d]));
-                    let inside = (0..3).all(|d| i[d] < s.full[d]);
-                    inside.then(|| (n * volume(s.full) + flat(s.full, i)) * s.channels + c)
-                });
-                let positions: Vec<usize> = positions.collect();
-                let better = |i: usize, best: usize| a[i] > a[best] || (a[i].is_nan() && !a[best].is_nan());
-                let largest =
-                    || positions.iter().copied().reduce(|best, i| if better(i, best) { i } else { best });
-                match kind {
-                    PoolKind::Max => out[p] = largest().map_or(f32::NEG_INFINITY, |i| a[i]),
-                    PoolKind::MaxSpread => largest().into_iter().for_each(|i| out[i] += b[p]),
-                    PoolKind::MaxTake => out[p] = largest().map_or(0.0, |i| b[i]),
-                    PoolKind::Sum => out[p] = positions.iter().map(|i| a[*i]).fold(0.0, |sum, x| sum + x),
-                    PoolKind::SumSpread => positions.iter().for_each(|i| out[*i] += a[p]),
-                }
-            }
-        }
-        out
-    }
-
-    /// Small whole numbers, so that ties are common, with some NaN and infinities if wanted.
-    fn values(r: &mut Stream, n: usize, special: bool) -> Vec<f32> {
-        let mut one = || match r.below(24) {
-            0 if special => f32::NAN,
-            1 if special => f32::NEG_INFINITY,
-            _ => r.below(7) as f32 - 3.0,
-        };
-        (0..n).map(|_| one()).collect()
-    }
-
-    fn check(s: &PoolShape, r: &mut Stream) {
-        let (full, pooled) = (s.batch * volume(s.full) * s.channels, s.batch * volume(s.pooled) * s.channels);
-        for kind in
-            [PoolKind::Max, PoolKind::MaxSpread, PoolKind::MaxTake, PoolKind::Sum, PoolKind::SumSpread]
-        {
-            let first = if kind == PoolKind::SumSpread { pooled } else { full };
-            let a = values(r, first, matches!(kind, PoolKind::Max | PoolKind::MaxSpread | PoolKind::MaxTake));
-            let b = values(r, if kind == PoolKind::MaxTake { full } else { pooled }, false);
-            let want = slow(kind, s, &a, &b);
-            for (isa, threads) in Isa::available().into_iter().flat_map(|isa| [1, 2, 3].map(|t| (isa, t))) {
-                let mut out = vec![9.0; want.len()];
-                // SAFETY: the vectors have the sizes of the sides.
-                unsafe { pool(kind, isa, &Pool::new(threads), s, a.as_ptr(), b.as_ptr(), out.as_mut_ptr()) };
-                let same = |(x, y): (&f32, &f32)| x == y || (x.is_nan() && y.is_nan());
-                assert!(out.iter().zip(&want).all(same), "{kind:?} {isa:?} {s:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn agrees_with_the_definition() {
-        let mut r = Stream::new(3, 0, 0);
-        let common = PoolShape {
-            batch: 3,
-            channels: 32,
-            full: [1, 26, 26],
-            pooled: [1, 13, 13],
-            window: [1, 2, 2],
-            stride: [1, 2, 2],
-            pad_lo: [0; 3],
-        };
-        check(&common, &mut r);
-        check(&PoolShape { batch: 0, ..common }, &mut r);
-        check(&PoolShape { channels: 0, ..common }, &mut r);
-        check(&PoolShape { window: [1, 26, 26], pooled: [1, 1, 1], ..common }, &mut r);
-        check(&PoolShape { pad_lo: [0, 4, 4], batch: 1, channels: 70, ..common }, &mut r);
-        for _ in 0..60 {
-            let mut pick = |from: u32, to: u32| (from + r.below(to - from + 1)) as usize;
-            let mut s = PoolShape { batch: pick(1, 3), channels: pick(1, 80), ..common };
-            for d in 0..3 {
-                (s.full[d], s.window[d]) = (pick(1, 6), pick(1, 3));
-                (s.stride[d], s.pad_lo[d], s.pooled[d]) = (pick(1, 3), pick(0, 2), pick(1, 4));
-            }
-            check(&s, &mut r);
-        }
-    }
-}
+mod tests;
