@@ -1,5 +1,7 @@
 //! Convolutions over channels-last inputs with one, two or three spatial axes.
 
+#[macro_use]
+mod declare;
 mod depthwise;
 mod plain;
 mod transposed;

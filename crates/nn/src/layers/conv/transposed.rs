@@ -55,40 +55,24 @@ impl Convolution<'_> {
 
 macro_rules! transposed {
     ($name:ident, $n:literal, $doc:literal) => {
-        crate::layer! {
+        convolution! {
             #[doc = $doc]
-            pub struct $name {
+            /// The result is `strides` times larger than the input.
+            $name, $n, causal: false,
+            {
                 /// Number of output channels.
                 filters: usize = 0,
-                /// Sizes of the window.
-                kernel_size: Sizes<$n> = 1usize.into(),
-                /// How many times larger the result is.
-                strides: Sizes<$n> = 1usize.into(),
-                /// `valid` or `same`: `same` gives `size * strides`.
-                padding: String = "valid".into(),
+            }
+            {
                 /// Positions added at the end; chosen by the padding when not set.
                 output_padding: Option<Sizes<$n>> = None,
-                /// `channels_last`.
-                data_format: String = "channels_last".into(),
-                /// Distances between the entries of the window.
-                dilation_rate: Sizes<$n> = 1usize.into(),
-                /// Applied to the result.
-                activation: Activation = "linear".into(),
-                /// Adds a bias.
-                use_bias: bool = true,
-                /// How the kernel `[window.., filters, channels]` starts.
-                kernel_initializer: Initializer = "glorot_uniform".into(),
-                /// How the bias `[filters]` starts.
-                bias_initializer: Initializer = "zeros".into(),
-                /// Penalty of the kernel.
-                kernel_regularizer: Option<Regularizer> = None,
-                /// Penalty of the bias.
-                bias_regularizer: Option<Regularizer> = None,
-                /// Projection of the kernel.
-                kernel_constraint: Option<Constraint> = None,
-                /// Projection of the bias.
-                bias_constraint: Option<Constraint> = None,
             }
+            {}
+            {
+                "the kernel" "[window.., filters, channels]":
+                    kernel_initializer, kernel_regularizer, kernel_constraint;
+            }
+            {}
         }
 
         impl $name {
@@ -98,31 +82,12 @@ macro_rules! transposed {
                 $name::default().filters(filters).kernel_size(kernel_size)
             }
 
-            fn output(&self, cx: &mut Cx<'_>, x: &Expr) -> Result<Expr> {
-                let class = self.class_name();
-                let (kernel, strides, dilation) =
-                    (&self.kernel_size[..], &self.strides[..], &self.dilation_rate[..]);
-                let windows = Windows { class, kernel, strides, dilation };
-                let conv = Convolution { windows, padding: &self.padding, causal: false };
-                check::positive(class, "filters", self.filters)?;
+            fn convolve(&self, cx: &mut Cx<'_>, x: &Expr, conv: &Convolution) -> Result<(Expr, usize)> {
+                check::positive(self.class_name(), "filters", self.filters)?;
                 let channels = conv.channels(x, &self.data_format)?;
                 let of_kernel = (&self.kernel_initializer, &self.kernel_regularizer, &self.kernel_constraint);
                 let kernel = parameter(cx, "kernel", conv.kernel_shape(self.filters, channels), of_kernel);
-                let mut y = conv.transposed(x, &kernel, self.output_padding.as_deref())?;
-                if self.use_bias {
-                    let of_bias = (&self.bias_initializer, &self.bias_regularizer, &self.bias_constraint);
-                    y = y + parameter(cx, "bias", [self.filters], of_bias);
-                }
-                Ok(self.activation.apply(&y))
-            }
-        }
-
-        impl Layer for $name {
-            fn call(&self, cx: &mut Cx<'_>, args: &Args) -> Outputs {
-                self.output(cx, &args.x()).into()
-            }
-            fn activity_regularizer_follows(&self) -> Option<&'static str> {
-                Some("bias_regularizer")
+                Ok((conv.transposed(x, &kernel, self.output_padding.as_deref())?, self.filters))
             }
         }
     };
