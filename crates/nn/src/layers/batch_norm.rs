@@ -2,7 +2,7 @@
 
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
-use crate::layers::{check, parameter};
+use crate::layers::{check, moments::moments, parameter};
 use crate::regularizers::Regularizer;
 use crate::{Args, Cx, Layer, Object, Outputs};
 use rhyton_graph::{Expr, Function, Type, function::named};
@@ -119,16 +119,12 @@ fn train(attrs: Json, inputs: &[Expr], axis: usize, epsilon: f32) -> [Expr; 3] {
             let missing: Vec<usize> = (m.rank()..x.rank()).collect();
             m.cast(DType::F32).expand_dims(&missing).broadcast_to(x.shape().clone())
         });
-        let mean_of = |v: &Expr| match &weights {
-            Some(w) => (v * w).sum(&axes) / (w.sum(&axes) + 1e-7),
-            None => v.mean(&axes),
-        };
-        let mean = mean_of(x);
-        let centred = x - along(&mean, axis, x);
-        let variance = mean_of(&(&centred * &centred));
-        let scale = &p[1] * (&variance + epsilon).rsqrt();
-        let y = centred * along(&scale, axis, x) + along(&p[2], axis, x);
-        vec![y, mean, variance]
+        let m = moments(x, &axes, weights.as_ref());
+        let scale = along(&p[1], axis, x) * (&m.variance + epsilon).rsqrt();
+        let shift = along(&p[2], axis, x) - m.offset * &scale;
+        let y = m.shifted * scale + shift;
+        let features = p[1].shape();
+        vec![y, m.mean.reshape(features.clone()), m.variance.reshape(features.clone())]
     });
     let mut out = function.with_attrs(attrs).call(inputs).into_iter();
     std::array::from_fn(|_| out.next().unwrap_or_else(|| inputs[0].clone()))

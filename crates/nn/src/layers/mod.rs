@@ -10,6 +10,7 @@ mod conv;
 mod dense;
 mod embedding;
 mod merge;
+mod moments;
 mod noise;
 mod normalization;
 mod operation;

@@ -3,7 +3,7 @@
 
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
-use crate::layers::{activation::listed, check, parameter};
+use crate::layers::{activation::listed, check, moments::moments, parameter};
 use crate::regularizers::Regularizer;
 use crate::{Args, Cx, Layer, Object, Outputs};
 use rhyton_graph::{Expr, function::named};
@@ -12,10 +12,9 @@ use serde_json::{Value as Json, json};
 
 /// `(x - mean) / sqrt(variance + epsilon)` over `axes`; with `keep_mean` the mean is not taken away.
 fn standardize(x: &Expr, axes: &[usize], epsilon: f64, keep_mean: bool) -> Expr {
-    let over = |v: &Expr| v.mean(axes).expand_dims(axes);
-    let centred = x - over(x);
-    let scale = (over(&(&centred * &centred)) + epsilon as f32).rsqrt();
-    if keep_mean { x * scale } else { centred * scale }
+    let m = moments(x, axes, None);
+    let scale = (m.variance + epsilon as f32).rsqrt();
+    if keep_mean { x * scale } else { m.shifted * &scale - m.offset * scale }
 }
 
 /// The axes of a setting, as ascending indices, and a shape that has their sizes and 1 elsewhere.
