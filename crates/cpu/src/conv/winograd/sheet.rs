@@ -40,6 +40,11 @@ impl Sheet {
         SQUARE * self.step()
     }
 
+    /// The sheet of the same size that is `number` places further on.
+    pub fn sibling(&self, number: usize) -> Sheet {
+        Sheet { ptr: self.ptr.wrapping_add(number * self.len()), ..*self }
+    }
+
     /// Distance between matrices.
     fn step(&self) -> usize {
         odd_lines(self.rows * self.width)
@@ -113,6 +118,8 @@ impl<F, L, const N: usize> Spread<F, L, N> {
 /// Transforms rows of the matrices to squares of `N` by `N` pixels.
 pub(super) struct Gather<F, L, const N: usize> {
     pub from: Sheet,
+    /// Sheets that follow one another from there on, and whose sum is transformed.
+    pub parts: usize,
     /// The map along an axis.
     pub line: L,
     /// Squares, and the row of the first.
@@ -132,10 +139,11 @@ impl<F: Fn(usize) -> [[*mut f32; N]; N], L: Line<POINTS, N>, const N: usize> Loo
                 // SAFETY: the maker vouches for all rows and pixels; the sheet's rows are padded to whole vectors.
                 unsafe {
                     let (from, step) = (self.from.at(0, self.row + i, j), self.from.step());
-                    let mut x = [[S::splat(0.0); POINTS]; POINTS];
-                    for (i, line) in x.iter_mut().enumerate() {
-                        for (j, x) in line.iter_mut().enumerate() {
-                            *x = S::load(from.add((i * POINTS + j) * step));
+                    let mut x = self.rows::<S>(from, step);
+                    for part in 1..self.parts {
+                        let more = self.rows::<S>(from.add(part * self.from.len()), step);
+                        for (x, more) in x.as_flattened_mut().iter_mut().zip(more.as_flattened()) {
+                            *x = S::add(*x, *more);
                         }
                     }
                     let y = square::<S, L, POINTS, N>(self.line, x);
@@ -148,6 +156,21 @@ impl<F: Fn(usize) -> [[*mut f32; N]; N], L: Line<POINTS, N>, const N: usize> Loo
                     }
                 }
             }
+        }
+    }
+}
+
+impl<F, L, const N: usize> Gather<F, L, N> {
+    /// A vector of each matrix, `step` apart.
+    #[inline(always)]
+    unsafe fn rows<S: Simd>(&self, from: *const f32, step: usize) -> [[S::F; POINTS]; POINTS] {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            let mut x = [[S::splat(0.0); POINTS]; POINTS];
+            for (i, x) in x.as_flattened_mut().iter_mut().enumerate() {
+                *x = S::load(from.add(i * step));
+            }
+            x
         }
     }
 }

@@ -215,7 +215,15 @@ impl Slide<'_> {
             })
         };
         let row = row - first;
-        job.isa.run(Gather::<_, _, OUT> { from, line: Outcome, count, row, channels: outer, to: pixels });
+        job.isa.run(Gather::<_, _, OUT> {
+            from,
+            parts: 1,
+            line: Outcome,
+            count,
+            row,
+            channels: outer,
+            to: pixels,
+        });
         if cols == width {
             job.finish(start, rows * cols, lines[0]);
         } else {
