@@ -1,9 +1,10 @@
 //! Reductions: a program's result is folded while it is still in a tile register.
 //!
-//! Order is fixed by shapes alone, so that results have the same bits at any number of threads: a tile is folded in
+//! Several results of one program are folded in one pass. Order is fixed by shapes alone, so that results have the same bits at any number of threads: a tile is folded in
 //! vectors, tiles add up in double precision, and long folds are cut into parts that are combined in order.
 
 mod fold;
+mod program;
 #[cfg(test)]
 mod tests;
 
@@ -13,12 +14,13 @@ use crate::exec::axes::{Draft, merge};
 use crate::exec::resolve::Lane;
 use crate::exec::task::Context;
 use crate::tile::code::dtype;
-use crate::tile::run::Operand;
 use crate::tile::space::locate;
 use crate::tile::sweep::Sweep;
-use fold::{Acc, Lines, fold_cols, fold_rows};
+use crate::tile::walk::Finished;
+use fold::{Acc, Folded, Lines, fold_cols, fold_rows};
+use program::{products, renumber};
 use rhyton_graph::ops::Fold;
-use rhyton_graph::plan::{Kernel, Launch, Plan, Reduction};
+use rhyton_graph::plan::{Kernel, Launch, MAX_FOLDS, Plan, Reduction};
 use rhyton_tensor::{DType, Error, Result};
 
 /// Kept elements a task folds at once.
@@ -43,11 +45,19 @@ pub(crate) struct How {
     pub float: bool,
 }
 
+/// One of the folds of a reduction.
+struct Part {
+    how: How,
+    /// Which result of the sweep is folded, or its products with which other one.
+    of: (usize, Option<usize>),
+    result: DType,
+    write: Lane,
+}
+
 /// A prepared reduction.
 pub(crate) struct ReduceTask {
     sweep: Sweep,
-    how: How,
-    result: DType,
+    folds: Vec<Part>,
     /// True when the innermost axis is kept: whole rows are folded into one.
     columns: bool,
     /// Kept elements; when `columns`, those of a batch are neighbours.
@@ -57,30 +67,34 @@ pub(crate) struct ReduceTask {
     /// Parts of the folded range.
     parts: usize,
     kept_sizes: Vec<usize>,
-    write: Lane,
+}
+
+/// The kept elements, and the part of what is folded into them, that a task takes.
+struct Piece {
+    kept: (usize, usize),
+    part: usize,
 }
 
 impl ReduceTask {
     pub fn new(plan: &Plan, launch: &Launch, setting: &Setting) -> Result<ReduceTask> {
-        let Kernel::Reduce { shape, folded, fold, program } = &launch.kernel else {
+        let Kernel::Reduce { shape, folded, folds, program } = &launch.kernel else {
             return Err(Error::new("not a reduction"));
         };
         let sizes = setting.sizes(shape)?;
-        let reads = setting.views(&launch.reads)?;
-        let write = setting.views(&launch.writes)?.pop();
-        let cut = sizes.len().checked_sub(*folded);
-        let (Some(write), Some(cut), [result]) = (write, cut, &program.outputs[..]) else {
-            return Err(Error::new("a reduction's views do not fit its axes"));
-        };
-        if write.strides.len() != cut || reads.iter().any(|r| r.strides.len() != sizes.len()) {
-            return Err(Error::new("a reduction's views do not fit its axes"));
+        let (reads, mut writes) = (setting.views(&launch.reads)?, setting.views(&launch.writes)?);
+        let misfit = || Error::new("a reduction's views do not fit its axes");
+        let cut = sizes.len().checked_sub(*folded).ok_or_else(misfit)?;
+        let counts = [writes.len(), program.outputs.len()].iter().all(|n| *n == folds.len());
+        let fits = |all: &[Lane], rank: usize| all.iter().all(|v| v.strides.len() == rank);
+        let some = (1..=MAX_FOLDS).contains(&folds.len());
+        if !(counts && some && fits(&writes, cut) && fits(&reads, sizes.len())) {
+            return Err(misfit());
         }
-        let folded_type = dtype(program, *result);
-        let columns = keeps_columns(&sizes, cut, &reads) && *fold != Reduction::ArgMax;
+        let columns = keeps_columns(&sizes, cut, &reads) && !folds.contains(&Reduction::ArgMax);
         let (order, groups) = arrange(&sizes, cut, columns);
         let moved: Vec<Option<Lane>> = reads.iter().map(|r| Some(permute(r, &order))).collect();
         let moved_sizes: Vec<usize> = order.iter().map(|a| sizes[*a]).collect();
-        let renamed = renumber(program, &order);
+        let (renamed, of) = products(&renumber(program, &order), folds);
         let draft = Draft {
             setting,
             program: &renamed,
@@ -90,30 +104,41 @@ impl ReduceTask {
             writes: &[],
         };
         let sweep = draft.sweep()?;
-        let kept: usize = sizes[..cut].iter().product();
-        let total: usize = sizes.iter().product();
-        let blocks = if columns { kept.div_ceil(COLUMNS) } else { kept.div_ceil(BLOCK) };
-        let (kept_sizes, strides) = merge(&sizes[..cut], std::slice::from_ref(&write.strides));
-        let (_, rows, cols) = sweep.extent();
-        let rows_each = if columns { rows } else { rows.checked_div(kept).unwrap_or(0) };
-        let (longest, least) = if columns || rows_each > 1 { (rows_each, ROWS) } else { (cols, COLS) };
-        let wanted = (total / PART).min(PARTS) / blocks.max(1);
-        Ok(ReduceTask {
-            sweep,
-            how: How { reduction: *fold, float: folded_type.is_float() },
+        let strides: Vec<Vec<isize>> = writes.iter().map(|w| w.strides.clone()).collect();
+        let (kept_sizes, strides) = merge(&sizes[..cut], &strides);
+        writes.iter_mut().zip(strides).for_each(|(w, s)| w.strides = s);
+        let part = |(i, write): (usize, Lane)| Part {
+            how: How { reduction: folds[i], float: dtype(program, program.outputs[i]).is_float() },
+            of: of[i],
             result: plan.buffers[write.buffer].dtype,
-            columns,
-            kept,
-            rows_each,
-            parts: wanted.min(longest / least).max(1),
-            kept_sizes,
-            write: Lane { strides: strides.into_iter().next().unwrap_or_default(), ..write },
-        })
+            write,
+        };
+        let kept: usize = sizes[..cut].iter().product();
+        let rows = sweep.extent().1;
+        let rows_each = if columns { rows } else { rows.checked_div(kept).unwrap_or(0) };
+        let folds = writes.into_iter().enumerate().map(part).collect();
+        let task = ReduceTask { sweep, folds, columns, kept, rows_each, parts: 1, kept_sizes };
+        Ok(ReduceTask { parts: task.parts(), ..task })
+    }
+
+    /// How many parts the folded range is cut into: few kept elements leave little else to share.
+    fn parts(&self) -> usize {
+        let (batches, rows, cols) = self.sweep.extent();
+        let blocks = self.kept.div_ceil(if self.columns { COLUMNS } else { BLOCK });
+        let by_rows = self.columns || self.rows_each > 1;
+        let (longest, least) = if by_rows { (self.rows_each, ROWS) } else { (cols, COLS) };
+        let wanted = (batches * rows * cols / PART).min(PARTS) / blocks.max(1);
+        wanted.min(longest / least).max(1)
     }
 
     /// Bytes for the results of parts.
     pub fn scratch(&self) -> usize {
-        if self.parts > 1 { self.parts * self.kept * size_of::<Acc>() } else { 0 }
+        if self.parts > 1 { self.parts * self.folds.len() * self.kept * size_of::<Acc>() } else { 0 }
+    }
+
+    /// Most kept elements of a task.
+    fn room(&self) -> usize {
+        BLOCK / self.folds.len()
     }
 
     /// Kept elements of a task and their number of tasks.
@@ -123,7 +148,7 @@ impl ReduceTask {
             (COLUMNS, batches * cols.div_ceil(COLUMNS))
         } else {
             let folded = self.rows_each * cols;
-            let each = (PART / folded.max(1)).clamp(1, BLOCK);
+            let each = (PART / folded.max(1)).clamp(1, self.room());
             (each, self.kept.div_ceil(each))
         }
     }
@@ -140,21 +165,23 @@ impl ReduceTask {
             // SAFETY: tasks own disjoint kept elements and parts.
             unsafe { self.block(cx, &scratch, block, each, part) };
         };
-        let time = (self.sweep.cost() + 0.1) * (batches * rows * cols) as f32;
+        let time = (self.sweep.cost() + 0.1 * self.folds.len() as f32) * (batches * rows * cols) as f32;
         if tasks == 1 || time < SPLIT_NS {
             (0..tasks).for_each(task);
         } else {
             cx.pool.run(tasks, &task);
         }
         if self.parts > 1 {
-            for k in 0..self.kept {
-                // SAFETY: every part wrote its results; the write lies inside its buffer.
-                unsafe {
-                    let mut acc = scratch.get().add(k).read();
-                    for p in 1..self.parts {
-                        acc.join(self.how, &scratch.get().add(p * self.kept + k).read());
+            let step = self.folds.len() * self.kept;
+            for (f, fold) in self.folds.iter().enumerate() {
+                for k in 0..self.kept {
+                    // SAFETY: every part wrote its results; the write lies inside its buffer.
+                    unsafe {
+                        let first = scratch.get().add(f * self.kept + k);
+                        let mut acc = first.read();
+                        (1..self.parts).for_each(|p| acc.join(fold.how, &first.add(p * step).read()));
+                        self.store(cx, fold, k, &acc);
                     }
-                    self.store(cx, k, &acc);
                 }
             }
         }
@@ -162,23 +189,30 @@ impl ReduceTask {
 
     /// Folds one part of some kept elements.
     unsafe fn block(&self, cx: Context, scratch: &Shared<Acc>, block: usize, each: usize, part: usize) {
-        let mut accs = [Acc::start(self.how); BLOCK];
-        let first = if self.columns {
-            // SAFETY: passed on.
-            unsafe { self.fold_columns(cx, block, part, &mut accs) }
-        } else {
-            // SAFETY: passed on.
-            unsafe {
-                self.fold_lines(cx, (block * each, ((block + 1) * each).min(self.kept)), part, &mut accs)
+        let room = self.room();
+        let mut accs = [Acc { value: 0.0, index: 0 }; BLOCK];
+        for (fold, accs) in self.folds.iter().zip(accs.chunks_exact_mut(room)) {
+            accs.fill(Acc::start(fold.how));
+        }
+        // SAFETY: passed on.
+        let (first, end) = unsafe {
+            if self.columns {
+                self.fold_columns(cx, block, part, &mut accs)
+            } else {
+                let kept = (block * each, ((block + 1) * each).min(self.kept));
+                self.fold_lines(cx, Piece { kept, part }, &mut accs)
             }
         };
-        for (i, acc) in accs.iter().enumerate().take(first.1 - first.0) {
-            // SAFETY: kept elements are inside the result and the scratch memory.
-            unsafe {
-                if self.parts > 1 {
-                    scratch.get().add(part * self.kept + first.0 + i).write(*acc);
-                } else {
-                    self.store(cx, first.0 + i, acc);
+        for (f, (fold, accs)) in self.folds.iter().zip(accs.chunks_exact(room)).enumerate() {
+            for (i, acc) in accs.iter().enumerate().take(end - first) {
+                // SAFETY: kept elements are inside the result and the scratch memory.
+                unsafe {
+                    if self.parts > 1 {
+                        let at = (part * self.folds.len() + f) * self.kept + first + i;
+                        scratch.get().add(at).write(*acc);
+                    } else {
+                        self.store(cx, fold, first + i, acc);
+                    }
                 }
             }
         }
@@ -201,10 +235,12 @@ impl ReduceTask {
         let across = cols.div_ceil(COLUMNS);
         let (batch, c0) = (block / across, block % across * COLUMNS);
         let c1 = (c0 + COLUMNS).min(cols);
-        let how = self.how;
-        let visit = |_: usize, c: usize, rows: usize, cols: usize, tile: Operand| {
-            // SAFETY: the operand covers the tile.
-            unsafe { fold_cols(cx.isa, how, tile, rows, cols, &mut accs[c - c0..]) };
+        let visit = |t: Finished| {
+            for (fold, accs) in self.folds.iter().zip(accs.chunks_exact_mut(self.room())) {
+                let (extent, accs) = ((t.rows, t.cols), &mut accs[t.col - c0..]);
+                // SAFETY: the operands cover the tile.
+                unsafe { fold_cols(cx.isa, fold.how, fold.operands(&t), extent, accs) };
+            }
         };
         // SAFETY: passed on.
         unsafe {
@@ -218,17 +254,18 @@ impl ReduceTask {
     unsafe fn fold_lines(
         &self,
         cx: Context,
-        kept: (usize, usize),
-        part: usize,
+        Piece { kept, part }: Piece,
         accs: &mut [Acc],
     ) -> (usize, usize) {
         let (_, _, cols) = self.sweep.extent();
         let each = self.rows_each;
-        let how = self.how;
-        let mut visit = |r: usize, c: usize, rows: usize, cols_here: usize, tile: Operand| {
-            let rows = Lines { first: r - kept.0 * each, count: rows, each };
-            // SAFETY: the operand covers the tile.
-            unsafe { fold_rows(cx.isa, how, tile, rows, (c, cols_here, cols), accs) };
+        let mut visit = |t: Finished| {
+            let first = t.row - kept.0 * each;
+            let lines = Lines { first, count: t.rows, each, cols: (t.col, t.cols, cols) };
+            for (fold, accs) in self.folds.iter().zip(accs.chunks_exact_mut(self.room())) {
+                // SAFETY: the operands cover the tile.
+                unsafe { fold_rows(cx.isa, fold.how, fold.operands(&t), lines, accs) };
+            }
         };
         // SAFETY: passed on.
         unsafe {
@@ -245,17 +282,24 @@ impl ReduceTask {
         kept
     }
 
-    unsafe fn store(&self, cx: Context, kept: usize, acc: &Acc) {
-        let at = self.write.offset + locate(&self.kept_sizes, &self.write.strides, kept);
+    unsafe fn store(&self, cx: Context, fold: &Part, kept: usize, acc: &Acc) {
+        let write = &fold.write;
+        let at = write.offset + locate(&self.kept_sizes, &write.strides, kept);
         // SAFETY: the caller promises that the kept element exists.
         unsafe {
-            let p = cx.table.get(self.write.buffer);
-            match (self.how.reduction, self.result) {
+            let p = cx.table.get(write.buffer);
+            match (fold.how.reduction, fold.result) {
                 (Reduction::ArgMax, _) => p.cast::<i32>().offset(at).write(acc.index.max(0)),
                 (_, DType::I32) => p.cast::<i32>().offset(at).write(acc.value as i32),
                 _ => p.cast::<f32>().offset(at).write(acc.value as f32),
             }
         }
+    }
+}
+
+impl Part {
+    fn operands(&self, t: &Finished) -> Folded {
+        Folded { a: t.result(self.of.0), times: self.of.1.map(|i| t.result(i)) }
     }
 }
 
@@ -288,18 +332,6 @@ fn arrange(sizes: &[usize], cut: usize, columns: bool) -> (Vec<usize>, [usize; 3
 
 fn permute(lane: &Lane, order: &[usize]) -> Lane {
     Lane { strides: order.iter().map(|a| lane.strides[*a]).collect(), ..lane.clone() }
-}
-
-/// The program over moved axes.
-fn renumber(program: &rhyton_graph::plan::Program, order: &[usize]) -> rhyton_graph::plan::Program {
-    use rhyton_graph::plan::Step;
-    let mut p = program.clone();
-    for i in &mut p.code {
-        if let Step::Position(axis) = &mut i.op {
-            *axis = order.iter().position(|a| a == axis).unwrap_or(*axis);
-        }
-    }
-    p
 }
 
 impl How {

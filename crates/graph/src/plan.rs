@@ -92,15 +92,15 @@ pub enum Kernel {
         /// What happens at an element.
         program: Program,
     },
-    /// Folds the last `folded` axes of `shape`. Reads are the inputs of `program`, over `shape`; its only output
-    /// is folded. The write is over the remaining axes.
+    /// Folds the last `folded` axes of `shape`. Reads are the inputs of `program`, over `shape`; its outputs, at
+    /// most [`MAX_FOLDS`], are folded. Writes are over the remaining axes.
     Reduce {
         /// The iteration space: kept axes, then folded ones.
         shape: Vec<Dim>,
         /// Number of folded axes.
         folded: usize,
-        /// How.
-        fold: Reduction,
+        /// How, one for each output.
+        folds: Vec<Reduction>,
         /// What happens before folding.
         program: Program,
     },
@@ -207,6 +207,9 @@ pub enum Kernel {
     },
 }
 
+/// Most folds of one `Reduce` kernel.
+pub const MAX_FOLDS: usize = 4;
+
 /// How a `Reduce` kernel folds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reduction {
@@ -282,7 +285,7 @@ impl Launch {
             Kernel::Loop { shape, .. } => (fill(vec![], shape, r), fill(vec![], shape, w)),
             Kernel::Reduce { shape, folded, .. } => {
                 let kept = &shape[..shape.len().saturating_sub(*folded)];
-                (fill(vec![], shape, r), vec![kept.to_vec()])
+                (fill(vec![], shape, r), fill(vec![], kept, w))
             }
             Kernel::Dot { batch, m, n, k, .. } => {
                 let join = |parts: [&[Dim]; 3]| parts.concat();

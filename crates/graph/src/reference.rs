@@ -166,16 +166,12 @@ fn compute(
 ) -> Result<Vec<Vec<f64>>> {
     match &launch.kernel {
         Kernel::Loop { shape, program } => program_over(program, &inputs, &sizes(shape, bindings)?, bindings),
-        Kernel::Reduce { shape, folded, fold, program } => {
+        Kernel::Reduce { shape, folded, folds, program } => {
             let space = sizes(shape, bindings)?;
-            let values = program_over(program, &inputs, &space, bindings)?.remove(0);
-            let kept = space.len().saturating_sub(*folded);
-            Ok(vec![fold_last(
-                *fold,
-                &values,
-                space[..kept].iter().product(),
-                space[kept..].iter().product(),
-            )])
+            let values = program_over(program, &inputs, &space, bindings)?;
+            let (kept, rest) = space.split_at(space.len().saturating_sub(*folded));
+            let (kept, rest) = (kept.iter().product(), rest.iter().product());
+            Ok(folds.iter().zip(&values).map(|(fold, v)| fold_last(*fold, v, kept, rest)).collect())
         }
         Kernel::Dot { batch, m, n, k, epilogue } => {
             let whole = [&batch[..], m, n].concat();

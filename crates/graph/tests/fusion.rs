@@ -79,6 +79,32 @@ fn folds_take_in_what_comes_before() {
 }
 
 #[test]
+fn folds_of_the_same_elements_are_one_pass() {
+    // Mean and variance by sums over distances from the first row, and their gradients.
+    let p = plan(&[batch(&[8]), Type::f32([8])], |p| {
+        let first = p[0].stop_gradient().slice(0, 0, 1);
+        let d = &p[0] - &first;
+        let (mean, square) = (d.mean(&[0]), (&d * &d).mean(&[0]));
+        let scale = (square - &mean * &mean + 1e-3).rsqrt() * &p[1];
+        let y = (&d * &scale - mean * &scale).tanh();
+        grad(&(&y * &y).sum_all(), p)
+    });
+    expect(&p, &["reduce", "loop", "loop", "reduce", "loop", "loop"]);
+    assert_eq!([0, 3].map(|i| p.launches[i].writes.len()), [2, 2], "{}", text::print_plan(&p));
+}
+
+#[test]
+fn folds_that_wait_for_each_other_stay_apart() {
+    let p = plan(&[batch(&[8])], |p| {
+        let most = p[0].max(&[1]);
+        vec![(&p[0] - most.expand_dims(&[1])).sum(&[1]), p[0].sum(&[1]), p[0].min(&[0])]
+    });
+    let writes: Vec<usize> = p.launches.iter().map(|l| l.writes.len()).collect();
+    assert_eq!(writes.iter().sum::<usize>(), 4, "{}", text::print_plan(&p));
+    assert_eq!(writes.len(), 3, "{}", text::print_plan(&p));
+}
+
+#[test]
 fn softmax_takes_four_passes() {
     let p = plan(&[batch(&[8])], |p| {
         let e = (&p[0] - p[0].max(&[1]).expand_dims(&[1])).exp();

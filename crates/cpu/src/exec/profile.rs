@@ -101,7 +101,9 @@ pub(crate) fn flops(kernel: &Kernel, setting: &Setting) -> Result<f64> {
     let after = |program: &Option<Program>| program.as_ref().map_or(0.0, steps);
     Ok(match kernel {
         Kernel::Loop { shape, program } => many(shape)? * steps(program),
-        Kernel::Reduce { shape, program, .. } => many(shape)? * (1.0 + steps(program)),
+        Kernel::Reduce { shape, program, .. } => {
+            many(shape)? * (program.outputs.len() as f64 + steps(program))
+        }
         Kernel::Dot { batch, m, n, k, epilogue } => {
             many(batch)? * many(m)? * many(n)? * (2.0 * many(k)? + after(epilogue))
         }

@@ -7,7 +7,7 @@ pub mod run;
 pub mod space;
 pub mod sweep;
 mod transfer;
-mod walk;
+pub(crate) mod walk;
 
 #[cfg(test)]
 mod math_tests;

@@ -2,9 +2,8 @@
 
 use super::assemble::assemble;
 use super::code::{Access, Code, Leaf, Output, origin};
-use super::run::Operand;
 use super::space::{Place, Port, Space, Table, product, runs};
-use super::walk::Tile;
+use super::walk::{Finished, Tile};
 use crate::isa::Isa;
 use crate::pool::Pool;
 use crate::simd::SPLAT;
@@ -130,7 +129,7 @@ impl Sweep {
             let whole = if row == 0 { (lines.1 - at) / rows } else { 0 };
             let (batches, to) = if whole > 0 { (whole, rows) } else { (1, rows.min(row + lines.1 - at)) };
             // SAFETY: passed on.
-            unsafe { self.visit(table, None, (batch, batch + batches), (row, to), cols, |_, _, _, _, _| {}) };
+            unsafe { self.visit(table, None, (batch, batch + batches), (row, to), cols, |_| {}) };
             at += batches * (to - row);
         }
     }
@@ -150,11 +149,10 @@ impl Sweep {
         cols: (usize, usize),
     ) {
         // SAFETY: passed on.
-        unsafe { self.visit(table, block, (batch, batch + 1), rows, cols, |_, _, _, _, _| {}) }
+        unsafe { self.visit(table, block, (batch, batch + 1), rows, cols, |_| {}) }
     }
 
-    /// [`Sweep::block`] over several batches that shows each finished tile: first row and column, numbers of rows
-    /// and columns, and the operand that holds the first result.
+    /// [`Sweep::block`] over several batches that shows each finished tile.
     ///
     /// # Safety
     /// As for [`Sweep::block`].
@@ -165,7 +163,7 @@ impl Sweep {
         batches: (usize, usize),
         rows: (usize, usize),
         cols: (usize, usize),
-        mut finished: impl FnMut(usize, usize, usize, usize, Operand),
+        mut finished: impl FnMut(Finished),
     ) {
         if batches.0 >= batches.1 || rows.0 >= rows.1 || cols.0 >= cols.1 {
             return;

@@ -20,6 +20,24 @@ thread_local! {
         const { UnsafeCell::new(Work { bytes: [0; WORK], operands: [Operand::NONE; OPERANDS] }) };
 }
 
+/// A finished tile: its first row and column, their numbers, and what was computed.
+pub struct Finished<'a> {
+    pub row: usize,
+    pub col: usize,
+    pub rows: usize,
+    pub cols: usize,
+    operands: *const Operand,
+    results: &'a [usize],
+}
+
+impl Finished<'_> {
+    /// The operand that holds a result of the program.
+    pub fn result(&self, i: usize) -> Operand {
+        // SAFETY: operands are inside the table by assembly, and the tile is shown while they hold its values.
+        unsafe { *self.operands.add(self.results[i]) }
+    }
+}
+
 /// The tiles of one call.
 pub struct Tile<'a> {
     sweep: &'a Sweep,
@@ -100,7 +118,7 @@ impl Tile<'_> {
         (col, cols): (usize, usize),
         block: Option<(*mut f32, usize)>,
         origin: (usize, usize),
-        finished: &mut impl FnMut(usize, usize, usize, usize, Operand),
+        finished: &mut impl FnMut(Finished),
     ) {
         let most_cols = self.sweep.most_cols;
         for c in (0..cols).step_by(most_cols) {
@@ -151,7 +169,7 @@ impl Tile<'_> {
         (row, rows): (usize, usize),
         (col, cols): (usize, usize),
         block: Option<(*mut u8, usize)>,
-        finished: &mut impl FnMut(usize, usize, usize, usize, Operand),
+        finished: &mut impl FnMut(Finished),
     ) {
         let (sweep, code) = (self.sweep, &self.sweep.code);
         let start = |p: &Port| self.start_of(p, (batch, row, col));
@@ -182,9 +200,8 @@ impl Tile<'_> {
                 let from = *self.operands.add(code.results[j]);
                 transfer::store_all(sweep.isa, from, self.lie(port, start(port)), rows, cols);
             }
-            if let Some(first) = code.results.first() {
-                finished(row, col, rows, cols, *self.operands.add(*first));
-            }
+            let (operands, results) = (self.operands.cast_const(), &code.results[..]);
+            finished(Finished { row, col, rows, cols, operands, results });
         }
     }
 

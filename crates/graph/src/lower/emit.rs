@@ -1,7 +1,7 @@
 //! Writes the launches of groups.
 
 use super::graph::{Graph, Kind, Value, internal, must};
-use super::groups::{Group, Groups};
+use super::groups::{Group, Groups, folded};
 use super::join;
 use super::program::{Builder, Reg};
 use super::recompute::{Recomputed, follow};
@@ -34,7 +34,7 @@ impl<'a> Emit<'a> {
             match group.kind {
                 Kind::Pointwise => launches.push(self.pointwise(group)?),
                 Kind::Dot | Kind::Conv | Kind::Pool => launches.push(self.product(group)?),
-                Kind::Reduce => launches.push(self.reduce(group.nodes[0])?),
+                Kind::Reduce => launches.push(self.reduce(group)?),
                 Kind::Join => self.join(group.nodes[0], &mut launches)?,
                 Kind::Kernel => launches.push(self.kernel(group.nodes[0])?),
                 Kind::Source | Kind::View => return Err(internal("a view has no kernel")),
@@ -114,21 +114,25 @@ impl<'a> Emit<'a> {
         Ok(Launch { kernel, reads, writes, label: self.label(&group.nodes) })
     }
 
-    fn reduce(&self, node: usize) -> Result<Launch> {
-        let e = &self.g.nodes[node];
-        let (axes, fold) = match e.op() {
-            Op::Reduce(Reduce::Fold { kind, axes }) => (axes.clone(), Reduction::Fold(*kind)),
-            Op::Reduce(Reduce::ArgMax { axis }) => (vec![*axis], Reduction::ArgMax),
-            _ => return Err(internal("no reduction")),
-        };
-        let input = &e.inputs()[0];
-        let order: Vec<usize> = (0..input.rank()).filter(|a| !axes.contains(a)).chain(axes.clone()).collect();
+    fn reduce(&self, group: &Group) -> Result<Launch> {
+        let (input, axes) = must(folded(&self.g.nodes[group.nodes[0]]), "no reduction")?;
+        let order: Vec<usize> =
+            (0..input.rank()).filter(|a| !axes.contains(a)).chain(axes.to_vec()).collect();
         let shape = order.iter().map(|a| input.shape()[*a].clone()).collect();
         let mut b = self.builder().over(order);
-        let reg = b.read(input, &[])?;
-        let (program, reads) = b.finish(&[reg]);
-        let kernel = Kernel::Reduce { shape, folded: axes.len(), fold, program };
-        Ok(Launch { kernel, reads, writes: vec![self.result((node, 0))?], label: self.label(&[node]) })
+        let (mut folds, mut outputs, mut writes) = (vec![], vec![], vec![]);
+        for node in &group.nodes {
+            let e = &self.g.nodes[*node];
+            folds.push(match e.op() {
+                Op::Reduce(Reduce::Fold { kind, .. }) => Reduction::Fold(*kind),
+                _ => Reduction::ArgMax,
+            });
+            outputs.push(b.read(&e.inputs()[0], &[])?);
+            writes.push(self.result((*node, 0))?);
+        }
+        let (program, reads) = b.finish(&outputs);
+        let kernel = Kernel::Reduce { shape, folded: axes.len(), folds, program };
+        Ok(Launch { kernel, reads, writes, label: self.label(&group.nodes) })
     }
 
     /// The borders and the parts that no other kernel has written.

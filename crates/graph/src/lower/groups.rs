@@ -1,11 +1,14 @@
 //! Which nodes share a kernel. Elementwise nodes join the kernel that computes what they read, when they read it
 //! element by element over the same index space and nothing in between depends on that kernel: chains become one
-//! loop with several outputs, and what follows a product happens on its way to memory.
+//! loop with several outputs, and what follows a product happens on its way to memory. Folds of the same elements are
+//! one pass.
 
 use super::graph::{Graph, Kind, Value};
 use super::order::Order;
 use super::recompute::Recomputed;
-use crate::ops::{Elementwise, Op, Unary};
+use crate::expr::Expr;
+use crate::ops::{Elementwise, Op, Reduce, Unary};
+use crate::plan::MAX_FOLDS;
 use rhyton_tensor::Shape;
 use std::collections::{BTreeMap, HashMap};
 
@@ -60,7 +63,17 @@ pub fn assign(g: &Graph, r: &Recomputed) -> Groups {
     all.merge_siblings();
     all.merge_readers(g, r);
     all.merge_small(g);
+    all.merge_folds(g, r);
     all
+}
+
+/// What a reduction folds, and along which axes.
+pub fn folded(e: &Expr) -> Option<(&Expr, &[usize])> {
+    match e.op() {
+        Op::Reduce(Reduce::Fold { axes, .. }) => Some((&e.inputs()[0], axes)),
+        Op::Reduce(Reduce::ArgMax { axis }) => Some((&e.inputs()[0], std::slice::from_ref(axis))),
+        _ => None,
+    }
 }
 
 impl Groups {
@@ -137,14 +150,41 @@ impl Groups {
             return None;
         }
         let (keep, gone) = if plain(b) { (a, b) } else { (b, a) };
+        self.merge(keep, gone);
+        Some(keep)
+    }
+
+    /// Moves the nodes of one group to another; a product stays the first of them.
+    fn merge(&mut self, keep: usize, gone: usize) {
         self.order.merge(keep, gone);
         let nodes = std::mem::take(&mut self.groups[gone].nodes);
         nodes.iter().for_each(|n| self.of[*n] = Some(keep));
         let group = &mut self.groups[keep];
-        let first = usize::from(group.kind != Kind::Pointwise);
+        let first = usize::from(matches!(group.kind, Kind::Dot | Kind::Conv));
         group.nodes.extend(nodes);
         group.nodes[first..].sort_unstable();
-        Some(keep)
+    }
+
+    /// Reductions of the same space along the same axes that read an array of its size in common read it once.
+    fn merge_folds(&mut self, g: &Graph, r: &Recomputed) {
+        let mut known: HashMap<(Value, &Shape, &[usize]), Vec<usize>> = HashMap::new();
+        for node in 0..g.nodes.len() {
+            let (Some((input, axes)), Some(own)) = (folded(&g.nodes[node]), self.of[node]) else { continue };
+            let mut values: Vec<Value> = leaves(g, r, node).into_iter().map(|(v, _)| v).collect();
+            values.retain(|v| g.value(*v).shape().elements() == input.shape().elements());
+            let found =
+                values.iter().flat_map(|v| known.get(&(*v, input.shape(), axes)).into_iter().flatten());
+            let fits = |other: &usize| {
+                self.groups[*other].nodes.len() < MAX_FOLDS && !self.order.is_between(*other, own)
+            };
+            let other = found.copied().find(fits);
+            if let Some(other) = other {
+                self.merge(other, own);
+            }
+            for v in values {
+                known.entry((v, input.shape(), axes)).or_default().push(other.unwrap_or(own));
+            }
+        }
     }
 
     /// Loops over the same space that read the same value element by element read it once.

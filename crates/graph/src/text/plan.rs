@@ -53,7 +53,7 @@ fn view(v: &View) -> String {
 fn kernel(k: &Kernel) -> String {
     match k {
         Kernel::Loop { shape, .. } => format!("loop {shape:?}"),
-        Kernel::Reduce { shape, folded, fold, .. } => format!("reduce {shape:?} last {folded} {fold:?}"),
+        Kernel::Reduce { shape, folded, folds, .. } => format!("reduce {shape:?} last {folded} {folds:?}"),
         Kernel::Dot { batch, m, n, k, .. } => format!("dot batch {batch:?} m {m:?} n {n:?} k {k:?}"),
         Kernel::Conv { kind, x, w, y, .. } => format!("conv {kind:?} x {x:?} w {w:?} y {y:?}"),
         Kernel::Pool { window, .. } => format!("pool {:?} {:?}", window.kind, window.window),
