@@ -91,13 +91,31 @@ fn is_rounded_weight(e: &Expr) -> bool {
     matches!(base.op(), Op::Elementwise(Elementwise::Cast(_))) && base.inputs().iter().all(is_param)
 }
 
+/// Whether each element of the one result depends on one element of the one parameter.
+fn is_elementwise(f: &Function) -> bool {
+    let constant = |e: &Expr| e.inputs().iter().all(|i| i.as_scalar().is_some());
+    f.params.len() == 1
+        && f.results.len() == 1
+        && f.nodes().iter().all(|e| match e.op() {
+            Op::Elementwise(_) | Op::Control(Control::Param { .. } | Control::Scalar(_)) => true,
+            Op::Control(Control::Call(inner)) => is_elementwise(inner),
+            Op::Movement(_) => constant(e),
+            _ => false,
+        })
+}
+
 /// Cotangents through a named function: its own rule, or the call of a function `<name>.vjp` whose body is the
 /// differentiated body. What both bodies compute alike is computed once, after both are inlined.
+///
+/// Of one elementwise value the body holds the derivative alone, and the cotangent is multiplied with that: the
+/// kernel that computes the function can then compute the derivative too, and stores one number instead of everything
+/// that the derivative is made of.
 pub(crate) fn call_vjp(f: &Arc<Function>, out: &Expr, cotangents: &[Option<Expr>]) -> Vec<Option<Expr>> {
     let inputs = out.inputs();
     if let Some(rule) = f.vjp {
         return rule(f, inputs, &out.siblings(), cotangents);
     }
+    let slope = is_elementwise(f);
     let given: Vec<Expr> = cotangents.iter().flatten().cloned().collect();
     let types: Vec<Type> =
         f.params.iter().map(|p| p.ty().clone()).chain(given.iter().map(|g| g.ty().clone())).collect();
@@ -109,7 +127,12 @@ pub(crate) fn call_vjp(f: &Arc<Function>, out: &Expr, cotangents: &[Option<Expr>
         let mut gs = gs.iter();
         let seeds: Vec<Option<Expr>> =
             cotangents.iter().map(|c| c.as_ref().and_then(|_| gs.next().cloned())).collect();
-        let back = vjp(&results, &seeds, xs);
+        let back = if slope {
+            let one = seeds.iter().map(|s| s.as_ref().map(Expr::ones_like)).collect::<Vec<_>>();
+            vjp(&results, &one, xs).into_iter().zip(&seeds).map(|(d, g)| Some(g.as_ref()? * d?)).collect()
+        } else {
+            vjp(&results, &seeds, xs)
+        };
         present = back.iter().map(Option::is_some).collect();
         back.into_iter().flatten().collect()
     });

@@ -151,10 +151,18 @@ pub fn selu(x: &Expr) -> Expr {
     })
 }
 
+/// The normal distribution function.
+fn normal(x: &Expr) -> Expr {
+    (x * std::f32::consts::FRAC_1_SQRT_2).erf() * 0.5 + 0.5
+}
+
 /// `x` times the normal distribution function of `x`, exactly (Hendrycks and Gimpel 2016).
 #[track_caller]
 pub fn gelu(x: &Expr) -> Expr {
-    plain("gelu", x, |x| x * 0.5 * ((x * std::f32::consts::FRAC_1_SQRT_2).erf() + 1.0))
+    // The logarithm of the density at 0.
+    const LOG_DENSITY: f32 = -0.918_938_5;
+    let rule: VjpRule = rule!(|x, _y, g| g * (normal(x) + x * (x * x * -0.5 + LOG_DENSITY).exp()));
+    ruled("gelu", x, rule, |x| x * normal(x))
 }
 
 /// `x sigmoid(x)`, also called swish.

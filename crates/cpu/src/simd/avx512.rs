@@ -46,6 +46,7 @@ unsafe impl Simd for Avx512 {
         le(a: __m512, b: __m512) -> u16 = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b);
         eq(a: __m512, b: __m512) -> u16 = _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b);
         select(m: u16, a: __m512, b: __m512) -> __m512 = _mm512_mask_blend_ps(m, b, a);
+        scale(a: __m512, n: __m512) -> __m512 = _mm512_scalef_ps(a, n);
         bits(a: __m512) -> __m512i = _mm512_castps_si512(a);
         float(a: __m512i) -> __m512 = _mm512_castsi512_ps(a);
         isplat(x: i32) -> __m512i = _mm512_set1_epi32(x);

@@ -111,6 +111,19 @@ pub(crate) unsafe trait Simd: Copy + 'static {
     unsafe fn mnot(a: Self::M) -> Self::M;
     unsafe fn any(a: Self::M) -> bool;
 
+    /// `a * 2^n`, rounded once, for whole numbers `n` of -150 to 150.
+    #[inline(always)]
+    unsafe fn scale(a: Self::F, n: Self::F) -> Self::F {
+        // SAFETY: the caller's promise is passed on unchanged.
+        unsafe {
+            // In two steps, because 2^128 and denormal powers do not exist as one factor.
+            let n = Self::to_int(n);
+            let half = Self::sar::<1>(n);
+            let power = |n| Self::float(Self::shl::<23>(Self::iadd(n, Self::isplat(127))));
+            Self::mul(Self::mul(a, power(half)), power(Self::isub(n, half)))
+        }
+    }
+
     /// Where `x` is larger than `than`; NaN is larger than all numbers.
     #[inline(always)]
     unsafe fn larger(x: Self::F, than: Self::F) -> Self::M {

@@ -1,8 +1,8 @@
 //! Transcendental functions on vectors: range reduction and a polynomial, about one or two units in the last
 //! place. Infinities, NaN, zeros and denormals come out as IEEE wants them.
 //!
-//! Polynomials of exp, log, sin and cos are those of S. Moshier's Cephes library (single precision); erf follows
-//! N. Juffa's minimax approximation.
+//! Polynomials of expm1, log, sin and cos are those of S. Moshier's Cephes library (single precision); those of exp
+//! and erf are minimax fits of the relative error.
 
 use crate::simd::Simd;
 use std::f32::consts::LOG2_E;
@@ -81,27 +81,35 @@ pub unsafe fn sign<S: Simd>(x: S::F) -> S::F {
     }
 }
 
-/// `2^n` for n in -126..=127.
+/// x = n ln 2 + r with |r| <= ln 2 / 2: the whole number n and r.
 #[inline(always)]
-unsafe fn pow2<S: Simd>(n: S::I) -> S::F {
-    // SAFETY: passed on.
-    unsafe { S::float(S::shl::<23>(S::iadd(n, S::isplat(127)))) }
-}
-
-/// x = n ln 2 + r with |r| <= ln 2 / 2: n and e^r - 1.
-#[inline(always)]
-unsafe fn exp_parts<S: Simd>(x: S::F) -> (S::I, S::F) {
+unsafe fn exp_parts<S: Simd>(x: S::F) -> (S::F, S::F) {
     // SAFETY: passed on.
     unsafe {
         let n = S::round(S::mul(x, S::splat(LOG2_E)));
         let r = S::fma(n, S::splat(-LN2_HI), x);
-        let r = S::fma(n, S::splat(-LN2_LO), r);
+        (n, S::fma(n, S::splat(-LN2_LO), r))
+    }
+}
+
+/// e^r - 1 for |r| <= ln 2 / 2, right near zero.
+#[inline(always)]
+unsafe fn expm1_part<S: Simd>(r: S::F) -> S::F {
+    // SAFETY: passed on.
+    unsafe {
         let p = poly::<S>(
             r,
             &[1.987_569_2e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5],
         );
-        (S::to_int(n), S::fma(S::mul(r, r), p, r))
+        S::fma(S::mul(r, r), p, r)
     }
+}
+
+/// Between these bounds e^x is neither infinite nor rounds to zero; NaN passes.
+#[inline(always)]
+unsafe fn exp_range<S: Simd>(x: S::F) -> S::F {
+    // SAFETY: passed on.
+    unsafe { S::max(S::splat(-104.0), S::min(S::splat(89.0), x)) }
 }
 
 /// e^x.
@@ -109,13 +117,11 @@ unsafe fn exp_parts<S: Simd>(x: S::F) -> (S::I, S::F) {
 pub unsafe fn exp<S: Simd>(x: S::F) -> S::F {
     // SAFETY: passed on.
     unsafe {
-        // Beyond these bounds the result is infinite or rounds to zero; NaN passes.
-        let x = S::max(S::splat(-104.0), S::min(S::splat(89.0), x));
-        let (n, em1) = exp_parts::<S>(x);
-        // In two steps, because 2^128 and denormal powers do not exist as one factor.
-        let half = S::sar::<1>(n);
-        let y = S::add(em1, S::splat(1.0));
-        S::mul(S::mul(y, pow2::<S>(half)), pow2::<S>(S::isub(n, half)))
+        let (n, r) = exp_parts::<S>(exp_range::<S>(x));
+        // Two terms less than e^r - 1 needs: the error is against 1.
+        let coefficients =
+            [1.381_447_1e-3, 8.368_781e-3, 4.166_839_3e-2, 1.666_652e-1, 0.499_999_94, 1.0, 1.0];
+        S::scale(poly::<S>(r, &coefficients), n)
     }
 }
 
@@ -124,10 +130,10 @@ pub unsafe fn exp<S: Simd>(x: S::F) -> S::F {
 pub unsafe fn expm1<S: Simd>(x: S::F) -> S::F {
     // SAFETY: passed on.
     unsafe {
-        let c = S::max(S::splat(-20.0), S::min(S::splat(89.0), x));
-        let (n, em1) = exp_parts::<S>(c);
-        let s = pow2::<S>(S::isub(n, S::isplat(1)));
-        let y = S::fma(s, em1, S::sub(s, S::splat(0.5)));
+        let (n, r) = exp_parts::<S>(S::max(S::splat(-20.0), S::min(S::splat(89.0), x)));
+        // Half of the result first, because 2^128 does not exist.
+        let s = S::scale(S::splat(0.5), n);
+        let y = S::fma(s, expm1_part::<S>(r), S::sub(s, S::splat(0.5)));
         S::select(S::eq(x, S::splat(0.0)), x, S::add(y, y))
     }
 }
@@ -194,7 +200,9 @@ pub unsafe fn tanh<S: Simd>(x: S::F) -> S::F {
     // SAFETY: passed on.
     unsafe {
         let a = S::min(S::splat(10.0), abs::<S>(x));
-        let t = expm1::<S>(S::add(a, a));
+        let (n, r) = exp_parts::<S>(S::add(a, a));
+        let s = S::scale(S::splat(1.0), n);
+        let t = S::fma(s, expm1_part::<S>(r), S::sub(s, S::splat(1.0)));
         copysign::<S>(S::div(t, S::add(t, S::splat(2.0))), x)
     }
 }
@@ -209,40 +217,44 @@ pub unsafe fn sigmoid<S: Simd>(x: S::F) -> S::F {
     }
 }
 
-/// The error function.
+/// The error function: near zero an odd polynomial; far from it 1 - h^4, where the fourth root h of the rest is a
+/// polynomial of a third of the degree that the rest itself would need.
 #[inline(always)]
 pub unsafe fn erf<S: Simd>(x: S::F) -> S::F {
     // SAFETY: passed on.
     unsafe {
-        let s = S::mul(x, x);
         let near = poly::<S>(
-            s,
+            S::mul(x, x),
             &[
-                -5.967_617e-4,
-                4.991_194_2e-3,
-                -2.676_813_5e-2,
-                1.128_199_25e-1,
-                -3.761_253_4e-1,
+                7.188_021e-5,
+                -7.805_801e-4,
+                5.164_864_5e-3,
+                -2.684_144_3e-2,
+                1.128_329_2e-1,
+                -3.761_26e-1,
                 1.283_791_7e-1,
             ],
         );
         let near = S::fma(near, x, x);
-        let t = S::min(S::splat(4.0), abs::<S>(x));
-        let p = poly::<S>(
-            t,
+        // From 3.92 on the rest is less than half a unit in the last place; NaN passes.
+        let t = S::min(S::splat(3.92), abs::<S>(x));
+        let h = poly::<S>(
+            S::sub(t, S::splat(2.5)),
             &[
-                -1.728_534_7e-5,
-                3.831_972e-4,
-                -3.883_964_4e-3,
-                2.425_462_2e-2,
-                -1.067_778_8e-1,
-                -6.348_467e-1,
-                -1.287_175_1e-1,
+                -1.749_130_2e-4,
+                1.095_659_7e-4,
+                2.758_098e-3,
+                -6.503_002_3e-3,
+                -1.232_872_5e-2,
+                9.362_894e-2,
+                -1.900_613_3e-1,
+                1.420_328_1e-1,
             ],
         );
-        let far = S::sub(S::splat(1.0), exp::<S>(S::fma(p, t, neg::<S>(t))));
-        let y = S::select(S::lt(S::splat(0.927_734_4), t), copysign::<S>(far, x), near);
-        S::select(is_nan::<S>(x), x, y)
+        let square = S::mul(h, h);
+        let far = S::fma(neg::<S>(square), square, S::splat(1.0));
+        // NaN is not larger and comes out of the polynomial of x itself.
+        S::select(S::lt(S::splat(1.1), t), copysign::<S>(far, x), near)
     }
 }
 
@@ -352,14 +364,13 @@ pub unsafe fn pow<S: Simd>(a: S::F, b: S::F) -> S::F {
         let (hi, lo) = log_two::<S>(a);
         let p = S::mul(b, hi);
         let p_lo = S::fma(b, lo, S::fma(b, hi, neg::<S>(p)));
-        let x = S::max(S::splat(-104.0), S::min(S::splat(89.0), p));
+        let x = exp_range::<S>(p);
         let p_lo = S::select(S::eq(x, p), p_lo, S::splat(0.0));
-        let (n, em1) = exp_parts::<S>(x);
+        let (n, r) = exp_parts::<S>(x);
+        let em1 = expm1_part::<S>(r);
         // e^(r + p_lo) = e^r (1 + p_lo) up to the square of p_lo.
         let y = S::add(S::fma(em1, p_lo, p_lo), em1);
-        let y = S::add(y, S::splat(1.0));
-        let half = S::sar::<1>(n);
-        let y = S::mul(S::mul(y, pow2::<S>(half)), pow2::<S>(S::isub(n, half)));
+        let y = S::scale(S::add(y, S::splat(1.0)), n);
         by_lane::<S>(S::mnot(plain), y, a, b, f64::powf)
     }
 }
