@@ -37,7 +37,12 @@ pub enum Kind {
 impl Kind {
     /// Whether elementwise operations on its result may happen in its kernel.
     pub fn fuses(self) -> bool {
-        matches!(self, Kind::Pointwise | Kind::Dot | Kind::Conv | Kind::Pool)
+        self == Kind::Pointwise || self.has_epilogue()
+    }
+
+    /// Whether its kernel takes an epilogue.
+    pub fn has_epilogue(self) -> bool {
+        matches!(self, Kind::Dot | Kind::Conv | Kind::Pool)
     }
 }
 

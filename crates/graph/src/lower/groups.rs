@@ -160,7 +160,7 @@ impl Groups {
         let nodes = std::mem::take(&mut self.groups[gone].nodes);
         nodes.iter().for_each(|n| self.of[*n] = Some(keep));
         let group = &mut self.groups[keep];
-        let first = usize::from(matches!(group.kind, Kind::Dot | Kind::Conv));
+        let first = usize::from(group.kind.has_epilogue());
         group.nodes.extend(nodes);
         group.nodes[first..].sort_unstable();
     }

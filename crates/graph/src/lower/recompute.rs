@@ -160,7 +160,7 @@ fn weights(g: &Graph) -> Vec<Option<usize>> {
 /// True for values that are in memory whatever is decided.
 fn is_stored(g: &Graph, node: usize, cheap: &[Option<usize>]) -> bool {
     let uses = &g.uses[node];
-    let hard = |c: usize| matches!(g.kinds[c], Kind::Dot | Kind::Conv | Kind::Pool | Kind::Kernel);
+    let hard = |c: usize| g.kinds[c].has_epilogue() || g.kinds[c] == Kind::Kernel;
     let pinned = uses.iter().any(|u| hard(u.consumer));
     let readers = readers(g, node);
     let folded = readers.iter().any(|c| g.kinds[*c] == Kind::Reduce);
