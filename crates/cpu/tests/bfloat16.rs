@@ -110,7 +110,8 @@ fn convolutions() {
     convolution("wide padding", [5, 6], 3, 2, 2, [2, 3]);
     convolution("points", [5, 7], 1, 1, 0, [6, 10]);
     convolution("strided points", [6, 7], 1, 2, 0, [5, 7]);
-    convolution("many", [16, 16], 3, 1, 1, [32, 48]);
+    // Too few for Winograd, whose larger errors have a test of their own.
+    convolution("many channels", [6, 5], 3, 1, 1, [32, 48]);
 }
 
 #[test]

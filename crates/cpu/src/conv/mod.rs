@@ -105,7 +105,7 @@ pub fn conv_scratch_len(kind: ConvKind, pairs: bool, s: &ConvShape, threads: usi
     match kind {
         _ if s.is_product() => scratch_len(1, m, n, k, threads),
         _ if s.is_depthwise() => depthwise::scratch_len(kind, s, threads),
-        _ if winograd => winograd::scratch_len(kind, s, threads),
+        _ if winograd => winograd::scratch_len(kind, false, s, threads),
         ConvKind::KernelGrad => kernel_grad::scratch_len(s, threads),
         _ => slide::scratch_len(kind, s, threads),
     }
@@ -191,10 +191,10 @@ impl<T> Job<'_, T> {
     }
 }
 
-impl Job<'_> {
+impl<T> Job<'_, T> {
     /// The kernel's matrix of one tap for a group, from column `col` on: its rows are channels of the source, its
     /// columns those of the result. w is [tap, channel of x, channel of y]; taps of a transpose count from the last.
-    fn tap(&self, group: usize, tap: usize, col: usize) -> MatView {
+    fn tap(&self, group: usize, tap: usize, col: usize) -> MatView<T> {
         let (s, all) = (self.s, self.s.c_out);
         let (at, rs, cs) = if self.kind == ConvKind::Forward {
             (tap * s.per_in() * all + group * s.per_out() + col, all as isize, 1)

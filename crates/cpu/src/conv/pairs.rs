@@ -1,7 +1,7 @@
-//! Convolutions of bfloat16: the same walks over images whose numbers are pairs. What is summed is paired: channels of
+//! Convolutions of bfloat16. Winograd's way takes them as they are; the others walk images whose numbers are pairs. What is summed is paired: channels of
 //! the source in a forward convolution and an input gradient, neighbouring pixels in a kernel gradient.
 
-use super::{ConvArgs, ConvShape, conv, conv_scratch_len, volume};
+use super::{ConvArgs, ConvShape, conv, conv_scratch_len, volume, winograd};
 use crate::gemm::pairs::{Weave, pad_lines};
 use crate::isa::Isa;
 use crate::pool::Pool;
@@ -32,20 +32,36 @@ impl Layout {
         };
         numbers.next_multiple_of(16)
     }
+
+    /// The side as pairs: itself, or a copy at `to`.
+    unsafe fn prepare(&self, isa: Isa, pool: &Pool, from: *const u16, to: &mut [f32]) -> *const f32 {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            match self {
+                Layout::AsIs => return from.cast(),
+                Layout::Lines(lines, len) => pad_lines(pool, from, *lines, *len, to.as_mut_ptr()),
+                Layout::Woven(weave) => weave.run(isa, pool, from, to.as_mut_ptr()),
+            }
+        }
+        to.as_ptr()
+    }
 }
 
-/// A convolution of bfloat16 as one of pairs.
+/// A convolution of bfloat16, as one of pairs where there are sides.
 #[derive(Clone, Debug)]
 pub(crate) struct Paired {
     kind: ConvKind,
     shape: ConvShape,
-    sides: [Layout; 2],
+    sides: Option<[Layout; 2]>,
 }
 
 impl Paired {
     /// `aligned`: each side begins at a multiple of four bytes. There are no groups.
     pub fn new(kind: ConvKind, s: &ConvShape, aligned: [bool; 2]) -> Paired {
         let mut shape = *s;
+        if winograd::fits(kind, s) {
+            return Paired { kind, shape, sides: None };
+        }
         let sides = match kind {
             ConvKind::Forward => {
                 shape.c_in = s.c_in.div_ceil(2);
@@ -74,13 +90,15 @@ impl Paired {
                 [Layout::Woven(x), Layout::Woven(y)]
             }
         };
-        Paired { kind, shape, sides }
+        Paired { kind, shape, sides: Some(sides) }
     }
 
     /// Numbers of scratch memory that [`Paired::run`] needs.
     pub fn scratch_len(&self, threads: usize) -> usize {
-        let sides: usize = self.sides.iter().map(Layout::len).sum();
-        sides + conv_scratch_len(self.kind, true, &self.shape, threads)
+        let Some(sides) = &self.sides else {
+            return winograd::scratch_len(self.kind, true, &self.shape, threads);
+        };
+        sides.iter().map(Layout::len).sum::<usize>() + conv_scratch_len(self.kind, true, &self.shape, threads)
     }
 
     /// Computes the convolution of bfloat16 that `args` describe.
@@ -88,35 +106,24 @@ impl Paired {
     /// # Safety
     /// As for [`conv`].
     pub unsafe fn run(&self, args: ConvArgs<u16>) {
+        let Some(sides) = &self.sides else {
+            assert!(
+                args.scratch.len() >= self.scratch_len(args.pool.threads()),
+                "scratch memory is too small"
+            );
+            // SAFETY: passed on to the caller.
+            return unsafe { winograd::run(&args.job()) };
+        };
         let ConvArgs { isa, pool, out, epilogue, scratch, .. } = args;
-        let [first, second] = self.sides.each_ref().map(Layout::len);
+        let [first, second] = sides.each_ref().map(Layout::len);
         let (to_a, rest) = scratch.split_at_mut(first);
         let (to_b, scratch) = rest.split_at_mut(second);
         // SAFETY: passed on to the caller; the scratch memory is split as `scratch_len` counts it.
         unsafe {
-            let a = self.prepare(0, isa, pool, args.a, to_a);
-            let b = self.prepare(1, isa, pool, args.b, to_b);
+            let a = sides[0].prepare(isa, pool, args.a, to_a);
+            let b = sides[1].prepare(isa, pool, args.b, to_b);
             let (kind, s) = (self.kind, &self.shape);
             conv(ConvArgs { kind, isa, pairs: true, pool, s, a, b, out, epilogue, scratch });
         }
-    }
-
-    unsafe fn prepare(
-        &self,
-        side: usize,
-        isa: Isa,
-        pool: &Pool,
-        from: *const u16,
-        to: &mut [f32],
-    ) -> *const f32 {
-        // SAFETY: passed on to the caller.
-        unsafe {
-            match &self.sides[side] {
-                Layout::AsIs => return from.cast(),
-                Layout::Lines(lines, len) => pad_lines(pool, from, *lines, *len, to.as_mut_ptr()),
-                Layout::Woven(weave) => weave.run(isa, pool, from, to.as_mut_ptr()),
-            }
-        }
-        to.as_ptr()
     }
 }

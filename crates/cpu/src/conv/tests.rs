@@ -1,4 +1,6 @@
+use super::pairs::Paired;
 use super::*;
+use rhyton_tensor::bf16;
 use rhyton_tensor::rng::Stream;
 use std::sync::Mutex;
 
@@ -241,6 +243,71 @@ fn windows_of_three_with_many_channels() {
             assert!(winograd::fits(kind, &s), "{kind:?} {s:?}");
         }
         check(&s);
+    }
+}
+
+/// Numbers as bfloat16, and what they are.
+fn halves(seed: u64, n: usize) -> (Vec<u16>, Vec<f32>) {
+    values(seed, n).into_iter().map(bf16::from_f32).map(|x| (x.to_bits(), x.to_f32())).unzip()
+}
+
+fn run_paired(kind: ConvKind, isa: Isa, threads: usize, s: &ConvShape, a: &[u16], b: &[u16]) -> Vec<f32> {
+    let (rows, cols) = s.result(kind);
+    let (pool, paired) = (Pool::new(threads), Paired::new(kind, s, [true; 2]));
+    let len = paired.scratch_len(threads);
+    let mut scratch = vec![f32::NAN; len];
+    scratch.resize(len + 64, 77.0);
+    let mut out = vec![f32::NAN; rows * cols];
+    let (a, b, target) = (a.as_ptr(), b.as_ptr(), Some(out.as_mut_ptr()));
+    let (pool, room) = (&pool, &mut scratch[..len]);
+    // SAFETY: the vectors have the sizes of the sides.
+    unsafe {
+        let epilogue = None;
+        paired.run(ConvArgs { kind, isa, pairs: false, pool, s, a, b, out: target, epilogue, scratch: room })
+    };
+    assert!(scratch[len..].iter().all(|x| *x == 77.0), "wrote past the scratch memory");
+    out
+}
+
+/// Errors stay within a percent or so of the results, as the module says.
+#[test]
+fn windows_of_three_over_bfloat16() {
+    let shape = |batch, [h, w]: [usize; 2], channels| ConvShape {
+        y: [1, h, w],
+        pad_lo: [0, 1, 1],
+        ..shape2(batch, [h, w], [3, 3], channels)
+    };
+    for s in [
+        shape(5, [16, 16], [16, 24]),
+        shape(6, [15, 9], [17, 70]),
+        shape(1, [6, 270], [33, 19]),
+        shape(40, [16, 16], [16, 16]),
+        shape(4, [24, 20], [40, 130]),
+        shape(9, [20, 12], [64, 64]),
+    ] {
+        let sizes = [ConvKind::InputGrad, ConvKind::KernelGrad, ConvKind::Forward].map(|k| {
+            let (rows, cols) = s.result(k);
+            rows * cols
+        });
+        let [x, w, y] = [0, 1, 2].map(|i| halves(i as u64, sizes[i]));
+        for (kind, a, b) in
+            [(ConvKind::Forward, &x, &w), (ConvKind::InputGrad, &y, &w), (ConvKind::KernelGrad, &x, &y)]
+        {
+            assert!(winograd::fits(kind, &s), "{kind:?} {s:?}");
+            let want = slow(kind, &s, &a.1, &b.1);
+            let squares = want.iter().map(|w| w.0 * w.0).sum::<f64>();
+            for isa in Isa::available() {
+                let got = run_paired(kind, isa, 1, &s, &a.0, &b.0);
+                let errors = got.iter().zip(&want).map(|(got, (want, _))| (f64::from(*got) - want).powi(2));
+                let (sum, most) = errors.fold((0.0, 0.0f64), |(sum, most), e| (sum + e, most.max(e)));
+                let (mean, most) = ((sum / squares).sqrt(), (most * want.len() as f64 / squares).sqrt());
+                assert!(mean < 0.014 && most < 0.09, "{kind:?} {isa:?} {s:?}: {mean}, at most {most}");
+                for threads in [2, 3] {
+                    let other = run_paired(kind, isa, threads, &s, &a.0, &b.0);
+                    assert_eq!(bits(&got), bits(&other), "{kind:?} {s:?}");
+                }
+            }
+        }
     }
 }
 

@@ -95,10 +95,10 @@ unsafe impl Simd for Avx2 {
         unsafe { _mm256_srai_epi32::<N>(a) }
     }
     #[inline(always)]
-    unsafe fn narrow(p: *mut u16, v: __m256, n: usize) {
+    unsafe fn store_halves(p: *mut u16, v: __m256i, n: usize) {
         // SAFETY: the caller promises the instruction set and room for `n` numbers.
         unsafe {
-            let halves = _mm256_srai_epi32::<16>(Self::rounded(v));
+            let halves = _mm256_srai_epi32::<16>(v);
             let some = _mm_packs_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256::<1>(halves));
             let mut all = [0u16; 8];
             _mm_storeu_si128(all.as_mut_ptr().cast(), some);

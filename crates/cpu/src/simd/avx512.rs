@@ -108,10 +108,10 @@ unsafe impl Simd for Avx512 {
         }
     }
     #[inline(always)]
-    unsafe fn narrow(p: *mut u16, v: __m512, n: usize) {
+    unsafe fn store_halves(p: *mut u16, v: __m512i, n: usize) {
         // SAFETY: the caller promises the instruction set and room for `n` numbers.
         unsafe {
-            let halves = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(Self::rounded(v)));
+            let halves = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(v));
             // Stores under a mask are slow on some machines.
             if n == 16 {
                 _mm256_storeu_si256(p.cast(), halves);

@@ -161,10 +161,17 @@ pub(crate) unsafe trait Simd: Copy + 'static {
     /// Rounds the first `n` lanes to the nearest bfloat16, halves to even; NaN stays NaN.
     #[inline(always)]
     unsafe fn narrow(p: *mut u16, v: Self::F, n: usize) {
+        // SAFETY: the caller's promise is passed on unchanged.
+        unsafe { Self::store_halves(p, Self::rounded(v), n) }
+    }
+
+    /// The upper halves of the first `n` lanes.
+    #[inline(always)]
+    unsafe fn store_halves(p: *mut u16, v: Self::I, n: usize) {
         let mut bits = [0f32; SPLAT];
         // SAFETY: the caller promises room for `n` numbers; the array has room for any vector.
         unsafe {
-            Self::store(bits.as_mut_ptr(), Self::float(Self::rounded(v)));
+            Self::store(bits.as_mut_ptr(), Self::float(v));
             for (i, x) in bits.iter().enumerate().take(n) {
                 p.add(i).write_unaligned((x.to_bits() >> 16) as u16);
             }

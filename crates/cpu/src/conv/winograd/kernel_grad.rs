@@ -3,7 +3,8 @@
 //! then that of the parts.
 
 use super::lines::{Cotangent, Source, WindowGrad};
-use super::sheet::{Gather, SQUARE, Sheet, Spread};
+use super::number::Number;
+use super::sheet::{Form, Gather, SQUARE, Sheet, Spread};
 use super::tiles::{IN, Image, OUT, Tiles};
 use crate::conv::{ConvShape, Job};
 use crate::gemm::tile::{Kernel, Tile};
@@ -16,16 +17,14 @@ const SQUARES: usize = 256;
 /// Numbers of a task that works alone, about, of which its sums may take so many: they stay in a second-level cache.
 const ALONE: usize = 176 << 10;
 const SUMS: usize = 80 << 10;
-/// Most blocks of columns of such tasks, each of which transforms x.
-const BLOCKS: usize = 2;
-/// Such tasks, about; fewest squares that are worth sums of their own.
-const TASKS: usize = 16;
+/// Most such tasks; fewest squares that are worth sums of their own.
+const PARTS: usize = 16;
 const PART: usize = 128;
 /// Numbers of a task of the last transform.
 const LAST: usize = 1 << 11;
 
-/// Small sums: a task works alone on a part of the bands and a block of the columns. Large ones: there is one part,
-/// and all threads take turns at transforms and products.
+/// Small sums: a task works alone on a part of the bands. Large ones: there is one part, and all threads take turns at
+/// transforms and products.
 #[derive(Clone, Copy)]
 struct Cut {
     tiles: Tiles,
@@ -33,42 +32,47 @@ struct Cut {
     inner: usize,
     outer: usize,
     alone: bool,
+    /// Products take pairs of squares.
+    pairs: bool,
     /// Parts of the bands, each with sums of its own.
     parts: usize,
-    /// Columns of a block.
-    cols: usize,
     /// Bands between two visits of the sums.
     bands: usize,
 }
 
 impl Cut {
-    fn new(s: &ConvShape) -> Cut {
+    fn new(pairs: bool, s: &ConvShape) -> Cut {
         let (tiles, inner, outer) = (Tiles::new(ConvKind::KernelGrad, s), s.c_in, s.c_out);
-        let blocks = (SQUARE * inner * outer).div_ceil(SUMS).max(1);
-        let cols = outer.div_ceil(blocks).next_multiple_of(16);
-        let blocks = outer.div_ceil(cols);
-        let parts = (tiles.count() / PART).min(TASKS / blocks);
-        let alone = blocks <= BLOCKS && parts * blocks >= 4;
-        let (parts, cols) = if alone { (parts, cols) } else { (1, outer) };
+        let (sums, parts) = (SQUARE * inner * outer, (tiles.count() / PART).min(PARTS));
+        let alone = sums <= SUMS && parts >= 4;
+        let parts = if alone { parts } else { 1 };
         let squares = if alone {
-            ((ALONE - SUMS.min(SQUARE * inner * cols)) / SQUARE / (inner + cols)).clamp(16, PART)
+            ((ALONE - sums) / SQUARE / (inner + outer)).clamp(16, PART)
         } else {
             (TURN / SQUARE / (inner + outer)).clamp(32, SQUARES)
         };
+        let squares = if pairs { 2 * squares } else { squares };
         let turns = tiles.count().div_ceil(parts * squares).max(1);
         let bands = tiles.bands().div_ceil(parts * turns).max(1);
-        Cut { tiles, inner, outer, alone, parts, cols, bands }
+        Cut { tiles, inner, outer, alone, pairs, parts, bands }
     }
 
     fn part(&self, part: usize) -> [usize; 2] {
         [part, part + 1].map(|p| p * self.tiles.bands() / self.parts)
     }
 
+    /// Rows of the transforms before a band.
+    fn before(&self, band: usize) -> usize {
+        if self.pairs { self.tiles.pairs_before(band) } else { self.tiles.before(band) }
+    }
+
     /// Transforms of x and y.
     fn sheets(&self, ptr: *mut f32) -> [Sheet; 2] {
-        let squares = self.tiles.most(self.bands);
-        let x = Sheet::rows(ptr, squares, self.inner);
-        [x, Sheet::panels(ptr.wrapping_add(x.len()), squares, self.cols)]
+        let most = self.tiles.most(1);
+        let rows = self.bands * if self.pairs { most.div_ceil(2) } else { most };
+        let form = Form::of(self.pairs, Form::Rows);
+        let x = Sheet::rows(form, ptr, rows, self.inner);
+        [x, Sheet::panels(form, ptr.wrapping_add(x.len()), rows, self.outer)]
     }
 
     fn sheets_len(&self) -> usize {
@@ -77,7 +81,7 @@ impl Cut {
 
     /// The sums of the first part, at `ptr`; the others follow.
     fn sums(&self, ptr: *mut f32) -> Sheet {
-        Sheet::rows(ptr, self.inner, self.outer)
+        Sheet::rows(Form::Whole, ptr, self.inner, self.outer)
     }
 
     fn zeros_len(&self) -> usize {
@@ -98,13 +102,13 @@ impl Cut {
     }
 }
 
-pub(super) fn scratch_len(s: &ConvShape, threads: usize) -> usize {
-    let [zeros, sums, shared, worker] = Cut::new(s).lens();
+pub(super) fn scratch_len(pairs: bool, s: &ConvShape, threads: usize) -> usize {
+    let [zeros, sums, shared, worker] = Cut::new(pairs, s).lens();
     16 + zeros + sums + shared + threads * worker
 }
 
-struct Sums<'a> {
-    job: &'a Job<'a>,
+struct Sums<'a, T> {
+    job: &'a Job<'a, T>,
     cut: Cut,
     zeros: *mut f32,
     /// Those of the first part.
@@ -113,10 +117,10 @@ struct Sums<'a> {
 }
 
 // SAFETY: as for `Job`.
-unsafe impl Sync for Sums<'_> {}
+unsafe impl<T> Sync for Sums<'_, T> {}
 
-pub(super) unsafe fn run(job: &Job) {
-    let cut = Cut::new(job.s);
+pub(super) unsafe fn run<T: Number>(job: &Job<T>) {
+    let cut = Cut::new(T::PAIRS, job.s);
     let [zeros_len, sums_len, shared_len, _] = cut.lens();
     let zeros = job.scratch;
     let sums = cut.sums(zeros.wrapping_add(zeros_len));
@@ -126,14 +130,11 @@ pub(super) unsafe fn run(job: &Job) {
     unsafe {
         std::slice::from_raw_parts_mut(zeros, zeros_len).fill(0.0);
         if cut.alone {
-            let blocks = cut.outer.div_ceil(cut.cols);
             let plain = |tasks: usize, task: &Each| (0..tasks).for_each(task);
-            job.run(cut.parts * blocks, &|worker, task| {
-                all.part(task / blocks, task % blocks * cut.cols, cut.sheets(all.own(worker)), plain);
-            });
+            job.run(cut.parts, &|worker, part| all.part(part, cut.sheets(all.own(worker)), plain));
         } else {
             let split = |tasks: usize, task: &Each| job.run(tasks, &|_, i| task(i));
-            all.part(0, 0, cut.sheets(shared), split);
+            all.part(0, cut.sheets(shared), split);
         }
     }
     // SAFETY: as above; all sums are complete.
@@ -147,8 +148,6 @@ type Each<'a> = dyn Fn(usize) + Sync + 'a;
 struct Turn {
     /// First and last band.
     bands: [usize; 2],
-    /// Columns.
-    cols: [usize; 2],
     x: Sheet,
     y: Sheet,
     sums: Sheet,
@@ -159,21 +158,19 @@ struct Turn {
 // SAFETY: bands have rows of their own in `x` and `y`, and tasks rows of their own in `sums`.
 unsafe impl Sync for Turn {}
 
-impl Sums<'_> {
+impl<T: Number> Sums<'_, T> {
     fn own(&self, worker: usize) -> *mut f32 {
         self.workers.wrapping_add(worker * self.cut.lens()[3])
     }
 
-    /// The sums of a part and of a block of columns; `run` does some tasks.
-    unsafe fn part(&self, part: usize, col: usize, [x, y]: [Sheet; 2], run: impl Fn(usize, &Each)) {
+    /// The sums of a part; `run` does some tasks.
+    unsafe fn part(&self, part: usize, [x, y]: [Sheet; 2], run: impl Fn(usize, &Each)) {
         let cut = &self.cut;
         let [start, end] = cut.part(part);
         let blocks = if cut.alone { 1 } else { cut.inner.div_ceil(64) };
         for from in (start..end).step_by(cut.bands) {
             let to = end.min(from + cut.bands);
-            let cols = [col, cut.outer.min(col + cut.cols)];
-            let turn =
-                Turn { bands: [from, to], cols, x, y, sums: self.sums.sibling(part), first: from == start };
+            let turn = Turn { bands: [from, to], x, y, sums: self.sums.sibling(part), first: from == start };
             // SAFETY: passed on to the caller.
             unsafe {
                 run(to - from, &|band| self.transform(&turn, from + band));
@@ -186,17 +183,16 @@ impl Sums<'_> {
     unsafe fn transform(&self, turn: &Turn, band: usize) {
         let (job, cut, tiles) = (self.job, &self.cut, &self.cut.tiles);
         let (image, place) = tiles.place(band);
-        let before = tiles.before(band);
-        let (count, row) = (tiles.before(band + 1) - before, before - tiles.before(turn.bands[0]));
-        let of = |ptr: *const f32, size: [usize; 2], channels: usize| Image {
+        let count = tiles.before(band + 1) - tiles.before(band);
+        let row = cut.before(band) - cut.before(turn.bands[0]);
+        let of = |ptr: *const T, size: [usize; 2], channels: usize| Image {
             ptr: ptr.wrapping_add(image * size[0] * size[1] * channels),
             size,
             channels,
-            zeros: self.zeros,
+            zeros: self.zeros.cast(),
         };
-        let [col, end] = turn.cols;
         let x = of(job.a, tiles.src, cut.inner);
-        let y = of(job.b.wrapping_add(col), tiles.out, cut.outer);
+        let y = of(job.b, tiles.out, cut.outer);
         let at = tiles.source(place);
         job.isa.run(Spread::<_, _, IN> {
             from: |i: usize| x.patch([at[0], at[1] + (i * OUT) as isize]),
@@ -212,28 +208,28 @@ impl Sums<'_> {
             line: Cotangent,
             count,
             row,
-            channels: end - col,
+            channels: cut.outer,
             to: turn.y,
         });
     }
 
     /// Adds the squares of a turn to some rows of a sum.
     unsafe fn product(&self, turn: &Turn, i: usize, block: usize, blocks: usize) {
-        let (cut, kernel) = (&self.cut, Kernel::of(self.job.isa, false));
+        let (cut, kernel) = (&self.cut, Kernel::of(self.job.isa, T::PAIRS));
         let [row, end] = [block, block + 1].map(|b| b * cut.inner / blocks);
-        let ([first, all], [from, to]) = (turn.cols, turn.bands);
-        for col in (0..all - first).step_by(turn.y.panel()) {
-            let cols = turn.y.panel().min(all - first - col);
+        let [from, to] = turn.bands;
+        for col in (0..cut.outer).step_by(turn.y.panel()) {
+            let cols = turn.y.panel().min(cut.outer - col);
             let tile = Tile {
                 seg: &[0, 0],
                 segs: 1,
-                len: cut.tiles.before(to) - cut.tiles.before(from),
+                len: cut.before(to) - cut.before(from),
                 a: turn.x.at(i, 0, row),
                 a_rs: 1,
                 a_cs: turn.x.ld(0) as isize,
                 b: turn.y.at(i, 0, col),
                 b_ks: turn.y.ld(col) as isize,
-                c: turn.sums.at(i, row, first + col),
+                c: turn.sums.at(i, row, col),
                 c_ld: turn.sums.ld(0),
                 cols,
                 accumulate: !turn.first,

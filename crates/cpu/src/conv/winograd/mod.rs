@@ -3,16 +3,23 @@
 //! takes 144. Over all channels and squares they are 36 matrix products, between transforms that are sums of a few
 //! vectors along the channels.
 //!
+//! The sides may be bfloat16: the maps then work in float32 and round what they make to bfloat16, of which products
+//! take pairs. Over random numbers the root of the mean squared error is 0.9% of that of the results, and 1.1% for
+//! gradients of the kernel, where rounding the sides, which happened before, has cost 0.23%. Squares of 2 x 2 would
+//! have 0.3%, but twice the products and numbers to move.
+//!
 //! The gradient of the kernel is the transpose of the same three maps. Infinities and NaN spread to the whole
 //! square.
 
 mod kernel_grad;
 mod lines;
+mod number;
 mod sheet;
 mod slide;
 mod tiles;
 
 use super::{ConvShape, Job};
+use number::Number;
 use rhyton_graph::ops::ConvKind;
 use tiles::Tiles;
 
@@ -32,16 +39,17 @@ pub(super) fn fits(kind: ConvKind, s: &ConvShape) -> bool {
     tiles.count() >= SQUARES && results >= 9 * tiles.count()
 }
 
-pub(super) fn scratch_len(kind: ConvKind, s: &ConvShape, threads: usize) -> usize {
+/// `pairs`: the sides are bfloat16.
+pub(super) fn scratch_len(kind: ConvKind, pairs: bool, s: &ConvShape, threads: usize) -> usize {
     match kind {
-        ConvKind::KernelGrad => kernel_grad::scratch_len(s, threads),
-        _ => slide::scratch_len(kind, s, threads),
+        ConvKind::KernelGrad => kernel_grad::scratch_len(pairs, s, threads),
+        _ => slide::scratch_len(kind, pairs, s, threads),
     }
 }
 
 /// # Safety
 /// As for [`super::conv`].
-pub(super) unsafe fn run(job: &Job) {
+pub(super) unsafe fn run<T: Number>(job: &Job<T>) {
     // SAFETY: passed on to the caller.
     unsafe {
         match job.kind {

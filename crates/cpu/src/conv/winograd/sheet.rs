@@ -1,6 +1,7 @@
 //! The 36 matrices between the transforms: one for each pair of points.
 
 use super::lines::{Line, square};
+use super::number::Number;
 use crate::isa::Loops;
 use crate::simd::Simd;
 
@@ -15,9 +16,28 @@ fn odd_lines(len: usize) -> usize {
     (len.div_ceil(16) | 1) * 16
 }
 
+/// What a number of a matrix is.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Form {
+    /// A float32.
+    Whole,
+    /// Two bfloat16, neighbours in a row.
+    Columns,
+    /// Two bfloat16, neighbours in a column.
+    Rows,
+}
+
+impl Form {
+    /// The form with `pairs`, or without.
+    pub fn of(pairs: bool, form: Form) -> Form {
+        if pairs { form } else { Form::Whole }
+    }
+}
+
 /// Room for 36 matrices of the same size, cut in panels of columns that are apart in memory.
 #[derive(Clone, Copy)]
 pub(super) struct Sheet {
+    form: Form,
     ptr: *mut f32,
     rows: usize,
     width: usize,
@@ -25,14 +45,14 @@ pub(super) struct Sheet {
 }
 
 impl Sheet {
-    /// Matrices whose rows are whole.
-    pub fn rows(ptr: *mut f32, rows: usize, cols: usize) -> Sheet {
-        Sheet { ptr, rows, width: odd_lines(cols), panel: odd_lines(cols) }
+    /// Matrices whose rows are whole. Sizes count numbers of the form.
+    pub fn rows(form: Form, ptr: *mut f32, rows: usize, cols: usize) -> Sheet {
+        Sheet { form, ptr, rows, width: odd_lines(cols), panel: odd_lines(cols) }
     }
 
     /// Matrices as the tiles read a right side.
-    pub fn panels(ptr: *mut f32, rows: usize, cols: usize) -> Sheet {
-        Sheet { ptr, rows, width: cols.next_multiple_of(16), panel: PANEL }
+    pub fn panels(form: Form, ptr: *mut f32, rows: usize, cols: usize) -> Sheet {
+        Sheet { form, ptr, rows, width: cols.next_multiple_of(16), panel: PANEL }
     }
 
     /// Numbers of all matrices.
@@ -74,14 +94,16 @@ pub(super) struct Spread<F, L, const N: usize> {
     pub from: F,
     /// The map along an axis.
     pub line: L,
-    /// Squares, and the row of the first.
+    /// Squares, and the row of the first: in numbers of the sheet's form.
     pub count: usize,
     pub row: usize,
     pub channels: usize,
     pub to: Sheet,
 }
 
-impl<F: Fn(usize) -> [[*const f32; N]; N], L: Line<N, POINTS>, const N: usize> Loops for Spread<F, L, N> {
+impl<T: Number, F: Fn(usize) -> [[*const T; N]; N], L: Line<N, POINTS>, const N: usize> Loops
+    for Spread<F, L, N>
+{
     #[inline(always)]
     fn run<S: Simd>(self) {
         for i in 0..self.count {
@@ -92,10 +114,10 @@ impl<F: Fn(usize) -> [[*const f32; N]; N], L: Line<N, POINTS>, const N: usize> L
                     let mut x = [[S::splat(0.0); N]; N];
                     for (x, from) in x.iter_mut().zip(&from) {
                         for (x, from) in x.iter_mut().zip(from) {
-                            *x = S::load_first(from.add(j), self.channels - j);
+                            *x = T::load_first::<S>(from.add(j), self.channels - j);
                         }
                     }
-                    self.put::<S>(square::<S, L, N, POINTS>(self.line, x), self.row + i, j);
+                    self.put::<S>(square::<S, L, N, POINTS>(self.line, x), i, j);
                 }
             }
         }
@@ -104,15 +126,47 @@ impl<F: Fn(usize) -> [[*const f32; N]; N], L: Line<N, POINTS>, const N: usize> L
 
 impl<F, L, const N: usize> Spread<F, L, N> {
     #[inline(always)]
-    unsafe fn put<S: Simd>(&self, x: [[S::F; POINTS]; POINTS], row: usize, col: usize) {
-        let (to, step) = (self.to.at(0, row, col), self.to.step());
-        for (i, line) in x.into_iter().enumerate() {
-            for (j, x) in line.into_iter().enumerate() {
-                // SAFETY: passed on to the caller.
-                unsafe { S::store(to.add((i * POINTS + j) * step), x) };
+    unsafe fn put<S: Simd>(&self, x: [[S::F; POINTS]; POINTS], square: usize, col: usize) {
+        let (Sheet { form, .. }, step) = (self.to, self.to.step());
+        let row = self.row + if form == Form::Rows { square / 2 } else { square };
+        let x = x.as_flattened().iter().enumerate();
+        // SAFETY: passed on to the caller.
+        unsafe {
+            match form {
+                Form::Whole => {
+                    let to = self.to.at(0, row, col);
+                    x.for_each(|(i, x)| S::store(to.add(i * step), *x));
+                }
+                Form::Columns => {
+                    let to = self.to.at(0, row, 0).cast::<u16>().add(col);
+                    x.for_each(|(i, x)| S::store_halves(to.add(2 * i * step), nearest::<S>(*x), S::LANES));
+                }
+                // The first of a pair comes before the second, which may not exist.
+                Form::Rows if square.is_multiple_of(2) => {
+                    let (to, low) = (self.to.at(0, row, col), S::isplat(0xffff));
+                    x.for_each(|(i, x)| {
+                        let first = S::iand(S::sar::<16>(nearest::<S>(*x)), low);
+                        S::store(to.add(i * step), S::float(first));
+                    });
+                }
+                Form::Rows => {
+                    let (to, high) = (self.to.at(0, row, col), S::isplat(!0xffff));
+                    x.for_each(|(i, x)| {
+                        let (second, to) = (S::iand(nearest::<S>(*x), high), to.add(i * step));
+                        S::store(to, S::float(S::ior(second, S::bits(S::load(to)))));
+                    });
+                }
             }
         }
     }
+}
+
+/// Bits whose upper halves are the nearest bfloat16, halves away from zero. What comes from bfloat16 has no NaN that
+/// this would carry beyond NaN.
+#[inline(always)]
+unsafe fn nearest<S: Simd>(x: S::F) -> S::I {
+    // SAFETY: passed on to the caller.
+    unsafe { S::iadd(S::bits(x), S::isplat(0x8000)) }
 }
 
 /// Transforms rows of the matrices to squares of `N` by `N` pixels.
@@ -139,14 +193,11 @@ impl<F: Fn(usize) -> [[*mut f32; N]; N], L: Line<POINTS, N>, const N: usize> Loo
                 // SAFETY: the maker vouches for all rows and pixels; the sheet's rows are padded to whole vectors.
                 unsafe {
                     let (from, step) = (self.from.at(0, self.row + i, j), self.from.step());
-                    let mut x = self.rows::<S>(from, step);
-                    for part in 1..self.parts {
-                        let more = self.rows::<S>(from.add(part * self.from.len()), step);
-                        for (x, more) in x.as_flattened_mut().iter_mut().zip(more.as_flattened()) {
-                            *x = S::add(*x, *more);
-                        }
-                    }
-                    let y = square::<S, L, POINTS, N>(self.line, x);
+                    let y = if self.parts == 1 {
+                        square::<S, L, POINTS, N>(self.line, self.rows::<S>(from, step))
+                    } else {
+                        square::<S, L, POINTS, N>(self.line, self.total::<S>(from, step))
+                    };
                     for (y, to) in y.into_iter().zip(to) {
                         for (y, to) in y.into_iter().zip(to) {
                             if !to.is_null() {
@@ -169,6 +220,23 @@ impl<F, L, const N: usize> Gather<F, L, N> {
             let mut x = [[S::splat(0.0); POINTS]; POINTS];
             for (i, x) in x.as_flattened_mut().iter_mut().enumerate() {
                 *x = S::load(from.add(i * step));
+            }
+            x
+        }
+    }
+
+    /// The same of all parts, added in their order. (They do not fit the registers: a single part is better read when
+    /// it is needed.)
+    #[inline(always)]
+    unsafe fn total<S: Simd>(&self, from: *const f32, step: usize) -> [[S::F; POINTS]; POINTS] {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            let mut x = self.rows::<S>(from, step);
+            for part in 1..self.parts {
+                let more = self.rows::<S>(from.add(part * self.from.len()), step);
+                for (x, more) in x.as_flattened_mut().iter_mut().zip(more.as_flattened()) {
+                    *x = S::add(*x, *more);
+                }
             }
             x
         }

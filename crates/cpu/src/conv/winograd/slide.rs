@@ -2,7 +2,8 @@
 //! the products with the kernel, which was transformed before, and transforms back, all in its cache.
 
 use super::lines::{Outcome, Source, Window};
-use super::sheet::{Gather, SQUARE, Sheet, Spread};
+use super::number::Number;
+use super::sheet::{Form, Gather, SQUARE, Sheet, Spread};
 use super::tiles::{IN, Image, OUT, Tiles};
 use crate::conv::{ConvShape, Job};
 use crate::gemm::pack::pack_panel;
@@ -13,7 +14,7 @@ use rhyton_graph::ops::ConvKind;
 /// the other threads without work.
 const TASK: usize = 160 << 10;
 const SQUARES: [usize; 2] = [28, 112];
-/// Rows of the kernel that are transposed at a time.
+/// Rows of the kernel that are transposed at a time, an even number.
 const ROWS: usize = 32;
 
 #[derive(Clone, Copy)]
@@ -22,21 +23,25 @@ struct Cut {
     /// Channels of source and result.
     inner: usize,
     outer: usize,
+    /// Products take pairs of source channels; numbers of a sum.
+    pairs: bool,
+    summed: usize,
     tasks: usize,
 }
 
 impl Cut {
-    fn new(kind: ConvKind, s: &ConvShape) -> Cut {
+    fn new(kind: ConvKind, pairs: bool, s: &ConvShape) -> Cut {
         let tiles = Tiles::new(kind, s);
         let (inner, outer) = if kind == ConvKind::Forward { (s.c_in, s.c_out) } else { (s.c_out, s.c_in) };
-        let squares = (TASK / SQUARE / (inner + outer)).clamp(SQUARES[0], SQUARES[1]);
+        let summed = if pairs { inner.div_ceil(2) } else { inner };
+        let squares = (TASK / SQUARE / (summed + outer)).clamp(SQUARES[0], SQUARES[1]);
         let count = tiles.count();
         let mut tasks = count.div_ceil(squares);
         if tasks < 16 {
             // Halves and quarters can be shared evenly; so small a loss of height costs less than waiting.
             tasks = ((count as f64 / squares as f64).log2().round().exp2() as usize).max(1);
         }
-        Cut { tiles, inner, outer, tasks: tasks.clamp(1, tiles.bands().max(1)) }
+        Cut { tiles, inner, outer, pairs, summed, tasks: tasks.clamp(1, tiles.bands().max(1)) }
     }
 
     fn bands(&self, task: usize) -> [usize; 2] {
@@ -45,7 +50,7 @@ impl Cut {
 
     /// The transformed kernel, at `ptr`.
     fn kernel(&self, ptr: *mut f32) -> Sheet {
-        Sheet::panels(ptr, self.inner, self.outer)
+        Sheet::panels(Form::of(self.pairs, Form::Rows), ptr, self.summed, self.outer)
     }
 
     /// Most squares of a task.
@@ -55,16 +60,17 @@ impl Cut {
 
     /// A worker's memory at `ptr`: transformed source, products, and the results of a band.
     fn worker(&self, ptr: *mut f32) -> (Sheet, Sheet, *mut f32) {
-        let source = Sheet::rows(ptr, self.squares(), self.inner);
-        let result = Sheet::rows(ptr.wrapping_add(source.len()), self.squares(), self.outer);
+        let form = Form::of(self.pairs, Form::Columns);
+        let source = Sheet::rows(form, ptr, self.squares(), self.summed);
+        let result = Sheet::rows(Form::Whole, ptr.wrapping_add(source.len()), self.squares(), self.outer);
         (source, result, ptr.wrapping_add(source.len() + result.len()))
     }
 
     fn worker_len(&self) -> usize {
         let (source, result, _) = self.worker(std::ptr::null_mut());
-        // The kernel's rows in another order take the same place, before the tasks.
+        // The kernel's rows in another order take the same place, before the tasks; and so do rows of a tap.
         let all = source.len() + result.len() + self.tiles.band_results() * self.outer;
-        all.max(9 * ROWS * self.outer.next_multiple_of(16)).next_multiple_of(16)
+        all.max(10 * ROWS * self.outer.next_multiple_of(16)).next_multiple_of(16)
     }
 
     fn zeros_len(&self) -> usize {
@@ -72,13 +78,13 @@ impl Cut {
     }
 }
 
-pub(super) fn scratch_len(kind: ConvKind, s: &ConvShape, threads: usize) -> usize {
-    let cut = Cut::new(kind, s);
+pub(super) fn scratch_len(kind: ConvKind, pairs: bool, s: &ConvShape, threads: usize) -> usize {
+    let cut = Cut::new(kind, pairs, s);
     16 + cut.zeros_len() + cut.kernel(std::ptr::null_mut()).len() + threads * cut.worker_len()
 }
 
-struct Slide<'a> {
-    job: &'a Job<'a>,
+struct Slide<'a, T> {
+    job: &'a Job<'a, T>,
     cut: Cut,
     kernel: Sheet,
     zeros: *mut f32,
@@ -86,10 +92,10 @@ struct Slide<'a> {
 }
 
 // SAFETY: as for `Job`.
-unsafe impl Sync for Slide<'_> {}
+unsafe impl<T> Sync for Slide<'_, T> {}
 
-pub(super) unsafe fn run(job: &Job) {
-    let cut = Cut::new(job.kind, job.s);
+pub(super) unsafe fn run<T: Number>(job: &Job<T>) {
+    let cut = Cut::new(job.kind, T::PAIRS, job.s);
     let zeros = job.scratch;
     let kernel = cut.kernel(zeros.wrapping_add(cut.zeros_len()));
     let workers = zeros.wrapping_add(cut.zeros_len() + kernel.len());
@@ -102,37 +108,44 @@ pub(super) unsafe fn run(job: &Job) {
     }
 }
 
-impl Slide<'_> {
+impl<T: Number> Slide<'_, T> {
     /// Transforms some rows of the kernel's matrices.
     unsafe fn transform(&self, worker: usize, task: usize) {
         let (job, cut) = (self.job, &self.cut);
         let [row, end] = [task * ROWS, cut.inner.min((task + 1) * ROWS)];
         let all = job.s.c_out;
         let own = self.workers.wrapping_add(worker * cut.worker_len());
-        // Nine matrices whose columns are neighbours: the distances of matrices and rows.
-        let (from, tap, ld) = if job.kind == ConvKind::Forward {
-            (job.b.wrapping_add(row * all), cut.inner * all, all)
-        } else {
-            let ld = cut.outer.next_multiple_of(16);
-            for tap in 0..9 {
-                let mut view = job.tap(0, tap, 0);
-                view.ptr = view.ptr.wrapping_offset(row as isize * view.rs);
-                let to = own.wrapping_add(tap * ROWS * ld);
-                // SAFETY: the rows lie inside w, and there is room for nine times so many.
-                unsafe { pack_panel(Kernel::of(job.isa, false), view, end - row, cut.outer, ld, to) };
+        if job.kind == ConvKind::Forward {
+            let (from, tap) = (job.b.wrapping_add(row * all), cut.inner * all);
+            return self.spread(from, [tap, all], [row, end]);
+        }
+        let (ld, rows) = (cut.outer.next_multiple_of(16), end - row);
+        let floats = own.wrapping_add(9 * ROWS * ld);
+        for tap in 0..9 {
+            let mut view = job.tap(0, tap, 0);
+            view.ptr = view.ptr.wrapping_offset(row as isize * view.rs);
+            let to = own.wrapping_add(tap * ROWS * ld);
+            // SAFETY: the rows lie inside w, and there is room for ten times so many.
+            unsafe {
+                let view = T::floats(job.isa, view, rows, cut.outer, floats);
+                pack_panel(Kernel::of(job.isa, false), view, rows, cut.outer, ld, to);
             }
-            (own.cast_const(), ROWS * ld, ld)
-        };
+        }
+        self.spread(own.cast_const(), [ROWS * ld, ld], [row, end]);
+    }
+
+    /// Transforms nine matrices, whose distances and those of their rows are given, to some rows of the 36.
+    fn spread<N: Number>(&self, from: *const N, [tap, ld]: [usize; 2], [row, end]: [usize; 2]) {
         let window = |i: usize| {
             let at = from.wrapping_add(i * ld);
             std::array::from_fn(|y| std::array::from_fn(|x| at.wrapping_add((3 * y + x) * tap)))
         };
-        job.isa.run(Spread::<_, _, 3> {
+        self.job.isa.run(Spread::<_, _, 3> {
             from: window,
             line: Window,
             count: end - row,
-            row,
-            channels: cut.outer,
+            row: if self.cut.pairs { row / 2 } else { row },
+            channels: self.cut.outer,
             to: self.kernel,
         });
     }
@@ -156,7 +169,7 @@ impl Slide<'_> {
         let (image, at) = cut.tiles.place(band);
         let size = cut.tiles.src;
         let ptr = job.a.wrapping_add(image * size[0] * size[1] * cut.inner);
-        let image = Image { ptr, size, channels: cut.inner, zeros: self.zeros };
+        let image = Image { ptr, size, channels: cut.inner, zeros: self.zeros.cast() };
         let at = cut.tiles.source(at);
         let row = cut.tiles.before(band);
         job.isa.run(Spread::<_, _, IN> {
@@ -171,13 +184,13 @@ impl Slide<'_> {
 
     /// One of the products over all channels.
     unsafe fn product(&self, i: usize, squares: usize, source: Sheet, result: Sheet) {
-        let (cut, kernel) = (&self.cut, Kernel::of(self.job.isa, false));
+        let (cut, kernel) = (&self.cut, Kernel::of(self.job.isa, T::PAIRS));
         for col in (0..cut.outer).step_by(self.kernel.panel()) {
             let cols = self.kernel.panel().min(cut.outer - col);
             let tile = Tile {
                 seg: &[0, 0],
                 segs: 1,
-                len: cut.inner,
+                len: cut.summed,
                 a: source.at(i, 0, 0),
                 a_rs: source.ld(0) as isize,
                 a_cs: 1,

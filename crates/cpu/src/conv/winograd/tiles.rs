@@ -46,6 +46,14 @@ impl Tiles {
         band / self.parts * self.grid[1] + band % self.parts * self.grid[1] / self.parts
     }
 
+    /// Pairs of squares before a band; each lies in one band.
+    pub fn pairs_before(&self, band: usize) -> usize {
+        let of = |end: usize| -> usize {
+            (0..end).map(|band| (self.before(band + 1) - self.before(band)).div_ceil(2)).sum()
+        };
+        band / self.parts * of(self.parts) + of(band % self.parts)
+    }
+
     pub fn count(&self) -> usize {
         self.before(self.bands())
     }
@@ -75,18 +83,18 @@ impl Tiles {
 
 /// An image with channels last and zeros around it.
 #[derive(Clone, Copy)]
-pub(super) struct Image {
-    pub ptr: *const f32,
+pub(super) struct Image<T> {
+    pub ptr: *const T,
     pub size: [usize; 2],
     pub channels: usize,
     /// As many zeros as there are channels.
-    pub zeros: *const f32,
+    pub zeros: *const T,
 }
 
-impl Image {
+impl<T> Image<T> {
     /// The pixels of a square.
     #[inline(always)]
-    pub fn patch<const N: usize>(&self, at: [isize; 2]) -> [[*const f32; N]; N] {
+    pub fn patch<const N: usize>(&self, at: [isize; 2]) -> [[*const T; N]; N] {
         std::array::from_fn(|i| {
             let y = (at[0] + i as isize) as usize;
             let row = self.ptr.wrapping_add(y.wrapping_mul(self.size[1]).wrapping_mul(self.channels));
