@@ -22,7 +22,6 @@ type Task<'a> = &'a (dyn Fn(usize, usize) + Sync);
 #[derive(Clone, Copy)]
 struct Job {
     task: Task<'static>,
-    tasks: usize,
 }
 
 /// The gate: bit 0 says that a job is open, bits 1..16 count the workers inside, the others number the job.
@@ -30,7 +29,8 @@ struct Job {
 /// caller, having closed the gate, waits for those inside and for nobody who still sleeps.
 struct Shared {
     gate: AtomicU64,
-    next: AtomicUsize,
+    /// The tasks that are left, by the thread whose turn they are.
+    shares: Box<[Share]>,
     job: UnsafeCell<Option<Job>>,
     /// Held by the caller whose job runs.
     busy: AtomicBool,
@@ -40,6 +40,32 @@ struct Shared {
     lock: Mutex<()>,
     wake: Condvar,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+/// Neighbouring tasks that one thread begins with, from the first one on; who has done its own takes from the end of
+/// another's. So a thread comes back to the rows that it worked on one launch earlier, which its cache still holds.
+/// The first task is in the upper half, the end in the lower one; on a cache line of its own, and on the next one,
+/// which the machine fetches along.
+#[repr(align(128))]
+struct Share(AtomicU64);
+
+impl Share {
+    const FIRST: u64 = 1 << 32;
+
+    fn fill(&self, first: usize, end: usize) {
+        self.0.store((first as u64 * Share::FIRST) | end as u64, Ordering::Relaxed);
+    }
+
+    /// Takes one task off: the first or the last one.
+    fn take(&self, last: bool) -> Option<usize> {
+        let halves = |share: u64| (share / Share::FIRST, share % Share::FIRST);
+        let less = |share: u64| {
+            let (first, end) = halves(share);
+            (first < end).then(|| if last { share - 1 } else { share + Share::FIRST })
+        };
+        let (first, end) = halves(self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok()?);
+        Some(if last { end - 1 } else { first } as usize)
+    }
 }
 
 // SAFETY: `job` is written only by the holder of `busy` while the gate is closed and nobody is inside, and read
@@ -63,9 +89,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Pool {
     /// A pool of `threads` threads, the caller among them. Threads that the system refuses are done without.
     pub fn new(threads: usize) -> Pool {
+        let threads = threads.clamp(1, 1024);
         let shared = Arc::new(Shared {
             gate: AtomicU64::new(0),
-            next: AtomicUsize::new(0),
+            shares: (0..threads).map(|_| Share(AtomicU64::new(0))).collect(),
             job: UnsafeCell::new(None),
             busy: AtomicBool::new(false),
             stop: AtomicBool::new(false),
@@ -82,7 +109,7 @@ impl Pool {
                 .spawn(move || shared.work(worker))
                 .ok()
         };
-        let workers: Vec<_> = (1..threads.clamp(1, 1024)).map_while(spawn).collect();
+        let workers: Vec<_> = (1..threads).map_while(spawn).collect();
         // A thread allocates while it starts; later, nothing does.
         while shared.started.load(Ordering::Acquire) < workers.len() {
             std::thread::yield_now();
@@ -120,7 +147,7 @@ impl Pool {
     /// As [`Pool::run`], calling `f(worker, i)`: no two tasks that run at the same time have the same worker,
     /// a number below [`Pool::threads`], so it can choose a piece of scratch memory.
     pub(crate) fn run_on(&self, tasks: usize, f: Task) {
-        let alone = tasks <= 1 || self.workers.is_empty() || IN_TASK.get();
+        let alone = tasks <= 1 || self.workers.is_empty() || IN_TASK.get() || u32::try_from(tasks).is_err();
         if alone || self.shared.busy.swap(true, Ordering::Acquire) {
             (0..tasks).for_each(|i| f(0, i));
             return;
@@ -156,10 +183,11 @@ impl Shared {
     fn run(&self, tasks: usize, f: Task) -> Option<Box<dyn Any + Send>> {
         // SAFETY: only the lifetime changes; nobody uses the job after this function has returned, see `gate`.
         let task = unsafe { std::mem::transmute::<Task<'_>, Task<'static>>(f) };
-        let job = Job { task, tasks };
+        let job = Job { task };
         // SAFETY: this caller holds `busy`, the gate is closed and nobody is inside.
         unsafe { *self.job.get() = Some(job) };
-        self.next.store(0, Ordering::Relaxed);
+        let cut = |i: usize| (i * tasks).div_ceil(self.shares.len());
+        self.shares.iter().enumerate().for_each(|(i, share)| share.fill(cut(i), cut(i + 1)));
         let number = (self.gate.load(Ordering::Relaxed) & !(NUMBER - 1)).wrapping_add(NUMBER);
         self.gate.store(number | OPEN, Ordering::SeqCst);
         fence(Ordering::SeqCst);
@@ -177,20 +205,23 @@ impl Shared {
         lock(&self.panic).take()
     }
 
+    /// The next task for a thread.
+    fn next(&self, worker: usize) -> Option<usize> {
+        let (before, own) = self.shares.split_at(worker);
+        let mut others = own[1..].iter().chain(before);
+        own[0].take(false).or_else(|| others.find_map(|share| share.take(true)))
+    }
+
     fn take_tasks(&self, worker: usize, job: Job) {
         IN_TASK.set(true);
         let result = catch_unwind(AssertUnwindSafe(|| {
-            loop {
-                let i = self.next.fetch_add(1, Ordering::Relaxed);
-                if i >= job.tasks {
-                    break;
-                }
+            while let Some(i) = self.next(worker) {
                 (job.task)(worker, i);
             }
         }));
         IN_TASK.set(false);
         if let Err(payload) = result {
-            self.next.fetch_max(job.tasks, Ordering::Relaxed);
+            self.shares.iter().for_each(|share| share.fill(0, 0));
             lock(&self.panic).get_or_insert(payload);
         }
     }
@@ -267,6 +298,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn shares_are_taken_from_both_ends() {
+        let share = Share(AtomicU64::new(0));
+        assert_eq!(share.take(false), None);
+        share.fill(3, 7);
+        let taken = [false, true, false, true, false].map(|last| share.take(last));
+        assert_eq!(taken, [Some(3), Some(6), Some(4), Some(5), None]);
     }
 
     #[test]

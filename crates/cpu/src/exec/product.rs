@@ -39,6 +39,11 @@ impl Epilogue for Finish<'_> {
             self.sweep.block(self.table, block, self.batch + batch, (row, row + rows), (col, col + cols));
         }
     }
+
+    fn prefetch(&self, batch: usize, rows: [usize; 2], cols: [usize; 2]) {
+        // SAFETY: as above.
+        unsafe { self.sweep.prefetch(self.table, self.batch + batch, rows, cols) };
+    }
 }
 
 /// A prepared matrix product.

@@ -114,6 +114,15 @@ enum Right {
     Dots,
 }
 
+/// Whether the tiles are better off with a copy of an operand: it has no neighbours, or rows at multiples of a page,
+/// which fall on each other in the first-level cache. Any other one is read where it lies: who writes a copy for
+/// others moves its cache lines from core to core, which costs more than lines that are not packed.
+fn scattered(v: MatView) -> bool {
+    let (rs, cs) = (v.rs.unsigned_abs(), v.cs.unsigned_abs());
+    let far = rs.max(cs);
+    far >= 128 && (rs.min(cs) != 1 || far.is_multiple_of(1024))
+}
+
 /// Everything that the tasks of one product share.
 struct Product<'a> {
     args: GemmArgs<'a>,
@@ -187,15 +196,14 @@ pub(super) unsafe fn run(mut args: GemmArgs) {
     let width = kernel.width(m.div_ceil(grid.rows), n);
     let right = if m == 1 && a.cs == 1 && b.rs == 1 && b.cs != 1 {
         Right::Dots
-    } else if b.cs == 1 && (m <= 3 * kernel.rows(width) || k * n <= 1 << 14) {
+    } else if b.cs == 1 && (m <= 3 * kernel.rows(width) || !scattered(b)) {
         Right::Direct
     } else if grid.rows == 1 && (batch == 1 || !b.batch.is_shared()) {
         Right::OwnPack
     } else {
         Right::Packed
     };
-    let far = a.rs.unsigned_abs().max(a.cs.unsigned_abs()) >= 128;
-    let copy_a = far && m > 1 && k > 32 && n > 2 * kernel.columns(width);
+    let copy_a = scattered(a) && m > 1 && k > 32 && n > 2 * kernel.columns(width);
     let packed = cache_line(args.scratch);
     let workers = packed.wrapping_add(batch * k * n.next_multiple_of(16));
     let p = Product { args, grid, kernel, width, copy_a, right, packed, workers };
@@ -332,7 +340,16 @@ impl Product<'_> {
                 accumulate: k0 > 0,
             };
             // SAFETY: the tile lies inside the block.
-            unsafe { self.kernel.run(tile, r1 - r0, self.width) };
+            unsafe {
+                match self.args.epilogue {
+                    Some(e) if k0 + depth == k => {
+                        self.kernel.run_each(tile, r1 - r0, self.width, |rows, cols| {
+                            e.prefetch(q, rows.map(|i| r0 + i), cols.map(|j| col + j));
+                        })
+                    }
+                    _ => self.kernel.run(tile, r1 - r0, self.width),
+                }
+            };
         }
     }
 }

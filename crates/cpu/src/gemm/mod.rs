@@ -36,6 +36,9 @@ pub trait Epilogue: Sync {
         tile: *mut f32,
         ld: usize,
     );
+
+    /// A part of a block will soon be finished: what its finish touches in memory may be fetched meanwhile.
+    fn prefetch(&self, _batch: usize, _rows: [usize; 2], _cols: [usize; 2]) {}
 }
 
 /// Distances between the matrices of an operand: two axes, the inner one of size `inner`, so that the heads of an

@@ -275,7 +275,23 @@ impl Kernel {
     ///
     /// # Safety
     /// All elements that the tile names must be valid, those of c for writing; the machine has the set.
-    pub unsafe fn run(&self, mut t: Tile, rows: usize, w: usize) {
+    pub unsafe fn run(&self, t: Tile, rows: usize, w: usize) {
+        // SAFETY: passed on to the caller.
+        unsafe { self.run_each(t, rows, w, |_, _| {}) }
+    }
+
+    /// [`Kernel::run`] that tells of every tile before it begins: its first row and the end of its rows, then columns.
+    ///
+    /// # Safety
+    /// As for [`Kernel::run`].
+    pub unsafe fn run_each(
+        &self,
+        mut t: Tile,
+        rows: usize,
+        w: usize,
+        mut before: impl FnMut([usize; 2], [usize; 2]),
+    ) {
+        let all = t.cols;
         let (mut cols, most) = (t.cols, self.rows(w));
         let parts = rows.div_ceil(most);
         while cols > 0 {
@@ -283,7 +299,9 @@ impl Kernel {
             t.cols = cols.min(self.columns(width));
             let mut part = t;
             for i in 0..parts {
-                let count = (i + 1) * rows / parts - i * rows / parts;
+                let [first, end] = [i, i + 1].map(|i| i * rows / parts);
+                let (count, col) = (end - first, all - cols);
+                before([first, end], [col, col + t.cols]);
                 // SAFETY: the part lies inside the tile; `count <= most`, and narrower tables have no fewer rows.
                 unsafe {
                     self.tables[width][count - 1](&part);

@@ -30,6 +30,18 @@ use x86::transpose8;
 /// Lanes that a replicated scalar fills: the widest vector of any instruction set.
 pub(crate) const SPLAT: usize = 16;
 
+/// Asks for the cache line at `p`, to be written; any address will do.
+#[inline(always)]
+pub(crate) fn prefetch(p: *const u8) {
+    // SAFETY: the instruction has no effect but on the cache, whatever the address.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::asm!("prefetchw [{}]", in(reg) p, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
 /// A vector instruction set.
 ///
 /// # Safety

@@ -2,11 +2,11 @@
 
 use super::assemble::assemble;
 use super::code::{Access, Code, Leaf, Output, origin};
-use super::space::{Place, Port, Space, Table, product, runs};
+use super::space::{Place, Port, Space, Table, locate, product, runs};
 use super::walk::{Finished, Tile};
 use crate::isa::Isa;
 use crate::pool::Pool;
-use crate::simd::SPLAT;
+use crate::simd::{SPLAT, prefetch};
 use rhyton_graph::ops::Scalar;
 use rhyton_graph::plan::{Program, Register};
 use rhyton_tensor::Result;
@@ -150,6 +150,31 @@ impl Sweep {
     ) {
         // SAFETY: passed on.
         unsafe { self.visit(table, block, (batch, batch + 1), rows, cols, |_| {}) }
+    }
+
+    /// Fetches what [`Sweep::block`] touches line by line.
+    ///
+    /// # Safety
+    /// `table` must hold pointers for the buffers of all ports.
+    pub unsafe fn prefetch(&self, table: Table, batch: usize, rows: [usize; 2], cols: [usize; 2]) {
+        let writes = self.outputs.iter().filter(|o| self.inputs.iter().all(|i| i.place != o.place));
+        for port in self.inputs.iter().chain(writes).filter(|p| (p.row(), p.col()) != (0, 1) && p.col() == 1)
+        {
+            let Place::Buffer { buffer, offset } = port.place else { continue };
+            let (bytes, lines) = (port.bytes() as isize, (cols[1] - cols[0]) * port.bytes());
+            for r in runs(&self.space.rows, rows[0], rows[1]) {
+                let first = offset
+                    + locate(&self.space.batch, &port.strides.batch, batch)
+                    + locate(&self.space.rows, &port.strides.rows, r.at)
+                    + locate(&self.space.cols, &port.strides.cols, cols[0]);
+                for row in 0..r.len as isize {
+                    // SAFETY: passed on; nothing is read.
+                    let line =
+                        unsafe { table.get(buffer) }.wrapping_offset((first + row * port.row()) * bytes);
+                    (0..lines).step_by(64).for_each(|at| prefetch(line.wrapping_add(at)));
+                }
+            }
+        }
     }
 
     /// [`Sweep::block`] over several batches that shows each finished tile.
