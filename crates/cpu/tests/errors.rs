@@ -109,3 +109,16 @@ fn empty_batches_run() {
     assert_eq!(now[0].as_slice::<f32>(), Some(&[1.0, 1.0, 1.0][..]));
     assert_eq!(results[0].shape(), [0, 3]);
 }
+
+#[test]
+fn the_first_entry_of_an_empty_batch_is_an_error() {
+    let x = Expr::param("x", Type::f32(vec![Dim::symbol("batch"), Dim::fixed(3)]));
+    let f = Function::new("first", vec![x.clone()], vec![x.slice(0, 0, 1).exp()]);
+    let backend = CpuBackend::with(1, Isa::detect());
+    let plan = Arc::new(compile(&f, 0, &[], &backend).unwrap());
+    let mut program = backend.load(plan).unwrap();
+    let mut results = vec![];
+    program.run(&mut [], &[Tensor::zeros(DType::F32, [1, 3])], &mut results).unwrap();
+    let e = program.run(&mut [], &[Tensor::zeros(DType::F32, [0, 3])], &mut results).unwrap_err();
+    assert!(e.to_string().contains("give at least one sample"), "{e}");
+}

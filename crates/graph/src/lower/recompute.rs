@@ -175,7 +175,10 @@ fn is_stored(g: &Graph, node: usize, cheap: &[Option<usize>]) -> bool {
         }
         Kind::Pointwise => {
             let several = readers.iter().any(|c| *c != readers[0]);
-            pinned || g.result_of.contains_key(&(node, 0)) || (several && folded && cheap[node].is_none())
+            // Elements that are read at two places of one reader's space come from memory.
+            let apart = uses.iter().any(|u| u.path != uses[0].path);
+            let kept = apart || (several && folded);
+            pinned || g.result_of.contains_key(&(node, 0)) || (kept && cheap[node].is_none())
         }
     }
 }

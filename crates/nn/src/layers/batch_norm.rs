@@ -120,11 +120,10 @@ fn train(attrs: Json, inputs: &[Expr], axis: usize, epsilon: f32) -> [Expr; 3] {
             m.cast(DType::F32).expand_dims(&missing).broadcast_to(x.shape().clone())
         });
         let m = moments(x, &axes, weights.as_ref());
-        let scale = along(&p[1], axis, x) * (&m.variance + epsilon).rsqrt();
-        let shift = along(&p[2], axis, x) - m.offset * &scale;
-        let y = m.shifted * scale + shift;
-        let features = p[1].shape();
-        vec![y, m.mean.reshape(features.clone()), m.variance.reshape(features.clone())]
+        let scale = &p[1] * (&m.variance + epsilon).rsqrt();
+        let shift = &p[2] - m.offset * &scale;
+        let y = m.shifted * along(&scale, axis, x) + along(&shift, axis, x);
+        vec![y, m.mean, m.variance]
     });
     let mut out = function.with_attrs(attrs).call(inputs).into_iter();
     std::array::from_fn(|_| out.next().unwrap_or_else(|| inputs[0].clone()))

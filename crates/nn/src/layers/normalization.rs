@@ -14,7 +14,9 @@ use serde_json::{Value as Json, json};
 fn standardize(x: &Expr, axes: &[usize], epsilon: f64, keep_mean: bool) -> Expr {
     let m = moments(x, axes, None);
     let scale = (m.variance + epsilon as f32).rsqrt();
-    if keep_mean { x * scale } else { m.shifted * &scale - m.offset * scale }
+    let shift = m.offset * &scale;
+    let laid = |v: Expr| v.expand_dims(axes);
+    if keep_mean { x * laid(scale) } else { m.shifted * laid(scale) - laid(shift) }
 }
 
 /// The axes of a setting, as ascending indices, and a shape that has their sizes and 1 elsewhere.

@@ -230,3 +230,22 @@ fn two_calls_of_fit_are_one_longer_one() {
     twice.fit((&x, &y), quiet(4).initial_epoch(2)).unwrap();
     assert!(same_bits(once.weights(), twice.weights()));
 }
+
+#[test]
+fn statistics_of_data_far_from_zero_are_those_of_the_data() {
+    let layer = BatchNormalization::new().momentum(0.0);
+    let model = Sequential::new([3]).add(layer).add(Dense::new(1)).build().unwrap();
+    let mut model = model.compile(Compile::new(SGD::new(0.0), "mse")).unwrap();
+    let far = [0.0f32, 1e3, -1e4];
+    let noise = normal(&[500, 3], 4);
+    let x = Tensor::from_fn([500, 3], |i| far[i % 3] + noise.data().get_f64(i) as f32);
+    model.train_on_batch((&x, &Tensor::zeros(rhyton::tensor::DType::F32, [500, 1]))).unwrap();
+    for (c, far) in far.iter().enumerate() {
+        let values = || (0..500).map(|i| x.data().get_f64(i * 3 + c));
+        let mean = values().sum::<f64>() / 500.0;
+        let variance = values().map(|v| (v - mean).powi(2)).sum::<f64>() / 500.0;
+        let found = |w: usize| model.weights()[w].data().get_f64(c);
+        assert!((found(2) - mean).abs() < 1e-6 * f64::from(far.abs() + 1.0), "{} is not {mean}", found(2));
+        assert!((found(3) - variance).abs() < 1e-5 * variance, "{} is not {variance}", found(3));
+    }
+}
