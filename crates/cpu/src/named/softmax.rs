@@ -44,29 +44,44 @@ fn prepare(f: &Function, setting: &Setting, log: bool) -> Result<Kernel> {
         let (x, y) = unsafe { (Shared(cx.at::<f32>(&reads[0])), Shared(cx.at::<f32>(&writes[0]))) };
         let each = (8192 / n).clamp(1, rows);
         let task = |t: usize| {
-            for r in t * each..((t + 1) * each).min(rows) {
-                let (x, y) = (x.get().wrapping_add(r * n), y.get().wrapping_add(r * n));
-                cx.isa.run(Row { log, x, y, n });
-            }
+            let (first, end) = (t * each, ((t + 1) * each).min(rows));
+            let (x, y) = (x.get().wrapping_add(first * n), y.get().wrapping_add(first * n));
+            cx.isa.run(Rows { log, x, y, n, rows: end - first });
         };
         let tasks = rows.div_ceil(each);
         if tasks == 1 { task(0) } else { cx.pool.run(tasks, &task) }
     }))
 }
 
-/// One row: `n` numbers from `x` to `y`.
-struct Row {
+/// `rows` rows of `n` numbers from `x` to `y`.
+struct Rows {
     log: bool,
     x: *const f32,
     y: *mut f32,
     n: usize,
+    rows: usize,
 }
 
-impl Loops for Row {
+/// Rows that take each pass together: folding lanes in order is a chain of waits, and those of several rows overlap.
+const TOGETHER: usize = 4;
+/// Longest rows that do so: they stay in the first-level cache.
+const SHORT: usize = 512;
+
+impl Loops for Rows {
     #[inline(always)]
     fn run<S: Simd>(self) {
+        let Rows { log, x, y, n, rows } = self;
+        let together = if n <= SHORT { rows - rows % TOGETHER } else { 0 };
+        let row = |r: usize| Row { x: x.wrapping_add(r * n), y: y.wrapping_add(r * n), n };
         // SAFETY: rows are inside both sides; tasks have disjoint rows.
-        unsafe { go::<S>(self.log, self.x, self.y, self.n) }
+        unsafe {
+            for r in (0..together).step_by(TOGETHER) {
+                go::<S, TOGETHER>(log, std::array::from_fn(|i| row(r + i)));
+            }
+            for r in together..rows {
+                go::<S, 1>(log, [row(r)]);
+            }
+        }
     }
 }
 
@@ -80,43 +95,89 @@ unsafe fn lanes<S: Simd>(v: S::F, n: usize, f: impl Fn(f32, f32) -> f32) -> f32 
 }
 
 /// With m the largest x: e^(x-m) / sum e^(x-m), or x - m - log sum e^(x-m). NaN anywhere makes the row NaN.
+///
+/// # Safety
+/// The machine has the instruction set; so for all methods of rows.
 #[inline(always)]
-unsafe fn go<S: Simd>(log: bool, x: *const f32, y: *mut f32, n: usize) {
-    // SAFETY: the caller promises the instruction set and `n` valid numbers on both sides.
+unsafe fn go<S: Simd, const R: usize>(log: bool, rows: [Row; R]) {
+    // SAFETY: passed on.
     unsafe {
-        let parts = || (0..n).step_by(S::LANES).map(|i| (i, S::LANES.min(n - i)));
-        let get =
-            |p: *const f32, k: usize| if k == S::LANES { S::load(p) } else { S::load_part(p, S::part(k)) };
-        let put = |p: *mut f32, k: usize, v| {
-            if k == S::LANES { S::store(p, v) } else { S::store_part(p, v, S::part(k)) }
-        };
-        let mut largest = f32::NEG_INFINITY;
-        let mut most = S::splat(f32::NEG_INFINITY);
-        for (i, k) in parts() {
-            if k == S::LANES {
-                most = math::max_nan::<S>(most, get(x.add(i), k));
-            } else {
-                largest = lanes::<S>(get(x.add(i), k), k, larger);
-            }
+        // Plain loops: closures need not be compiled for the set.
+        let (mut largest, mut total) = ([0.0; R], [0.0; R]);
+        for (row, largest) in rows.iter().zip(&mut largest) {
+            *largest = row.largest::<S>();
         }
-        let largest = S::splat(larger(largest, lanes::<S>(most, S::LANES, larger)));
-        let mut sum = S::splat(0.0);
-        let mut rest = 0.0;
-        for (i, k) in parts() {
-            let d = S::sub(get(x.add(i), k), largest);
-            let e = math::exp::<S>(d);
-            put(y.add(i), k, if log { d } else { e });
-            if k == S::LANES {
-                sum = S::add(sum, e);
-            } else {
-                rest = lanes::<S>(e, k, |a, b| a + b);
-            }
+        for ((row, largest), total) in rows.iter().zip(largest).zip(&mut total) {
+            *total = row.exponentials::<S>(log, largest);
         }
-        let total = lanes::<S>(sum, S::LANES, |a, b| a + b) + rest;
-        let by = if log { math::log::<S>(S::splat(total)) } else { S::splat(1.0 / total) };
-        for (i, k) in parts() {
-            let v = get(y.add(i), k);
-            put(y.add(i), k, if log { S::sub(v, by) } else { S::mul(v, by) });
+        for (row, total) in rows.iter().zip(total) {
+            row.finish::<S>(log, total);
+        }
+    }
+}
+
+/// One row: `n` valid numbers on both sides.
+struct Row {
+    x: *const f32,
+    y: *mut f32,
+    n: usize,
+}
+
+impl Row {
+    /// Positions of vectors and how many of their lanes count.
+    #[inline(always)]
+    fn parts<S: Simd>(&self) -> impl Iterator<Item = (usize, usize)> {
+        let n = self.n;
+        (0..n).step_by(S::LANES).map(move |i| (i, S::LANES.min(n - i)))
+    }
+
+    #[inline(always)]
+    unsafe fn largest<S: Simd>(&self) -> f32 {
+        // SAFETY: passed on.
+        unsafe {
+            let mut largest = f32::NEG_INFINITY;
+            let mut most = S::splat(f32::NEG_INFINITY);
+            for (i, k) in self.parts::<S>() {
+                let x = S::load_first(self.x.add(i), k);
+                if k == S::LANES {
+                    most = math::max_nan::<S>(most, x);
+                } else {
+                    largest = lanes::<S>(x, k, larger);
+                }
+            }
+            larger(largest, lanes::<S>(most, S::LANES, larger))
+        }
+    }
+
+    /// Stores e^(x-m), or x - m, and adds up e^(x-m).
+    #[inline(always)]
+    unsafe fn exponentials<S: Simd>(&self, log: bool, largest: f32) -> f32 {
+        // SAFETY: passed on.
+        unsafe {
+            let (mut sum, mut rest) = (S::splat(0.0), 0.0);
+            for (i, k) in self.parts::<S>() {
+                let d = S::sub(S::load_first(self.x.add(i), k), S::splat(largest));
+                let e = math::exp::<S>(d);
+                S::store_first(self.y.add(i), if log { d } else { e }, k);
+                if k == S::LANES {
+                    sum = S::add(sum, e);
+                } else {
+                    rest = lanes::<S>(e, k, |a, b| a + b);
+                }
+            }
+            lanes::<S>(sum, S::LANES, |a, b| a + b) + rest
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn finish<S: Simd>(&self, log: bool, total: f32) {
+        // SAFETY: passed on.
+        unsafe {
+            let by = if log { math::log::<S>(S::splat(total)) } else { S::splat(1.0 / total) };
+            for (i, k) in self.parts::<S>() {
+                let v = S::load_first(self.y.add(i), k);
+                S::store_first(self.y.add(i), if log { S::sub(v, by) } else { S::mul(v, by) }, k);
+            }
         }
     }
 }
