@@ -12,6 +12,8 @@ const COLS: usize = 256;
 const DEPTH: usize = 384;
 /// Operations below which a split costs more than it saves when the other cores are busy: some microseconds.
 pub(crate) const SPLIT: f64 = 2e6;
+/// Sums long enough that lines fetched meanwhile do not hold up the tile itself.
+const AHEAD: usize = 64;
 
 /// The blocks of a product.
 #[derive(Clone, Copy)]
@@ -130,6 +132,8 @@ struct Product<'a> {
     kernel: &'static Kernel,
     width: usize,
     copy_a: bool,
+    /// The epilogue is told ahead of what it will finish.
+    ahead: bool,
     right: Right,
     packed: *mut f32,
     workers: *mut f32,
@@ -206,14 +210,16 @@ pub(super) unsafe fn run(mut args: GemmArgs) {
     let copy_a = scattered(a) && m > 1 && k > 32 && n > 2 * kernel.columns(width);
     let packed = cache_line(args.scratch);
     let workers = packed.wrapping_add(batch * k * n.next_multiple_of(16));
-    let p = Product { args, grid, kernel, width, copy_a, right, packed, workers };
+    let splits = 2.0 * batch as f64 * m as f64 * n as f64 * k as f64 >= SPLIT;
+    let ahead = splits && k >= AHEAD;
+    let p = Product { args, grid, kernel, width, copy_a, ahead, right, packed, workers };
     if right == Right::Packed {
         p.pack();
     }
     let tasks = batch * grid.tasks();
     // SAFETY: the caller vouches for the operands.
     let task = |worker: usize, task: usize| unsafe { p.block(worker, task) };
-    pool.run_if(2.0 * batch as f64 * m as f64 * n as f64 * k as f64 >= SPLIT, tasks, &task);
+    pool.run_if(splits, tasks, &task);
 }
 
 impl Product<'_> {
@@ -342,7 +348,7 @@ impl Product<'_> {
             // SAFETY: the tile lies inside the block.
             unsafe {
                 match self.args.epilogue {
-                    Some(e) if k0 + depth == k => {
+                    Some(e) if self.ahead && k0 + depth == k => {
                         self.kernel.run_each(tile, r1 - r0, self.width, |rows, cols| {
                             e.prefetch(q, rows.map(|i| r0 + i), cols.map(|j| col + j));
                         })

@@ -129,34 +129,43 @@ impl<F, L, const N: usize> Spread<F, L, N> {
     unsafe fn put<S: Simd>(&self, x: [[S::F; POINTS]; POINTS], square: usize, col: usize) {
         let (Sheet { form, .. }, step) = (self.to, self.to.step());
         let row = self.row + if form == Form::Rows { square / 2 } else { square };
-        let x = x.as_flattened().iter().enumerate();
         // SAFETY: passed on to the caller.
         unsafe {
             match form {
                 Form::Whole => {
                     let to = self.to.at(0, row, col);
-                    x.for_each(|(i, x)| S::store(to.add(i * step), *x));
+                    each(x, |i, x| S::store(to.add(i * step), x));
                 }
                 Form::Columns => {
                     let to = self.to.at(0, row, 0).cast::<u16>().add(col);
-                    x.for_each(|(i, x)| S::store_halves(to.add(2 * i * step), nearest::<S>(*x), S::LANES));
+                    each(x, |i, x| S::store_halves(to.add(2 * i * step), nearest::<S>(x), S::LANES));
                 }
                 // The first of a pair comes before the second, which may not exist.
                 Form::Rows if square.is_multiple_of(2) => {
                     let (to, low) = (self.to.at(0, row, col), S::isplat(0xffff));
-                    x.for_each(|(i, x)| {
-                        let first = S::iand(S::sar::<16>(nearest::<S>(*x)), low);
+                    each(x, |i, x| {
+                        let first = S::iand(S::sar::<16>(nearest::<S>(x)), low);
                         S::store(to.add(i * step), S::float(first));
                     });
                 }
                 Form::Rows => {
                     let (to, high) = (self.to.at(0, row, col), S::isplat(!0xffff));
-                    x.for_each(|(i, x)| {
-                        let (second, to) = (S::iand(nearest::<S>(*x), high), to.add(i * step));
+                    each(x, |i, x| {
+                        let (second, to) = (S::iand(nearest::<S>(x), high), to.add(i * step));
                         S::store(to, S::float(S::ior(second, S::bits(S::load(to)))));
                     });
                 }
             }
+        }
+    }
+}
+
+/// Hands on each of 36 vectors. (Short loops one in the other are unrolled, and the vectors stay in registers.)
+#[inline(always)]
+fn each<X>(x: [[X; POINTS]; POINTS], mut f: impl FnMut(usize, X)) {
+    for (i, line) in x.into_iter().enumerate() {
+        for (j, x) in line.into_iter().enumerate() {
+            f(i * POINTS + j, x);
         }
     }
 }
@@ -218,8 +227,10 @@ impl<F, L, const N: usize> Gather<F, L, N> {
         // SAFETY: passed on to the caller.
         unsafe {
             let mut x = [[S::splat(0.0); POINTS]; POINTS];
-            for (i, x) in x.as_flattened_mut().iter_mut().enumerate() {
-                *x = S::load(from.add(i * step));
+            for (i, line) in x.iter_mut().enumerate() {
+                for (j, x) in line.iter_mut().enumerate() {
+                    *x = S::load(from.add((i * POINTS + j) * step));
+                }
             }
             x
         }
