@@ -1,7 +1,8 @@
 //! Reductions: a program's result is folded while it is still in a tile register.
 //!
-//! Several results of one program are folded in one pass. Order is fixed by shapes alone, so that results have the same bits at any number of threads: a tile is folded in
-//! vectors, tiles add up in double precision, and long folds are cut into parts that are combined in order.
+//! Several results of one program are folded in one pass. Order is fixed by shapes alone, so that results have the
+//! same bits at any number of threads: a tile is folded in vectors, tiles add up in double precision, and long folds
+//! are cut into parts that are combined in order.
 
 mod fold;
 mod program;
@@ -160,17 +161,13 @@ impl ReduceTask {
         let (batches, rows, cols) = self.sweep.extent();
         let tasks = blocks * self.parts;
         let scratch = Shared(cx.scratch.cast::<Acc>());
-        let task = |t: usize| {
+        let task = |_: usize, t: usize| {
             let (block, part) = (t / self.parts, t % self.parts);
             // SAFETY: tasks own disjoint kept elements and parts.
             unsafe { self.block(cx, &scratch, block, each, part) };
         };
         let time = (self.sweep.cost() + 0.1 * self.folds.len() as f32) * (batches * rows * cols) as f32;
-        if tasks == 1 || time < SPLIT_NS {
-            (0..tasks).for_each(task);
-        } else {
-            cx.pool.run(tasks, &task);
-        }
+        cx.pool.run_if(time >= SPLIT_NS, tasks, &task);
         if self.parts > 1 {
             let step = self.folds.len() * self.kept;
             for (f, fold) in self.folds.iter().enumerate() {

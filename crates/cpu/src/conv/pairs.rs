@@ -1,5 +1,6 @@
-//! Convolutions of bfloat16. Winograd's way takes them as they are; the others walk images whose numbers are pairs. What is summed is paired: channels of
-//! the source in a forward convolution and an input gradient, neighbouring pixels in a kernel gradient.
+//! Convolutions of bfloat16. Winograd's way takes them as they are; the others walk images whose numbers are pairs.
+//! What is summed is paired: channels of the source in a forward convolution and an input gradient, neighbouring
+//! pixels in a kernel gradient.
 
 use super::{ConvArgs, ConvShape, conv, conv_scratch_len, volume, winograd};
 use crate::gemm::pairs::{Weave, pad_lines};

@@ -49,7 +49,7 @@ fn prepare(f: &Function, setting: &Setting, log: bool) -> Result<Kernel> {
             cx.isa.run(Rows { log, x, y, n, rows: end - first });
         };
         let tasks = rows.div_ceil(each);
-        if tasks == 1 { task(0) } else { cx.pool.run(tasks, &task) }
+        cx.pool.run(tasks, &task);
     }))
 }
 

@@ -17,6 +17,7 @@ pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
 pub(crate) mod bytes;
+mod element;
 pub(crate) mod lane;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon;
@@ -24,6 +25,7 @@ pub(crate) mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub(crate) use element::Element;
 #[cfg(target_arch = "x86_64")]
 use x86::transpose8;
 

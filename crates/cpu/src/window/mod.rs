@@ -3,7 +3,7 @@
 use crate::gemm::Epilogue;
 use crate::isa::{Isa, Loops};
 use crate::pool::Pool;
-use crate::simd::Simd;
+use crate::simd::{Element, Simd};
 use rhyton_graph::ops::PoolKind;
 use std::ops::Range;
 
@@ -133,47 +133,6 @@ impl PoolShape {
         let first = if self.by_row(kind) { self.pooled[0] * self.pooled[1] } else { 1 };
         let rows = (0..first).map(|band| self.band(kind, band).rows.len()).max().unwrap_or(0);
         (rows * self.channels).next_multiple_of(16)
-    }
-}
-
-/// What the sides hold.
-pub(crate) trait Element: Copy + Default {
-    /// The first `n` numbers.
-    ///
-    /// # Safety
-    /// There must be so many; as for every method of [`Simd`].
-    unsafe fn load<S: Simd>(p: *const Self, n: usize) -> S::F;
-    /// Stores the first `n` numbers.
-    ///
-    /// # Safety
-    /// There must be room for so many; as for every method of [`Simd`].
-    unsafe fn store<S: Simd>(p: *mut Self, x: S::F, n: usize);
-}
-
-impl Element for f32 {
-    #[inline(always)]
-    unsafe fn load<S: Simd>(p: *const f32, n: usize) -> S::F {
-        // SAFETY: passed on to the caller.
-        unsafe { S::load_first(p, n) }
-    }
-    #[inline(always)]
-    unsafe fn store<S: Simd>(p: *mut f32, x: S::F, n: usize) {
-        // SAFETY: passed on to the caller.
-        unsafe { S::store_first(p, x, n) }
-    }
-}
-
-/// bfloat16, as its bits.
-impl Element for u16 {
-    #[inline(always)]
-    unsafe fn load<S: Simd>(p: *const u16, n: usize) -> S::F {
-        // SAFETY: passed on to the caller.
-        unsafe { S::widen(p, n) }
-    }
-    #[inline(always)]
-    unsafe fn store<S: Simd>(p: *mut u16, x: S::F, n: usize) {
-        // SAFETY: passed on to the caller.
-        unsafe { S::narrow(p, x, n) }
     }
 }
 

@@ -193,18 +193,16 @@ impl<T: Number> Sums<'_, T> {
         };
         let x = of(job.a, tiles.src, cut.inner);
         let y = of(job.b, tiles.out, cut.outer);
-        let at = tiles.source(place);
         job.isa.run(Spread::<_, _, IN> {
-            from: |i: usize| x.patch([at[0], at[1] + (i * OUT) as isize]),
+            from: x.squares(tiles.source(place)),
             line: Source,
             count,
             row,
             channels: cut.inner,
             to: turn.x,
         });
-        let at = place.map(|n| n as isize);
         job.isa.run(Spread::<_, _, OUT> {
-            from: |i: usize| y.patch([at[0], at[1] + (i * OUT) as isize]),
+            from: y.squares(place.map(|n| n as isize)),
             line: Cotangent,
             count,
             row,

@@ -2,18 +2,12 @@
 
 use crate::gemm::{MatView, Steps};
 use crate::isa::{Isa, Loops};
-use crate::simd::Simd;
+use crate::simd::{Element, Simd};
 
-/// A float32, or the bits of a bfloat16.
-pub(crate) trait Number: Copy + 'static {
+/// A float32, or the bits of a bfloat16, as a side of a product.
+pub(crate) trait Number: Element + 'static {
     /// Whether products take two of them at once, neighbours along the summed axis.
     const PAIRS: bool;
-
-    /// The first `n` numbers as float32, at most all lanes; the other lanes are zero.
-    ///
-    /// # Safety
-    /// As for every method of [`Simd`].
-    unsafe fn load_first<S: Simd>(p: *const Self, n: usize) -> S::F;
 
     /// A matrix of contiguous columns as float32: itself, or a copy at `to`, without gaps.
     ///
@@ -25,12 +19,6 @@ pub(crate) trait Number: Copy + 'static {
 impl Number for f32 {
     const PAIRS: bool = false;
 
-    #[inline(always)]
-    unsafe fn load_first<S: Simd>(p: *const f32, n: usize) -> S::F {
-        // SAFETY: passed on to the caller.
-        unsafe { S::load_first(p, n) }
-    }
-
     unsafe fn floats(_: Isa, from: MatView, _: usize, _: usize, _: *mut f32) -> MatView {
         from
     }
@@ -38,12 +26,6 @@ impl Number for f32 {
 
 impl Number for u16 {
     const PAIRS: bool = true;
-
-    #[inline(always)]
-    unsafe fn load_first<S: Simd>(p: *const u16, n: usize) -> S::F {
-        // SAFETY: passed on to the caller.
-        unsafe { S::widen(p, n.min(S::LANES)) }
-    }
 
     unsafe fn floats(isa: Isa, from: MatView<u16>, rows: usize, cols: usize, to: *mut f32) -> MatView {
         isa.run(Widen { from, rows, cols, to });
@@ -67,7 +49,7 @@ impl Loops for Widen {
                 // SAFETY: the maker vouches for both matrices.
                 unsafe {
                     let from = self.from.ptr.offset(col as isize * self.from.cs).add(row);
-                    let x = u16::load_first::<S>(from, self.rows - row);
+                    let x = u16::load::<S>(from, self.rows - row);
                     S::store_first(self.to.add(col * self.rows + row), x, self.rows - row);
                 }
             }

@@ -114,7 +114,7 @@ impl<T: Number, F: Fn(usize) -> [[*const T; N]; N], L: Line<N, POINTS>, const N:
                     let mut x = [[S::splat(0.0); N]; N];
                     for (x, from) in x.iter_mut().zip(&from) {
                         for (x, from) in x.iter_mut().zip(from) {
-                            *x = T::load_first::<S>(from.add(j), self.channels - j);
+                            *x = T::load::<S>(from.add(j), self.channels - j);
                         }
                     }
                     self.put::<S>(square::<S, L, N, POINTS>(self.line, x), i, j);

@@ -170,10 +170,9 @@ impl<T: Number> Slide<'_, T> {
         let size = cut.tiles.src;
         let ptr = job.a.wrapping_add(image * size[0] * size[1] * cut.inner);
         let image = Image { ptr, size, channels: cut.inner, zeros: self.zeros.cast() };
-        let at = cut.tiles.source(at);
         let row = cut.tiles.before(band);
         job.isa.run(Spread::<_, _, IN> {
-            from: |i: usize| image.patch([at[0], at[1] + (i * OUT) as isize]),
+            from: image.squares(cut.tiles.source(at)),
             line: Source,
             count: cut.tiles.before(band + 1) - row,
             row: row - first,

@@ -92,9 +92,15 @@ pub(super) struct Image<T> {
 }
 
 impl<T> Image<T> {
+    /// The pixels of each square of a band, the first of which begins at `at`.
+    #[inline(always)]
+    pub fn squares<const N: usize>(&self, at: [isize; 2]) -> impl Fn(usize) -> [[*const T; N]; N] {
+        move |i| self.patch([at[0], at[1] + (i * OUT) as isize])
+    }
+
     /// The pixels of a square.
     #[inline(always)]
-    pub fn patch<const N: usize>(&self, at: [isize; 2]) -> [[*const T; N]; N] {
+    fn patch<const N: usize>(&self, at: [isize; 2]) -> [[*const T; N]; N] {
         std::array::from_fn(|i| {
             let y = (at[0] + i as isize) as usize;
             let row = self.ptr.wrapping_add(y.wrapping_mul(self.size[1]).wrapping_mul(self.channels));
