@@ -1,6 +1,6 @@
 //! Sequences of different lengths, and windows over a series in time.
 
-use rhyton_tensor::{Data, Error, Result, Tensor};
+use rhyton_tensor::{Data, Error, Result, Tensor, memory};
 
 /// Which end of a sequence is padded or cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -65,13 +65,9 @@ impl PadSequences {
     pub fn apply<S: AsRef<[i32]>>(&self, sequences: &[S]) -> Result<Tensor> {
         let longest = sequences.iter().map(|s| s.as_ref().len()).max().unwrap_or(0);
         let steps = self.maxlen.unwrap_or(longest);
-        let size = sequences.len().checked_mul(steps).filter(|n| *n <= isize::MAX as usize / 4);
-        let size = size.ok_or_else(|| {
-            Error::new(format!("{} sequences of {steps} steps do not fit in memory", sequences.len()))
-                .place("pad_sequences")
-                .fix("choose a smaller maxlen")
-        })?;
-        let mut out = Vec::with_capacity(size);
+        let room = memory::elements(&[sequences.len(), steps]).and_then(memory::room);
+        let mut out =
+            room.map_err(|e| e.place(format!("pad_sequences: {} sequences of {steps} steps", sequences.len())))?;
         for s in sequences {
             let s = s.as_ref();
             let cut = s.len().saturating_sub(steps);
@@ -180,7 +176,7 @@ mod tests {
 
     #[test]
     fn windows_of_several_features_keep_their_order() {
-        let series = Tensor::from_fn([5, 2], |i| i as f64);
+        let series = Tensor::from_fn([5, 2], |i| i as f64).unwrap();
         let (x, y) = timeseries_windows(&series, 2, 2).unwrap();
         assert_eq!((x.shape(), y.shape()), (&[2, 2, 2][..], &[2, 2, 2][..]));
         assert_eq!(x.to_vec::<i32>(), [0, 1, 2, 3, 2, 3, 4, 5]);
@@ -189,7 +185,7 @@ mod tests {
 
     #[test]
     fn windows_that_do_not_fit_are_errors() {
-        let s = Tensor::from_fn([5], |i| i as f32);
+        let s = Tensor::from_fn([5], |i| i as f32).unwrap();
         assert_eq!(timeseries_windows(&s, 4, 1).unwrap().0.shape(), [1, 4, 1]);
         for (window, horizon) in [(5, 1), (0, 1), (1, 0), (usize::MAX, 2)] {
             assert!(timeseries_windows(&s, window, horizon).is_err(), "{window} {horizon}");

@@ -1,7 +1,7 @@
 //! Reading whole files, compressed or not.
 
 use flate2::read::MultiGzDecoder;
-use rhyton_tensor::{Error, Result};
+use rhyton_tensor::{Error, Result, memory};
 use std::io::Read;
 use std::path::Path;
 
@@ -21,9 +21,11 @@ pub(crate) fn inflate(bytes: Vec<u8>, name: &str) -> Result<Vec<u8>> {
     }
     let mut out = Vec::new();
     MultiGzDecoder::new(bytes.as_slice()).take(LIMIT_BYTES + 1).read_to_end(&mut out).map_err(|e| {
-        Error::new(format!("the gzip data is damaged: {e}"))
-            .place(name)
-            .fix("fetch the file again and compare its size or checksum with the source")
+        let error = memory::reading(&e).unwrap_or_else(|| {
+            Error::new(format!("the gzip data is damaged: {e}"))
+                .fix("fetch the file again and compare its size or checksum with the source")
+        });
+        error.place(name)
     })?;
     if out.len() as u64 > LIMIT_BYTES {
         return Err(Error::new("the file inflates to more than 4 GiB")

@@ -1,7 +1,7 @@
 //! Splitting samples and coding labels.
 
 use rhyton_tensor::rng::Stream;
-use rhyton_tensor::{Error, Result, Tensor};
+use rhyton_tensor::{Error, Result, Tensor, memory};
 
 /// Shuffles the samples (first axis) of all `tensors` in the same order and splits them: `test_fraction` of the
 /// samples, rounded up, become the test part, the others the training part. One `(train, test)` pair per tensor.
@@ -13,8 +13,8 @@ use rhyton_tensor::{Error, Result, Tensor};
 /// ```
 /// use rhyton_data::train_test_split;
 /// use rhyton_tensor::Tensor;
-/// let x = Tensor::from_fn([10, 2], |i| i as f32);
-/// let y = Tensor::from_fn([10], |i| i as i32);
+/// let x = Tensor::from_fn([10, 2], |i| i as f32)?;
+/// let y = Tensor::from_fn([10], |i| i as i32)?;
 /// let parts = train_test_split(&[&x, &y], 0.2, 42)?;
 /// let (x_train, x_test) = &parts[0];
 /// let (_, y_test) = &parts[1];
@@ -75,12 +75,10 @@ pub fn to_categorical(labels: &Tensor, classes: Option<usize>) -> Result<Tensor>
             .expected(format!("whole numbers from 0 to {}", classes as i64 - 1))
             .fix("number the classes from 0, or raise the number of classes"));
     }
-    let size = values.len().checked_mul(classes).filter(|n| *n <= isize::MAX as usize / 4);
-    let size = size.ok_or_else(|| {
-        Error::new(format!("{} labels of {classes} classes do not fit in memory", values.len()))
-            .fix("keep the labels as integers and use a sparse loss")
+    let zeros = memory::elements(&[values.len(), classes]).and_then(|n| memory::filled(n, 0.0f32));
+    let mut out = zeros.map_err(|e| {
+        e.place(format!("to_categorical: {} labels of {classes} classes; a sparse loss takes integers", values.len()))
     })?;
-    let mut out = vec![0.0f32; size];
     for (row, label) in out.chunks_exact_mut(classes.max(1)).zip(&values) {
         if let Some(hot) = row.get_mut(*label as usize) {
             *hot = 1.0;
@@ -96,8 +94,8 @@ mod tests {
 
     #[test]
     fn a_split_is_a_partition_kept_in_step_and_fixed_by_its_seed() {
-        let x = Tensor::from_fn([100, 3], |i| i as i32);
-        let y = Tensor::from_fn([100], |i| i as i32);
+        let x = Tensor::from_fn([100, 3], |i| i as i32).unwrap();
+        let y = Tensor::from_fn([100], |i| i as i32).unwrap();
         let parts = train_test_split(&[&x, &y], 0.25, 7).unwrap();
         let (train, test) = (parts[1].0.to_vec::<i32>(), parts[1].1.to_vec::<i32>());
         assert_eq!((train.len(), test.len()), (75, 25));
@@ -113,13 +111,13 @@ mod tests {
     #[test]
     fn the_test_part_is_rounded_up_but_not_by_rounding_noise() {
         let sizes =
-            |n: usize, f| train_test_split(&[&Tensor::from_fn([n], |i| i as i32)], f, 0).unwrap()[0].1.len();
+            |n: usize, f| train_test_split(&[&Tensor::from_fn([n], |i| i as i32).unwrap()], f, 0).unwrap()[0].1.len();
         assert_eq!((sizes(1797, 0.2), sizes(30, 0.1), sizes(10, 0.01)), (360, 3, 1));
     }
 
     #[test]
     fn splits_without_sense_are_errors() {
-        let (a, b) = (Tensor::from_fn([4], |i| i as i32), Tensor::from_fn([5], |i| i as i32));
+        let (a, b) = (Tensor::from_fn([4], |i| i as i32).unwrap(), Tensor::from_fn([5], |i| i as i32).unwrap());
         assert!(train_test_split(&[], 0.5, 0).is_err());
         assert!(train_test_split(&[&Tensor::scalar(1i32)], 0.5, 0).is_err());
         let e = train_test_split(&[&a, &b], 0.5, 0).unwrap_err();

@@ -125,7 +125,11 @@ impl Expr {
             return bad.clone();
         }
         let types: Vec<&Type> = inputs.iter().map(Expr::ty).collect();
-        match op.infer(&types) {
+        let outs = op.infer(&types).and_then(|outs| {
+            outs.iter().try_for_each(|t| t.shape.check())?;
+            Ok(outs)
+        });
+        match outs {
             Ok(outs) => Expr::raw(op, inputs, outs, source, path),
             Err(e) => Expr::poison_at(e, source, path),
         }

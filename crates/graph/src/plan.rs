@@ -257,6 +257,13 @@ pub enum Step {
     Position(usize),
 }
 
+impl Plan {
+    /// The launch that writes a buffer first.
+    pub fn writer(&self, buffer: BufferId) -> Option<&Launch> {
+        self.launches.iter().find(|l| l.writes.iter().any(|w| w.buffer == buffer))
+    }
+}
+
 impl View {
     /// A whole buffer of `shape` in row-major order.
     pub fn contiguous(buffer: BufferId, shape: &[Dim]) -> View {

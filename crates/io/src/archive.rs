@@ -4,7 +4,7 @@
 //! Keras' own loader), when its name could escape a folder, or when the name appears twice.
 
 use crate::files::{self, ReadSeek, WriteSeek};
-use rhyton_tensor::{Error, Result};
+use rhyton_tensor::{Error, Result, memory};
 use std::collections::HashSet;
 use std::io::{BufReader, Cursor, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -136,6 +136,7 @@ impl Archive {
     fn unpack(&mut self, name: &str) -> Result<Vec<u8>> {
         let entry = self.zip.by_name(name).map_err(|e| damaged(&e))?;
         let declared = entry.size();
+        memory::fits(usize::try_from(declared).unwrap_or(usize::MAX))?;
         let mut bytes = Vec::new();
         // The buffer grows with the bytes that really come out: the declared size is only a bound.
         let read = entry.take(declared.saturating_add(1)).read_to_end(&mut bytes);
@@ -143,10 +144,9 @@ impl Archive {
             Ok(n) if n as u64 == declared => Ok(bytes),
             Ok(n) => Err(Error::new(format!("{n} bytes came out where the archive says {declared}"))
                 .fix("the file is damaged: copy or make it again")),
-            Err(e) => {
-                Err(Error::new(format!("the archive member is damaged: {e}"))
-                    .fix("copy or make the file again"))
-            }
+            Err(e) => Err(memory::reading(&e).unwrap_or_else(|| {
+                Error::new(format!("the archive member is damaged: {e}")).fix("copy or make the file again")
+            })),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::archive::{Archive, ArchiveWriter};
 use crate::files;
-use rhyton_tensor::{DType, Error, Result, Tensor};
+use rhyton_tensor::{DType, Error, Result, Tensor, memory};
 use std::path::Path;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -70,12 +70,12 @@ pub fn read_npy(bytes: &[u8]) -> Result<Tensor> {
     let mut owned;
     let mut data = data;
     if big_endian {
-        owned = data.to_vec();
+        owned = memory::copied(data)?;
         owned.chunks_exact_mut(dtype.size_bytes()).for_each(<[u8]>::reverse);
         data = &owned;
     }
     if header.fortran_order && header.shape.len() > 1 {
-        owned = to_row_order(data, &header.shape, dtype.size_bytes());
+        owned = to_row_order(data, &header.shape, dtype.size_bytes())?;
         data = &owned;
     }
     Tensor::from_le_bytes(dtype, header.shape, data)
@@ -237,8 +237,8 @@ fn descr(dtype: DType) -> &'static str {
 }
 
 /// Elements stored column by column, put row by row. `data` holds exactly the elements of `shape`.
-fn to_row_order(data: &[u8], shape: &[usize], size: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(data.len());
+fn to_row_order(data: &[u8], shape: &[usize], size: usize) -> Result<Vec<u8>> {
+    let mut out = memory::room(data.len())?;
     let mut index = vec![0; shape.len()];
     for _ in 0..data.len() / size {
         let at = shape.iter().zip(&index).rev().fold(0, |at, (n, i)| at * n + i) * size;
@@ -251,7 +251,7 @@ fn to_row_order(data: &[u8], shape: &[usize], size: usize) -> Vec<u8> {
             *i = 0;
         }
     }
-    out
+    Ok(out)
 }
 
 #[cfg(test)]
@@ -272,7 +272,7 @@ mod tests {
         for dtype in DType::ALL {
             for shape in [vec![], vec![0], vec![6], vec![2, 3], vec![1, 3, 2, 1], vec![3, 0, 2]] {
                 let n = shape.iter().product::<usize>();
-                let t = Tensor::from_fn([n], |i| i as f64).cast(dtype).reshape(shape).unwrap();
+                let t = Tensor::from_fn([n], |i| i as f64).unwrap().cast(dtype).reshape(shape).unwrap();
                 let bytes = write_npy(&t);
                 assert_eq!((bytes.len() - n * dtype.size_bytes()) % 64, 0);
                 assert!(read_npy(&bytes).unwrap().same_bits(&t), "{t:?}");

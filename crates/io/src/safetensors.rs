@@ -5,7 +5,7 @@
 //! elements, without holes or overlap.
 
 use crate::files;
-use rhyton_tensor::{DType, Error, Result, Tensor};
+use rhyton_tensor::{DType, Error, Result, Tensor, memory};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Seek, SeekFrom};
@@ -102,7 +102,7 @@ fn read_exactly(source: &mut impl Read, n: u64) -> Result<Vec<u8>> {
     match source.take(n).read_to_end(&mut bytes) {
         Ok(read) if read as u64 == n => Ok(bytes),
         Ok(_) => Err(damaged("the file ends too early")),
-        Err(e) => Err(Error::new(format!("cannot read the file: {e}"))),
+        Err(e) => Err(memory::reading(&e).unwrap_or_else(|| Error::new(format!("cannot read the file: {e}")))),
     }
 }
 
@@ -219,9 +219,9 @@ mod tests {
     fn every_type_round_trips_with_metadata() {
         let tensors: Vec<(String, Tensor)> = DType::ALL
             .into_iter()
-            .map(|d| (d.name().to_owned(), Tensor::from_fn([2, 3], |i| i as f64).cast(d)))
+            .map(|d| (d.name().to_owned(), Tensor::from_fn([2, 3], |i| i as f64).unwrap().cast(d)))
             .chain([
-                ("empty".into(), Tensor::zeros(DType::I64, [0, 4])),
+                ("empty".into(), Tensor::zeros(DType::I64, [0, 4]).unwrap()),
                 ("s".into(), Tensor::scalar(2.5f32)),
             ])
             .collect();

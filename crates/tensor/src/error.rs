@@ -113,7 +113,8 @@ impl Error {
 
     /// An input or output error with the path it happened on.
     pub fn io(doing: &str, path: &std::path::Path, e: &std::io::Error) -> Error {
-        Error::new(format!("cannot {doing}: {e}")).place(path.display().to_string())
+        let error = crate::memory::reading(e).unwrap_or_else(|| Error::new(format!("cannot {doing}: {e}")));
+        error.place(path.display().to_string())
     }
 }
 

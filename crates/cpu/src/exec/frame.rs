@@ -7,30 +7,11 @@ use super::{address, element_bytes};
 use crate::isa::Isa;
 use crate::pool::Pool;
 use crate::tile::space::Table;
+use rhyton_graph::bounds;
 use rhyton_graph::memory::Layout;
 use rhyton_graph::ops::Literal;
-use rhyton_graph::plan::{Launch, LaunchTime, Place, Plan, View};
-use rhyton_tensor::{DType, Error, Result};
-
-/// Checks that a launch stays inside its buffers: slices of symbolic sizes may ask for more than there is.
-fn check_views(plan: &Plan, launch: &Launch, setting: &Setting) -> Result<()> {
-    let (reads, writes) = launch.shapes();
-    let views = launch.reads.iter().zip(&reads).chain(launch.writes.iter().zip(&writes));
-    for (view, shape) in views {
-        let (lane, sizes) = (setting.view(view)?, setting.sizes(shape)?);
-        let there: usize = setting.sizes(&plan.buffers[view.buffer].shape)?.iter().product();
-        let (mut low, mut high) = (lane.offset, lane.offset);
-        for (stride, n) in lane.strides.iter().zip(&sizes) {
-            let reach = stride * (*n as isize - 1);
-            if reach < 0 { low += reach } else { high += reach }
-        }
-        if !sizes.contains(&0) && (low < 0 || high >= there as isize) {
-            let what = "an element is read that an array of these sizes does not have";
-            return Err(Error::new(what).place(&launch.label).fix("give at least one sample, step or pixel"));
-        }
-    }
-    Ok(())
-}
+use rhyton_graph::plan::{LaunchTime, Place, Plan};
+use rhyton_tensor::{DType, Result};
 
 /// A plan with numbers instead of symbols, and the addresses of the current run.
 pub(crate) struct Frame {
@@ -64,12 +45,10 @@ pub(crate) struct Frame {
 unsafe impl Send for Frame {}
 
 impl Frame {
-    /// Prepares every launch; temporaries lie as `layout` says.
+    /// Prepares every launch; temporaries lie as `layout` says. This is the door to the unsafe code: what kernels
+    /// rely on is what [`bounds`] checks here.
     pub fn new(plan: &Plan, layout: &Layout, setting: &Setting) -> Result<Frame> {
-        let known = |view: &View| view.buffer < plan.buffers.len();
-        if let Some(l) = plan.launches.iter().find(|l| !l.reads.iter().chain(&l.writes).all(known)) {
-            return Err(Error::new("a launch names a buffer that the plan lacks").place(&l.label));
-        }
+        bounds::check(plan, setting.bindings)?;
         let mut frame = Frame {
             isa: setting.isa,
             table: vec![std::ptr::null_mut(); plan.buffers.len()],
@@ -109,7 +88,6 @@ impl Frame {
         }
         for (i, launch) in plan.launches.iter().enumerate() {
             let body = layout.bodies.iter().find(|b| b.launch == i);
-            check_views(plan, launch, setting)?;
             let task = Task::new(plan, launch, body, setting).map_err(|e| e.place(&launch.label))?;
             if setting.profile {
                 frame.clocks.push(Clock::new(plan, launch, setting)?);

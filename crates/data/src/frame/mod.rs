@@ -7,7 +7,7 @@ mod show;
 
 pub use csv::Csv;
 
-use rhyton_tensor::{Error, Result, Tensor};
+use rhyton_tensor::{Error, Result, Tensor, memory};
 
 /// The cells of one column.
 #[derive(Clone, Debug)]
@@ -223,7 +223,7 @@ impl Frame {
         for (name, column) in self.names.iter().zip(&self.columns) {
             self.check_numbers(name, column)?;
         }
-        let mut out = Vec::with_capacity(self.len() * self.columns.len());
+        let mut out = memory::room(memory::elements(&[self.len(), self.columns.len()])?)?;
         for row in 0..self.len() {
             out.extend(self.columns.iter().filter_map(|c| c.numbers()?.get(row)).map(|x| *x as f32));
         }

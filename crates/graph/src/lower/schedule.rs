@@ -5,7 +5,7 @@ use super::graph::{Graph, Value};
 use super::groups::Groups;
 use super::storage::Storage;
 use crate::plan::Place;
-use rhyton_tensor::Bindings;
+use rhyton_tensor::{Bindings, memory};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Groups in the order they run.
@@ -91,5 +91,7 @@ fn bytes(shape: &rhyton_tensor::Shape, size: usize) -> i64 {
     let mut names = BTreeSet::new();
     shape.iter().for_each(|d| d.symbols(&mut names));
     let sample: Bindings = names.into_iter().map(|n| (n, 32)).collect();
-    shape.eval(&sample).map_or(0, |s| (s.iter().product::<usize>() * size) as i64)
+    // So large a value is refused before the plan runs.
+    let elements = shape.eval(&sample).and_then(|s| memory::elements(&s).ok());
+    elements.map_or(0, |n| (n * size) as i64)
 }

@@ -124,7 +124,7 @@ impl Movement {
                 let end = start.clone() + (len.clone() - 1) * *step + 1;
                 let over =
                     |a: &Dim, b: &Dim| matches!((a.as_fixed(), b.as_fixed()), (Some(a), Some(b)) if a > b);
-                if *step == 0 || over(&end, &s[*axis]) {
+                if *step == 0 || end.is_too_large() || over(&end, &s[*axis]) {
                     return Err(Error::new(format!("a slice up to {end} does not fit axis {axis} of {s}")));
                 }
                 with_axis(s, *axis, len.clone())

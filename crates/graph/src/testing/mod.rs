@@ -33,10 +33,10 @@ pub fn random_args(f: &Function, batch: usize, seed: u64) -> Vec<Tensor> {
     f.params
         .iter()
         .map(|p| match p.dtype() {
-            DType::I32 => Tensor::from_fn(sizes(p), |_| rng.below(6) as i32 - 3),
-            DType::I8 => Tensor::from_fn(sizes(p), |_| rng.below(256) as u8 as i8),
-            DType::Bool => Tensor::from_fn(sizes(p), |_| rng.below(2) == 1),
-            d => Tensor::from_fn(sizes(p), |_| rng.uniform() * 3.0 - 1.5).cast(d),
+            DType::I32 => Tensor::from_fn(sizes(p), |_| rng.below(6) as i32 - 3).unwrap(),
+            DType::I8 => Tensor::from_fn(sizes(p), |_| rng.below(256) as u8 as i8).unwrap(),
+            DType::Bool => Tensor::from_fn(sizes(p), |_| rng.below(2) == 1).unwrap(),
+            d => Tensor::from_fn(sizes(p), |_| rng.uniform() * 3.0 - 1.5).unwrap().cast(d),
         })
         .collect()
 }

@@ -38,7 +38,7 @@ macro_rules! at {
             fn name(&self) -> String {
                 self.name.clone()
             }
-            fn start(&self, _: &Type) -> Vec<Tensor> {
+            fn start(&self, _: &Type) -> Result<Vec<Tensor>> {
                 zeros(&[&[thresholds(self.num_thresholds).len()][..]; 4])
             }
             fn update(&self, state: &[Expr], t: &Expr, p: &Expr, weight: Option<&Expr>) -> Vec<Expr> {

@@ -114,7 +114,7 @@ impl Metric for AUC {
         self.name.clone()
     }
 
-    fn start(&self, y_pred: &Type) -> Vec<Tensor> {
+    fn start(&self, y_pred: &Type) -> Result<Vec<Tensor>> {
         let mut shape = vec![self.all_thresholds().len()];
         if self.multi_label {
             let known = y_pred.shape.last().and_then(|d| d.as_fixed());

@@ -35,8 +35,8 @@ fn listed(e: &Expr, sparse: bool, axis: i64) -> Expr {
 }
 
 impl Table {
-    fn start(&self) -> Vec<Tensor> {
-        vec![Tensor::full([self.classes, self.classes], 0i32)]
+    fn start(&self) -> Result<Vec<Tensor>> {
+        Ok(vec![Tensor::full([self.classes, self.classes], 0i32)?])
     }
 
     fn update(&self, state: &[Expr], t: &Expr, p: &Expr, weight: Option<&Expr>) -> Vec<Expr> {
@@ -125,7 +125,7 @@ macro_rules! tables {
             fn name(&self) -> String {
                 self.name.clone()
             }
-            fn start(&self, _: &Type) -> Vec<Tensor> {
+            fn start(&self, _: &Type) -> Result<Vec<Tensor>> {
                 self.table().start()
             }
             fn update(&self, state: &[Expr], t: &Expr, p: &Expr, weight: Option<&Expr>) -> Vec<Expr> {

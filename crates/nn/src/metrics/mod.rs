@@ -46,7 +46,10 @@ pub trait Metric: Object {
     fn name(&self) -> String;
 
     /// How its state starts, for predictions of this type.
-    fn start(&self, y_pred: &Type) -> Vec<Tensor>;
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    fn start(&self, y_pred: &Type) -> Result<Vec<Tensor>>;
 
     /// The state after a batch of targets and float32 predictions. `weight` is per sample, `[batch]` or
     /// `[batch, ..]`, masks included (see [`merged_weight`]). Poisoned when shapes do not fit.
@@ -118,7 +121,7 @@ macro_rules! metric {
 pub(crate) use metric;
 
 /// The start of a state of float32 zeros.
-fn zeros(shapes: &[&[usize]]) -> Vec<Tensor> {
+fn zeros(shapes: &[&[usize]]) -> Result<Vec<Tensor>> {
     shapes.iter().map(|s| Tensor::full(s.to_vec(), 0.0f32)).collect()
 }
 

@@ -12,7 +12,7 @@ impl Model {
     pub fn check_inputs(&self, x: Tensors<'_>) -> Result<Vec<Tensor>> {
         let checked = self.fit_inputs(x)?;
         let types = &self.definition().input_types;
-        Ok(checked.iter().zip(types).map(|(t, ty)| t.cast(ty.dtype)).collect())
+        checked.iter().zip(types).map(|(t, ty)| t.try_cast(ty.dtype)).collect()
     }
 
     /// The inputs checked as in [`Model::check_inputs`], in the types they came in.

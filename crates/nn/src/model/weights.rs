@@ -5,7 +5,7 @@ use crate::layer::{Base, Cx, LayerRef, Place, Trace, Value, Variable};
 use crate::model::{Definition, Form, Symbolic};
 use rhyton_graph::{Expr, expr};
 use rhyton_tensor::rng::Stream;
-use rhyton_tensor::{Error, Result, Source, Tensor};
+use rhyton_tensor::{Error, Result, Source, Tensor, memory};
 use std::panic::Location;
 use std::sync::{Arc, Mutex};
 
@@ -93,18 +93,43 @@ impl Model {
     /// # Errors
     /// When an initializer is unknown.
     pub fn initialize(&mut self, seed: u64) -> Result<()> {
+        self.fits()?;
         let draw = |(i, v): (usize, &Variable)| {
             if let Some(t) = &v.initial {
                 return Ok(t.clone());
             }
             let shape = v.weight.shape.as_fixed().unwrap_or_default();
             let mut random = Stream::new(seed, 0, i as u32 + 1);
-            let values = v.weight.initializer.get()?.values(&shape, &mut random);
-            Ok(Tensor::new(shape, values)?.cast(v.weight.dtype))
+            let initializer = v.weight.initializer.get()?;
+            // Given back at once: initializers take it again, and cannot say that there is none.
+            let bytes = memory::elements(&shape)?.saturating_mul(initializer.bytes_per_element());
+            memory::room::<u8>(bytes).map_err(|e| e.place(&v.path))?;
+            let values = initializer.values(&shape, &mut random);
+            Tensor::new(shape, values)?.try_cast(v.weight.dtype)
         };
         let values = self.variables.iter().enumerate().map(draw).collect::<Result<Vec<_>>>()?;
         self.replace_weights(values);
         Ok(())
+    }
+
+    /// Whether the memory limit allows the weights, before the first one is drawn.
+    fn fits(&self) -> Result<()> {
+        let of = |v: &Variable| {
+            let shape = v.weight.shape.as_fixed().unwrap_or_default();
+            // What a nested model brought along is there already.
+            if v.initial.is_some() { 0 } else { memory::bytes(v.weight.dtype, &shape).unwrap_or(usize::MAX) }
+        };
+        let bytes = self.variables.iter().fold(0usize, |n, v| n.saturating_add(of(v)));
+        let most = self.variables.iter().max_by_key(|v| of(v));
+        memory::fits(bytes).map_err(|e| match most {
+            Some(v) => e.place(format!(
+                "the weights of {}; the largest is {} of {}",
+                self.name(),
+                v.path,
+                v.weight.shape
+            )),
+            None => e,
+        })
     }
 
     /// The layers and how they are connected.
@@ -172,8 +197,8 @@ impl Model {
                     .expected(v.weight.shape.to_string()));
             }
         }
-        let cast = self.variables.iter().zip(values).map(|(v, t)| t.cast(v.weight.dtype)).collect();
-        self.replace_weights(cast);
+        let cast = self.variables.iter().zip(values).map(|(v, t)| t.try_cast(v.weight.dtype));
+        self.replace_weights(cast.collect::<Result<_>>()?);
         Ok(())
     }
 
@@ -261,6 +286,9 @@ impl Model {
                 .collect::<Result<Vec<_>>>()?;
             let mut out = vec![];
             program.run(&mut state, &batch, &mut out)?;
+            if parts.is_empty() {
+                fits_all(&out, n)?;
+            }
             parts.push(out);
         }
         let outputs = self.definition.outputs.len();
@@ -277,6 +305,18 @@ impl Model {
         let results = traced.outputs.into_iter().map(|v| v.expr).collect();
         Program::compile("predict", params, state, results, &[])
     }
+}
+
+/// Whether there is memory for the outputs of all `n` samples, in parts and joined, when those of a batch are these.
+fn fits_all(batch: &[Tensor], n: usize) -> Result<()> {
+    let all = |t: &Tensor| {
+        let rows = t.shape().first().copied().unwrap_or(1).max(1);
+        t.data().bytes().div_ceil(rows).saturating_mul(n)
+    };
+    let bytes = batch.iter().fold(0usize, |sum, t| sum.saturating_add(all(t)));
+    memory::fits(bytes.saturating_mul(2)).map_err(|e| {
+        e.place(format!("the outputs of {n} samples")).fix("predict fewer samples at once, or allow more memory")
+    })
 }
 
 fn trace(definition: &Definition, mut trace: Trace) -> Result<Traced> {

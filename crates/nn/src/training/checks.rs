@@ -113,6 +113,6 @@ pub(crate) fn check_batch(
     if tensors.iter().zip(batch.tensors.iter().zip(&types)).all(same) {
         return Ok(None);
     }
-    let tensors = tensors.iter().zip(&types).map(|(t, d)| t.cast(*d)).collect();
+    let tensors = tensors.iter().zip(&types).map(|(t, d)| t.try_cast(*d)).collect::<Result<_>>()?;
     Ok(Some(Batch { tensors, inputs: batch.inputs, targets: batch.targets }))
 }

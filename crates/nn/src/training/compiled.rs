@@ -167,7 +167,7 @@ impl Compiled {
                     .expected(format!("{:?}", old.shape())));
             }
         }
-        let new: Vec<Tensor> = old.iter().zip(values).map(|(o, v)| v.cast(o.dtype())).collect();
+        let new = old.iter().zip(values).map(|(o, v)| v.try_cast(o.dtype())).collect::<Result<Vec<_>>>()?;
         let at = self.optimizer_at();
         self.model.state_mut()[at].clone_from_slice(&new);
         Ok(())
@@ -278,7 +278,7 @@ impl Compiled {
         let signature = self.signature(batch)?;
         if self.figures.is_empty() {
             self.figures = self.objective.figures(&signature.targets, &self.outputs)?;
-            let starts = self.figure_starts();
+            let starts = self.figure_starts()?;
             let restored = self.figure_state();
             let same = restored.len() == starts.len()
                 && restored.iter().zip(&starts).all(|(a, b)| a.shape() == b.shape());

@@ -257,7 +257,7 @@ impl Compiled {
         let n = samples.len();
         let mut batches = Feed::over(&samples, self, 0..n, n, None)?;
         batches.start(0)?;
-        self.reset_figures();
+        self.reset_figures()?;
         if let Some(batch) = batches.next()? {
             self.step(kind, batch)?;
         }

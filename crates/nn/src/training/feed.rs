@@ -56,7 +56,7 @@ impl<'d> Feed<'d> {
         shuffle: Option<u64>,
     ) -> Result<SampleBatches> {
         let types: Vec<DType> = model.definition().input_types.iter().map(|t| t.dtype).collect();
-        Ok(SampleBatches::new(samples, &types, rows, batch_size, shuffle))
+        SampleBatches::new(samples, &types, rows, batch_size, shuffle)
     }
 
     /// Steps of an epoch, where known.

@@ -118,7 +118,7 @@ impl Objective {
                     let metric = resolve(choice, y, p)?;
                     let prefix = if several { format!("{}_", g.name) } else { String::new() };
                     let name = unique(&figures, &prefix, &metric.name(), weighted);
-                    let tensors = metric.start(p).len();
+                    let tensors = metric.start(p).map_err(|e| e.place(&name))?.len();
                     figures.push(Figure { name, what: What::Metric { output, metric, weighted }, tensors });
                 }
             }

@@ -48,7 +48,7 @@ impl<'f> Run<'f> {
 
     /// One pass of evaluation.
     pub(crate) fn test(&mut self, feed: &mut Feed<'_>, mut progress: Option<&mut Progress>) -> Result<Logs> {
-        self.cx.model.reset_figures();
+        self.cx.model.reset_figures()?;
         self.each(|c, cx| c.on_test_begin(cx))?;
         feed.begin_epoch()?;
         let mut step = 0;
@@ -92,7 +92,7 @@ impl FitRun<'_> {
         let epoch = self.position.epoch;
         // An epoch that was interrupted has begun already: a schedule must not move the learning rate twice.
         if self.position.step == 0 {
-            self.run.cx.model.reset_figures();
+            self.run.cx.model.reset_figures()?;
             self.run.each(|c, cx| c.on_epoch_begin(epoch, cx))?;
         }
         let (epochs, silent) = (self.run.cx.epochs, self.run.cx.console.is_silent());

@@ -76,7 +76,8 @@ impl Step {
         if batch.iter().zip(&self.inputs).all(|(t, (_, d))| t.dtype() == *d) {
             self.program.run(&mut self.state, batch, &mut self.results)?;
         } else {
-            let cast: Vec<Tensor> = batch.iter().zip(&self.inputs).map(|(t, (_, d))| t.cast(*d)).collect();
+            let cast = batch.iter().zip(&self.inputs).map(|(t, (_, d))| t.try_cast(*d));
+            let cast = cast.collect::<Result<Vec<_>>>()?;
             self.program.run(&mut self.state, &cast, &mut self.results)?;
         }
         Ok(&self.results)
