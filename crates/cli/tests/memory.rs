@@ -39,7 +39,9 @@ fn forged(folder: &Path, name: &str, layers: &[(&str, &str, u64)]) {
     let harmless = folder.join("harmless.keras");
     Sequential::new([4]).add(RepeatVector::new(2)).build().unwrap().save(&harmless).unwrap();
     let weights = Archive::open(&harmless).unwrap().read("model.weights.h5").unwrap();
-    let mut all = vec![r#"{"class_name": "InputLayer", "config": {"batch_shape": [null, 4], "name": "x"}}"#.to_string()];
+    let mut all = vec![
+        r#"{"class_name": "InputLayer", "config": {"batch_shape": [null, 4], "name": "x"}}"#.to_string(),
+    ];
     all.extend(
         layers.iter().map(|(c, key, n)| format!(r#"{{"class_name": "{c}", "config": {{"{key}": {n}}}}}"#)),
     );
@@ -100,7 +102,8 @@ fn the_limit_is_set_on_the_command_line() {
         .output()
         .unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    let said = Command::new(env!("CARGO_BIN_EXE_rhyton")).env("RHYTON_MEMORY", "much").arg("list").output().unwrap();
+    let said =
+        Command::new(env!("CARGO_BIN_EXE_rhyton")).env("RHYTON_MEMORY", "much").arg("list").output().unwrap();
     let said = String::from_utf8(said.stderr).unwrap();
     assert!(said.contains("'much' is not an amount of memory") && said.contains("RHYTON_MEMORY"), "{said}");
     std::fs::remove_dir_all(dir).unwrap();

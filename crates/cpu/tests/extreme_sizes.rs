@@ -134,7 +134,9 @@ fn function(seed: u64, refused: &mut usize) -> Function {
 /// Whether the interpreter, which stores everything in double precision, is done in a moment.
 fn is_small(f: &Function, batch: usize) -> bool {
     let bindings = Bindings::from([("batch".into(), batch)]);
-    let few = |e: &Expr| e.shape().eval(&bindings).is_some_and(|s| s.iter().map(|n| n.max(&1)).product::<usize>() < 5000);
+    let few = |e: &Expr| {
+        e.shape().eval(&bindings).is_some_and(|s| s.iter().map(|n| n.max(&1)).product::<usize>() < 5000)
+    };
     expr::topological(&f.results).iter().all(few)
 }
 
@@ -174,5 +176,8 @@ fn a_right_result_or_an_error() {
         }
     }
     println!("{refused} operations refused, {errors} runs refused, {right} compared");
-    assert!(refused > 100 && right > 100 && errors > 50, "{refused} {right} {errors}: the sizes are not mixed");
+    assert!(
+        refused > 100 && right > 100 && errors > 50,
+        "{refused} {right} {errors}: the sizes are not mixed"
+    );
 }

@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn a_ramp_keeps_its_slope_away_from_the_borders() {
-        let x = Tensor::from_fn([1, 8, 1, 2], |i| (i / 2) as f32 * if i % 2 == 0 { 1.0 } else { -2.0 }).unwrap();
+        let x =
+            Tensor::from_fn([1, 8, 1, 2], |i| (i / 2) as f32 * if i % 2 == 0 { 1.0 } else { -2.0 }).unwrap();
         let y = resize_bilinear(&x, 28, 3).unwrap();
         assert_eq!(y.shape(), [1, 28, 3, 2]);
         let v = y.to_vec::<f32>();

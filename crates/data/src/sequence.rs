@@ -66,8 +66,8 @@ impl PadSequences {
         let longest = sequences.iter().map(|s| s.as_ref().len()).max().unwrap_or(0);
         let steps = self.maxlen.unwrap_or(longest);
         let room = memory::elements(&[sequences.len(), steps]).and_then(memory::room);
-        let mut out =
-            room.map_err(|e| e.place(format!("pad_sequences: {} sequences of {steps} steps", sequences.len())))?;
+        let mut out = room
+            .map_err(|e| e.place(format!("pad_sequences: {} sequences of {steps} steps", sequences.len())))?;
         for s in sequences {
             let s = s.as_ref();
             let cut = s.len().saturating_sub(steps);

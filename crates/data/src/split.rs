@@ -77,7 +77,10 @@ pub fn to_categorical(labels: &Tensor, classes: Option<usize>) -> Result<Tensor>
     }
     let zeros = memory::elements(&[values.len(), classes]).and_then(|n| memory::filled(n, 0.0f32));
     let mut out = zeros.map_err(|e| {
-        e.place(format!("to_categorical: {} labels of {classes} classes; a sparse loss takes integers", values.len()))
+        e.place(format!(
+            "to_categorical: {} labels of {classes} classes; a sparse loss takes integers",
+            values.len()
+        ))
     })?;
     for (row, label) in out.chunks_exact_mut(classes.max(1)).zip(&values) {
         if let Some(hot) = row.get_mut(*label as usize) {
@@ -110,14 +113,16 @@ mod tests {
 
     #[test]
     fn the_test_part_is_rounded_up_but_not_by_rounding_noise() {
-        let sizes =
-            |n: usize, f| train_test_split(&[&Tensor::from_fn([n], |i| i as i32).unwrap()], f, 0).unwrap()[0].1.len();
+        let sizes = |n: usize, f| {
+            train_test_split(&[&Tensor::from_fn([n], |i| i as i32).unwrap()], f, 0).unwrap()[0].1.len()
+        };
         assert_eq!((sizes(1797, 0.2), sizes(30, 0.1), sizes(10, 0.01)), (360, 3, 1));
     }
 
     #[test]
     fn splits_without_sense_are_errors() {
-        let (a, b) = (Tensor::from_fn([4], |i| i as i32).unwrap(), Tensor::from_fn([5], |i| i as i32).unwrap());
+        let (a, b) =
+            (Tensor::from_fn([4], |i| i as i32).unwrap(), Tensor::from_fn([5], |i| i as i32).unwrap());
         assert!(train_test_split(&[], 0.5, 0).is_err());
         assert!(train_test_split(&[&Tensor::scalar(1i32)], 0.5, 0).is_err());
         let e = train_test_split(&[&a, &b], 0.5, 0).unwrap_err();

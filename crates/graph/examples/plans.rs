@@ -2,10 +2,10 @@
 //! `cargo run -p rhyton-graph --example plans lstm` prints that plan in full.
 
 use rhyton_graph::function::{named_with_vjp, scan};
+use rhyton_graph::memory;
 use rhyton_graph::ops::*;
 use rhyton_graph::reference::ReferenceBackend;
 use rhyton_graph::*;
-use rhyton_graph::memory;
 use rhyton_tensor::*;
 
 fn relu(x: &Expr) -> Expr {

@@ -257,7 +257,9 @@ impl At<'_> {
 fn contiguous(kernel: &Kernel) -> (usize, bool) {
     match kernel {
         Kernel::Loop { .. } | Kernel::Reduce { .. } | Kernel::Dot { .. } => (0, false),
-        Kernel::Conv { kind: ConvKind::Forward | ConvKind::InputGrad | ConvKind::KernelGrad, .. } => (2, true),
+        Kernel::Conv { kind: ConvKind::Forward | ConvKind::InputGrad | ConvKind::KernelGrad, .. } => {
+            (2, true)
+        }
         Kernel::Pool { window, .. } => (window.kind.inputs_full().len(), true),
         Kernel::Random { .. } => (0, true),
         Kernel::Gather { .. } | Kernel::ScatterAdd { .. } | Kernel::Scan { .. } | Kernel::Named { .. } => {

@@ -3,8 +3,8 @@
 use rhyton_graph::reference::NullBackend;
 use rhyton_graph::testing::{bindings, random_function};
 use rhyton_graph::{Function, bounds, compile, interpret, memory, text};
-use rhyton_tensor::rng::Stream;
 use rhyton_tensor::Tensor;
+use rhyton_tensor::rng::Stream;
 
 const NUMBERS: [&str; 12] = [
     "0",
@@ -27,7 +27,10 @@ fn changed(written: &str, random: &mut Stream) -> String {
     for _ in 0..=random.below(3) {
         let bytes = out.as_bytes();
         let starts: Vec<usize> = (1..bytes.len())
-            .filter(|i| bytes[*i].is_ascii_digit() && matches!(bytes[i - 1], b'"' | b'[' | b':' | b',' | b' ' | b'*' | b'+' | b'-'))
+            .filter(|i| {
+                bytes[*i].is_ascii_digit()
+                    && matches!(bytes[i - 1], b'"' | b'[' | b':' | b',' | b' ' | b'*' | b'+' | b'-')
+            })
             .collect();
         let Some(at) = starts.get(random.below(starts.len() as u32) as usize) else { return out };
         let len = bytes[*at..].iter().take_while(|b| b.is_ascii_digit()).count();
@@ -67,7 +70,9 @@ fn other_numbers_are_no_panic() {
 #[test]
 fn sizes_that_wrap_around_are_refused_with_their_line() {
     let lines = |op: &str, ty: &str| {
-        format!("fn @0 \"f\" null\n  %0 = param \"x\" : float32[batch, 6]\n  %1 = movement {op} (%0) : {ty}\n  return %1\n")
+        format!(
+            "fn @0 \"f\" null\n  %0 = param \"x\" : float32[batch, 6]\n  %1 = movement {op} (%0) : {ty}\n  return %1\n"
+        )
     };
     let refused = |op: &str, ty: &str, what: &str| {
         let e = text::parse(&lines(op, ty)).unwrap_err().to_string();

@@ -57,7 +57,7 @@ pub fn read_npy(bytes: &[u8]) -> Result<Tensor> {
         Error::new("the header of the .npy array is damaged").fix("save the array again with numpy.save")
     })?;
     let (dtype, big_endian) = element_type(&header.descr)?;
-    let wanted = header.shape.iter().try_fold(dtype.size_bytes(), |a, b| a.checked_mul(*b));
+    let wanted = memory::bytes(dtype, &header.shape).ok();
     if wanted != Some(data.len()) {
         return Err(Error::new(format!("the .npy array has {} bytes of elements", data.len()))
             .expected(format!(

@@ -190,8 +190,11 @@ fn a_batch_of_one_column_is_aligned() {
 
 #[test]
 fn weights_of_samples_reach_their_steps() {
-    let args =
-        [Tensor::full([2, 4, 1], 0.0f32).unwrap(), Tensor::full([2, 4, 1], 1.0f32).unwrap(), Tensor::vector(vec![1.0f32, 3.0])];
+    let args = [
+        Tensor::full([2, 4, 1], 0.0f32).unwrap(),
+        Tensor::full([2, 4, 1], 1.0f32).unwrap(),
+        Tensor::vector(vec![1.0f32, 3.0]),
+    ];
     let value =
         run(|x| vec![loss_value(&losses::MeanSquaredError::new(), &x[0], &x[1], None, Some(&x[2]))], &args);
     assert_eq!(value.unwrap()[0].to_vec::<f32>(), [2.0]);

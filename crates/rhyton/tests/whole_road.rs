@@ -156,7 +156,8 @@ fn two_models_learn_against_each_other_in_one_step() {
         step.run(&[noise, real]).unwrap();
         assert_eq!(step.value("steps"), Some(f64::from(i)));
     }
-    let made = step.models().unwrap()[0].predict(&Tensor::from_fn([200, 2], |_| random.normal()).unwrap()).unwrap();
+    let made =
+        step.models().unwrap()[0].predict(&Tensor::from_fn([200, 2], |_| random.normal()).unwrap()).unwrap();
     let mean = made.to_vec::<f32>().iter().sum::<f32>() / 200.0;
     assert!((2.5..5.5).contains(&mean), "the generator makes {mean}, real ones are 4");
 }

@@ -462,7 +462,8 @@ mod tests {
         let (b, big) = (Dim::symbol("batch"), Dim::fixed(1 << 62));
         let sum = Dim::fixed(i64::MAX as usize) + 1;
         let lowest = Dim::default() - i64::MAX - 1;
-        let products = [big.clone() * 4, b.clone() * &big * &big, sum.clone() - &sum, Dim::default() - &lowest];
+        let products =
+            [big.clone() * 4, b.clone() * &big * &big, sum.clone() - &sum, Dim::default() - &lowest];
         for d in products.iter().chain([&sum, &Dim::fixed(usize::MAX), &(Dim::default() - &sum)]) {
             assert!(d.is_too_large(), "{d}");
             assert!((d.clone() * 0).is_too_large() && d.floor_div(2).is_too_large(), "it spreads");
@@ -489,11 +490,29 @@ mod tests {
 
     #[test]
     fn text_round_trips() {
-        for text in ["0", "7", "batch", "batch*time", "2*batch+3", "floordiv(time+1,2)", "max(batch,3)*2-1", "9223372036854775807"] {
+        for text in [
+            "0",
+            "7",
+            "batch",
+            "batch*time",
+            "2*batch+3",
+            "floordiv(time+1,2)",
+            "max(batch,3)*2-1",
+            "9223372036854775807",
+        ] {
             let d: Dim = text.parse().unwrap();
             assert_eq!(d.to_string().parse::<Dim>().unwrap(), d, "{text}");
         }
-        for bad in ["", "2+", "floordiv(a,0)", "f(a,1)", "a b", "((((", "99999999999999999999", "9223372036854775807+1"] {
+        for bad in [
+            "",
+            "2+",
+            "floordiv(a,0)",
+            "f(a,1)",
+            "a b",
+            "((((",
+            "99999999999999999999",
+            "9223372036854775807+1",
+        ] {
             assert!(bad.parse::<Dim>().is_err(), "{bad}");
         }
     }

@@ -88,7 +88,8 @@ fn default_limit() -> usize {
     system.refresh_memory();
     let mut available = system.available_memory();
     if let Some(container) = system.cgroup_limits() {
-        available = available.min(container.free_memory);
+        // Not what is free there: files that were read count as used, and make room when it is needed.
+        available = available.min(container.total_memory.saturating_sub(container.rss));
     }
     // A system that does not tell: then only a refused allocation sets a limit.
     if available == 0 {
@@ -239,15 +240,23 @@ mod tests {
 
     #[test]
     fn amounts_are_read_and_shown() {
-        for (text, bytes) in
-            [("12", 12), ("1k", 1024), ("1.5 KiB", 1536), ("500M", 500 << 20), ("8G", 8 << 30), ("2TB", 2 << 40)]
-        {
+        for (text, bytes) in [
+            ("12", 12),
+            ("1k", 1024),
+            ("1.5 KiB", 1536),
+            ("500M", 500 << 20),
+            ("8G", 8 << 30),
+            ("2TB", 2 << 40),
+        ] {
             assert_eq!(parse(text).unwrap(), bytes, "{text}");
         }
         for bad in ["", "G", "-1", "8X", "0", "1e3", "nan"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
-        assert_eq!([show(12), show(1536), show(8 << 30), show(5 << 50)], ["12 B", "1.5 KiB", "8.0 GiB", "5120.0 TiB"]);
+        assert_eq!(
+            [show(12), show(1536), show(8 << 30), show(5 << 50)],
+            ["12 B", "1.5 KiB", "8.0 GiB", "5120.0 TiB"]
+        );
     }
 
     #[test]

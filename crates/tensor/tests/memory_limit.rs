@@ -10,7 +10,8 @@ fn arrays_count_against_the_limit_while_they_live() {
     let t = Tensor::zeros(DType::F32, [2000]).unwrap();
     assert_eq!(memory::taken() - before, 8000);
     let e = Tensor::full([1000], 0.0f32).unwrap_err().to_string();
-    let want = "3.9 KiB of memory are needed, and 7.8 KiB are in use already\n  expected: at most 9.8 KiB in all";
+    let want =
+        "3.9 KiB of memory are needed, and 7.8 KiB are in use already\n  expected: at most 9.8 KiB in all";
     assert!(e.starts_with(want), "{e}");
     // Sharing costs nothing, a copy of shared elements does.
     let mut other = t.clone();

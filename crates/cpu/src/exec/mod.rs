@@ -153,12 +153,7 @@ impl Program {
     }
 
     /// Gives the frame the addresses of this run.
-    fn connect(
-        &mut self,
-        state: &mut [Tensor],
-        batch: &[Tensor],
-        results: &mut Vec<Tensor>,
-    ) -> Result<()> {
+    fn connect(&mut self, state: &mut [Tensor], batch: &[Tensor], results: &mut Vec<Tensor>) -> Result<()> {
         let Some((_, frame)) = self.frames.last_mut() else { return Ok(()) };
         let base = self.arena.base();
         frame.place(base, base.wrapping_add(frame.bytes().0));

@@ -432,8 +432,8 @@ fn numbers(a: &AttributeMessage, element: &Stored) -> Result<Attribute> {
         Ok(0) if a.dataspace.dims.is_empty() => vec![0],
         _ => sizes(&a.dataspace.dims)?,
     };
-    let wanted = shape.iter().try_fold(element.dtype.size_bytes(), |x, n| x.checked_mul(*n));
-    let data = wanted.and_then(|n| a.raw_data.get(..n));
+    let wanted = memory::bytes(element.dtype, &shape);
+    let data = wanted.ok().and_then(|n| a.raw_data.get(..n));
     let mut data = data.ok_or_else(|| hostile("an attribute declares more numbers than it holds"))?.to_vec();
     element.to_little_endian(&mut data);
     Tensor::from_le_bytes(element.dtype, shape, &data).map(Attribute::Numbers)

@@ -315,7 +315,8 @@ fn fits_all(batch: &[Tensor], n: usize) -> Result<()> {
     };
     let bytes = batch.iter().fold(0usize, |sum, t| sum.saturating_add(all(t)));
     memory::fits(bytes.saturating_mul(2)).map_err(|e| {
-        e.place(format!("the outputs of {n} samples")).fix("predict fewer samples at once, or allow more memory")
+        e.place(format!("the outputs of {n} samples"))
+            .fix("predict fewer samples at once, or allow more memory")
     })
 }
 

@@ -21,7 +21,10 @@ fn model() -> Compiled {
 }
 
 fn data() -> (Tensor, Tensor) {
-    (Tensor::from_fn([10, 1], |i| i as f32).unwrap(), Tensor::zeros(rhyton::tensor::DType::F32, [10, 1]).unwrap())
+    (
+        Tensor::from_fn([10, 1], |i| i as f32).unwrap(),
+        Tensor::zeros(rhyton::tensor::DType::F32, [10, 1]).unwrap(),
+    )
 }
 
 #[test]

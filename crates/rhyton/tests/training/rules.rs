@@ -73,7 +73,9 @@ fn penalties_count_while_their_weights_are_trained() {
         let layer = Dense::new(1).kernel_regularizer("l2").activity_regularizer("l2").trainable(trainable);
         let model = Sequential::new([1]).add(layer).build().unwrap();
         let mut model = model.compile(Compile::new(SGD::new(0.1), "mse")).unwrap();
-        model.set_weights(&[Tensor::full([1, 1], 2.0f32).unwrap(), Tensor::full([1], 0.0f32).unwrap()]).unwrap();
+        model
+            .set_weights(&[Tensor::full([1, 1], 2.0f32).unwrap(), Tensor::full([1], 0.0f32).unwrap()])
+            .unwrap();
         let x = Tensor::new([2, 1], vec![1.0f32, 1.0]).unwrap();
         let y = Tensor::full([2, 1], 2.0f32).unwrap();
         model.test_on_batch((&x, &y)).unwrap().get("loss").unwrap()
