@@ -83,6 +83,9 @@ fn node(cursor: &mut Cursor, f: &mut Open, functions: &[Arc<Function>]) -> Resul
             let name = cursor.json()?;
             let ty = cursor.types()?.remove(0);
             let p = Expr::param(name.as_str().unwrap_or_default(), ty);
+            if let Some(e) = p.error() {
+                return Err(e.clone());
+            }
             f.params.push(p.clone());
             f.values.push(vec![p]);
             return Ok(());
