@@ -176,11 +176,11 @@ impl At<'_> {
             }
             unit = unit.saturating_mul(*n as i64);
             let far = stride.checked_mul(*n as i64 - 1);
-            let end = |at: i64, far: i64| at.checked_add(far).ok_or_else(|| misfit("a view reaches too far"));
+            let end = |at: i64, far: i64| at.checked_add(far).ok_or_else(outside);
             match far {
                 Some(far) if far < 0 => ends.0 = end(ends.0, far)?,
                 Some(far) => ends.1 = end(ends.1, far)?,
-                None => return Err(misfit("a view reaches too far")),
+                None => return Err(outside()),
             }
         }
         if ends.0 < 0 || ends.1 >= buffers[view.buffer] as i64 {
