@@ -69,7 +69,9 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<()> {
-    cli.memory.into_iter().for_each(memory::set_limit);
+    if let Some(bytes) = cli.memory {
+        memory::set_limit(bytes);
+    }
     // An unreadable RHYTON_MEMORY is an error at once, and what is available is measured before anything is taken.
     memory::limit()?;
     match cli.command {

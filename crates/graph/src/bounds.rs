@@ -50,15 +50,16 @@ pub fn sizes(dims: &[Dim], bindings: &Bindings) -> Result<Vec<usize>> {
     dims.iter().map(size).collect()
 }
 
-/// The last position, counted from the start of the padding, that windows reach along an axis.
+/// That the last position which windows reach along an axis, the padding before them counted too, is one that an array
+/// could have.
 ///
 /// # Errors
-/// When it is no machine number.
-pub fn reach(windows: usize, stride: usize, window: usize, dilation: usize, before: usize) -> Result<usize> {
+/// When it is not.
+pub fn reach(windows: usize, stride: usize, window: usize, dilation: usize, before: usize) -> Result<()> {
     let last = |n: usize, step: usize| n.saturating_sub(1).checked_mul(step);
     let sum = last(windows, stride).zip(last(window, dilation)).and_then(|(a, b)| a.checked_add(b));
     match sum.and_then(|s| s.checked_add(before)) {
-        Some(end) if end <= MOST_ELEMENTS && stride.max(dilation) <= MOST_ELEMENTS => Ok(end),
+        Some(end) if end <= MOST_ELEMENTS && stride.max(dilation) <= MOST_ELEMENTS => Ok(()),
         _ => Err(Error::new(format!(
             "{windows} windows of {window} with steps of {stride} and gaps of {dilation} reach too far"
         ))
@@ -245,10 +246,8 @@ impl At<'_> {
     ) -> Result<()> {
         self.sizes(full)?;
         let (count, before) = (self.sizes(pooled)?, self.sizes(before)?);
-        for i in 0..strides.len() {
-            reach(count[i], strides[i], window[i], dilation[i], before[i])?;
-        }
-        Ok(())
+        let axis = |i: usize| reach(count[i], strides[i], window[i], dilation[i], before[i]);
+        (0..strides.len()).try_for_each(axis)
     }
 
     fn scan(&self, length: &Dim, [carries, xs]: [usize; 2], body: &Plan) -> Result<()> {

@@ -113,9 +113,8 @@ impl Window {
         };
         let n = self.window.len();
         rhyton_tensor::memory::elements(&self.window)?;
-        for d in 0..n {
-            crate::bounds::reach(pooled[d], self.strides[d], self.window[d], 1, pads[d])?;
-        }
+        let reach = |d| crate::bounds::reach(pooled[d], self.strides[d], self.window[d], 1, pads[d]);
+        (0..n).try_for_each(reach)?;
         let mut pooled_shape = vec![out.shape[0]];
         pooled_shape.extend(&pooled);
         pooled_shape.push(out.shape[n + 1]);
