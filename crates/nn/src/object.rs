@@ -130,15 +130,23 @@ fn find<T: ?Sized + Kind>(name: &str) -> Result<&'static Row<T>> {
     })
 }
 
-/// The error of an unknown name, with the nearest known one.
+/// The error of an unknown name, with the nearest known one if it is near.
 pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Error {
-    let nearest = known.min_by_key(|k| distance(&k.to_lowercase(), &name.to_lowercase()));
+    // A longer name would not be near to anything, and comparing it would take long.
+    const LONGEST: usize = 100;
+    let far = |k: &str| distance(&k.to_lowercase(), &name.to_lowercase());
+    // One slip in a short word, one more for every four letters of a longer one.
+    let allowed = |k: &str| 1 + name.len().min(k.len()).saturating_sub(1) / 4;
+    let near = known.filter(|_| name.len() <= LONGEST).map(|k| (far(k), k));
+    let nearest = near.filter(|(far, k)| *far <= allowed(k)).min_by_key(|(far, _)| *far);
     let error = Error::new(format!("there is no {what} '{name}'"));
     match nearest {
-        Some(k) if distance(&k.to_lowercase(), &name.to_lowercase()) <= 1 + name.len() / 3 => {
-            error.fix(format!("did you mean '{k}'?"))
+        Some((_, k)) => error.fix(format!("did you mean '{k}'?")),
+        // The program takes the last word: `rhyton list schedule`.
+        None => {
+            let word = what.rsplit(' ').next().unwrap_or(what);
+            error.fix(format!("`rhyton list {word}` shows the known ones"))
         }
-        _ => error.fix(format!("`rhyton list {what}` shows the known ones")),
     }
 }
 
@@ -185,10 +193,24 @@ pub fn fields(object: &impl Serialize) -> Map<String, Value> {
 ///
 /// # Errors
 /// When a value has the wrong type.
-pub fn from_fields<O: DeserializeOwned>(config: Value) -> Result<O> {
+pub fn from_fields<O: DeserializeOwned>(mut config: Value) -> Result<O> {
     INNER.set(None);
+    plain_dtype(&mut config);
     serde_json::from_value(config)
         .map_err(|e| INNER.take().unwrap_or_else(|| Error::new(format!("a configuration does not fit: {e}"))))
+}
+
+/// Keras writes the `dtype` of an object as a name, as the record of a policy or, where it is the usual one, as null.
+fn plain_dtype(config: &mut Value) {
+    let Some(map) = config.as_object_mut() else { return };
+    match map.get("dtype") {
+        Some(Value::Null) => drop(map.shift_remove("dtype")),
+        Some(record @ Value::Object(_)) => {
+            let name = record["config"]["name"].clone();
+            map.insert("dtype".into(), name);
+        }
+        _ => {}
+    }
 }
 
 thread_local! {

@@ -69,7 +69,8 @@ impl Inputs {
         self
     }
 
-    /// Adds a setting of the call, like `use_causal_mask`.
+    /// Adds a setting of the call, like `use_causal_mask`. `training` is kept for Keras and changes nothing: `fit`
+    /// trains every layer, `evaluate` and `predict` none.
     pub fn setting(mut self, name: &str, value: impl Into<Json>) -> Inputs {
         self.settings.insert(name.into(), value.into());
         self
@@ -83,9 +84,16 @@ impl Inputs {
         Args {
             inputs: self.positional.iter().map(&of).collect(),
             named: self.named.iter().map(|(n, v)| (n.clone(), v.iter().map(&of).collect())).collect(),
-            settings: self.settings.clone(),
+            settings: obeyed(&self.settings),
         }
     }
+}
+
+/// What a layer hears of the settings of a call. Whether it trains is said by what runs the model: `fit` trains every
+/// layer and `predict` none. Keras's files hold `training` at nearly every call of a Dropout or an LSTM, and Keras
+/// overrules it, too.
+pub(crate) fn obeyed(settings: &Map<String, Json>) -> Map<String, Json> {
+    settings.iter().filter(|(name, _)| *name != "training").map(|(n, v)| (n.clone(), v.clone())).collect()
 }
 
 impl From<&Symbolic> for Inputs {
