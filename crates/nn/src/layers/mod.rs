@@ -83,7 +83,7 @@ macro_rules! rows {
             Row {
                 class_name: "InputLayer",
                 names: &[],
-                build: from_config::<crate::model::Input>,
+                build: crate::model::Input::build,
                 doc: "Where data enters a model.",
             },
             Row {

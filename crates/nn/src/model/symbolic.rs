@@ -194,6 +194,16 @@ impl Input {
         self.dtype("int32")
     }
 
+    /// The `build` of the row. Keras 2 wrote the shape as `batch_input_shape`.
+    pub(crate) fn build(mut config: Json) -> rhyton_tensor::Result<Arc<dyn Layer>> {
+        if let Some(map) = config.as_object_mut()
+            && let Some(shape) = map.shift_remove("batch_input_shape")
+        {
+            map.entry("batch_shape").or_insert(shape);
+        }
+        crate::layer::from_config::<Input>(config)
+    }
+
     /// The input as a value to apply layers to.
     #[track_caller]
     pub fn symbolic(self) -> Symbolic {

@@ -19,6 +19,22 @@ pub(super) fn truth(x: &Expr) -> Expr {
     x.cast(DType::Bool)
 }
 
+/// The sum; of booleans, either.
+pub(super) fn add(a: &Expr, b: &Expr) -> Expr {
+    if a.dtype() == DType::Bool && b.dtype() == DType::Bool { a.or(b) } else { counted(a) + counted(b) }
+}
+
+/// The product; of booleans, both.
+pub(super) fn multiply(a: &Expr, b: &Expr) -> Expr {
+    if a.dtype() == DType::Bool && b.dtype() == DType::Bool { a.and(b) } else { counted(a) * counted(b) }
+}
+
+/// `f` of both where both are numbers, else the one that is.
+pub(super) fn known(a: &Expr, b: &Expr, f: fn(&Expr, &Expr) -> Expr) -> Expr {
+    let (a, b) = (counted(a), counted(b));
+    is_nan(&a).select(&b, &is_nan(&b).select(&a, &f(&a, &b)))
+}
+
 /// Both as floats, for divisions and powers.
 pub(super) fn floats(f: impl Fn(&Expr, &Expr) -> Expr, a: &Expr, b: &Expr) -> Expr {
     f(&a.float(), &b.float())

@@ -47,6 +47,37 @@ pub(super) fn get_item(c: &Call) -> Result<Expr> {
     Ok(x)
 }
 
+/// As many entries as `shape` says, from `start_indices` on: -1 is all that is left, and so is what the batch axis
+/// had when the file was made.
+pub(super) fn slice(c: &Call) -> Result<Expr> {
+    let mut x = c.x(0)?;
+    let starts = match c.operands.get(1) {
+        Some(Operand::Literal(starts)) => starts.clone(),
+        _ => c.get("start_indices").clone(),
+    };
+    let sizes = c.wholes("shape")?.unwrap_or_default();
+    if sizes.len() != x.rank() {
+        return Err(c.odd("shape", c.get("shape")));
+    }
+    for (axis, size) in sizes.into_iter().enumerate() {
+        let start = starts[axis].as_u64().ok_or_else(|| c.odd("start_indices", &starts))? as usize;
+        let whole = x.shape()[axis].clone();
+        let Some(n) = whole.as_fixed() else {
+            if start != 0 {
+                return Err(c.odd("start_indices", &starts));
+            }
+            continue;
+        };
+        let left = n.saturating_sub(start);
+        let len = usize::try_from(size).unwrap_or(left);
+        if len > left {
+            return Err(c.odd("shape", c.get("shape")));
+        }
+        x = x.slice(axis, start, len);
+    }
+    Ok(x)
+}
+
 /// An index, counted from the end where it is negative.
 fn place(c: &Call, x: &Expr, axis: usize, index: &Json) -> Result<Dim> {
     let size = &x.shape()[axis];

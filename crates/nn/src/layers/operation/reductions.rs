@@ -34,6 +34,20 @@ pub(super) fn mean(x: &Expr, axes: &[usize]) -> Expr {
     x.float().mean(axes)
 }
 
+/// The mean, weighted where there are weights of the value's own shape.
+pub(super) fn average(c: &Call) -> Result<Expr> {
+    let x = c.x(0)?;
+    if c.operands.len() < 2 {
+        return over(c, &x, mean);
+    }
+    let (x, w) = (x.float(), c.x(1)?.float());
+    if x.shape() != w.shape() {
+        return Err(Error::new(format!("Average got weights of shape {} for {}", w.shape(), x.shape()))
+            .expected("equal shapes"));
+    }
+    Ok(over(c, &(&x * &w), sum)? / over(c, &w, sum)?)
+}
+
 pub(super) fn max(x: &Expr, axes: &[usize]) -> Expr {
     counted(x).max(axes)
 }

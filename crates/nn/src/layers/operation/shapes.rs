@@ -187,7 +187,10 @@ fn of_one_type(parts: &[Expr]) -> Vec<Expr> {
 }
 
 pub(super) fn concatenate(c: &Call) -> Result<Expr> {
-    let parts = of_one_type(&c.all()?);
+    let mut parts = of_one_type(&c.all()?);
+    if c.name == "Append" && c.get("axis").is_null() {
+        parts = parts.iter().map(flat).collect();
+    }
     let axis = match c.name {
         "Vstack" => 0,
         "Hstack" => 1.min(parts[0].rank().max(1) as i64 - 1),

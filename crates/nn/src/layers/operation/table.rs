@@ -101,14 +101,17 @@ pub(super) static KNOWN: &[Known] = known! {
         Ravel One shapes::flat;
         ZerosLike One Expr::zeros_like;
         OnesLike One Expr::ones_like;
-        Add Two |a, b| counted(a) + counted(b);
+        Add Two numbers::add;
         Subtract Two |a, b| counted(a) - counted(b);
-        Multiply Two |a, b| counted(a) * counted(b);
+        Multiply Two numbers::multiply;
         TrueDivide Two |a, b| floats(|a, b| a / b, a, b);
         Divide Two |a, b| floats(|a, b| a / b, a, b);
         DivideNoNan Two numbers::divide_or_zero;
         FloorDivide Two numbers::floor_divide;
         Mod Two numbers::modulo;
+        Fmod Two |a, b| a.float() - numbers::trunc(&floats(|a, b| a / b, a, b)) * b;
+        Fmax Two |a, b| numbers::known(a, b, Expr::maximum);
+        Fmin Two |a, b| numbers::known(a, b, Expr::minimum);
         Power Two |a, b| floats(Expr::pow, a, b);
         Maximum Two |a, b| counted(a).maximum(&counted(b));
         Minimum Two |a, b| counted(a).minimum(&counted(b));
@@ -133,6 +136,8 @@ pub(super) static KNOWN: &[Known] = known! {
         Amin Over reductions::min;
         Any Over reductions::any;
         All Over reductions::all;
+        Ptp Over |x, axes| reductions::max(x, axes) - reductions::min(x, axes);
+        Average Call reductions::average;
         Var Over reductions::variance;
         Std Over reductions::deviation;
         CountNonzero Over reductions::count_nonzero;
@@ -157,6 +162,7 @@ pub(super) static KNOWN: &[Known] = known! {
         Tile Call shapes::tile;
         BroadcastTo Call shapes::broadcast_to;
         Concatenate Call shapes::concatenate;
+        Append Call shapes::concatenate;
         Hstack Call shapes::concatenate;
         Vstack Call shapes::concatenate;
         Stack Call shapes::stack;
@@ -181,6 +187,7 @@ pub(super) static KNOWN: &[Known] = known! {
         ConvertToTensor Call numbers::cast;
         StopGradient One Expr::stop_gradient;
         Unstack Calls shapes::unstack;
+        Slice Call pick::slice;
     }
     "math" {
         Rsqrt One |x| x.float().rsqrt();
