@@ -204,10 +204,17 @@ fn files() -> Book {
     std::fs::write(b.path("cut.keras"), &whole[..whole.len() / 2]).unwrap();
     std::fs::write(b.path("text.keras"), "<html>404 Not Found</html>").unwrap();
     std::fs::write(b.path("hdf5.keras"), b"\x89HDF\r\n\x1a\nand so on").unwrap();
-    let config = json!({ "class_name": "Sequential", "config": {"layers": [{"class_name": "Old", "config": {}}]} });
-    let members: &[(&str, &[u8])] =
-        &[("metadata.json", br#"{"keras_version": "2.14.0"}"#), ("config.json", config.to_string().as_bytes())];
-    write(&b.path("keras2.keras"), &[members, &[("model.weights.h5", &empty_hdf5())]].concat());
+    let config =
+        json!({ "class_name": "Sequential", "config": {"layers": [{"class_name": "Old", "config": {}}]} });
+    let (config, weights) = (config.to_string(), empty_hdf5());
+    write(
+        &b.path("keras2.keras"),
+        &[
+            ("metadata.json", br#"{"keras_version": "2.14.0"}"#),
+            ("config.json", config.as_bytes()),
+            ("model.weights.h5", &weights),
+        ],
+    );
     std::fs::write(b.path("left.state"), "").unwrap();
     write(&b.path("escape.keras"), &[("config.json", b"{}"), ("aa/evil.sh", b"rm -rf /")]);
     replace(&b.path("escape.keras"), b"aa/evil.sh", b"../evil.sh");

@@ -210,12 +210,12 @@ fn refuse_hdf5(path: &Path) -> Result<()> {
     let mut head = vec![];
     let read = files::open(path)?.take(8).read_to_end(&mut head);
     match read {
-        Ok(_) if head == b"\x89HDF\r\n\x1a\n" => {
-            Err(Error::new("this is an HDF5 file, the format of older models and of weights, whatever its name")
-                .place(path.display().to_string())
-                .expected("the zip archive that Keras 3 saves under a name ending in .keras")
-                .fix("rename it to .h5, load it with keras.models.load_model and save that as .keras"))
-        }
+        Ok(_) if head == b"\x89HDF\r\n\x1a\n" => Err(Error::new(
+            "this is an HDF5 file, the format of older models and of weights, whatever its name",
+        )
+        .place(path.display().to_string())
+        .expected("the zip archive that Keras 3 saves under a name ending in .keras")
+        .fix("rename it to .h5, load it with keras.models.load_model and save that as .keras")),
         // What is wrong is said by whoever reads on.
         _ => Ok(()),
     }

@@ -97,10 +97,17 @@ fn a_guess_is_near_or_absent() {
         let e = rhyton_nn::object::unknown("tensor operation", name, [known].into_iter()).to_string();
         e.split_once("fix:      ").unwrap().1.to_string()
     };
-    for (name, known) in [("Dnese", "Dense"), ("relo", "relu"), ("adam", "Adam"), ("CategoricalAcuracy", "CategoricalAccuracy")] {
+    for (name, known) in [
+        ("Dnese", "Dense"),
+        ("relo", "relu"),
+        ("adam", "Adam"),
+        ("CategoricalAcuracy", "CategoricalAccuracy"),
+    ] {
         assert_eq!(hint(name, known), format!("did you mean '{known}'?"));
     }
-    for (name, known) in [("Cast", "Cos"), ("Max", "Sin"), ("Norm", "Mod"), ("ExpandDims", "Einsum"), ("x", "tanh")] {
+    for (name, known) in
+        [("Cast", "Cos"), ("Max", "Sin"), ("Norm", "Mod"), ("ExpandDims", "Einsum"), ("x", "tanh")]
+    {
         assert_eq!(hint(name, known), "`rhyton list operation` shows the known ones", "{name} {known}");
     }
     // Names of files that mean harm are not compared letter by letter.

@@ -374,12 +374,7 @@ fn lookup_triple(triple: &Json, index: &HashMap<&str, usize>, made: &Made) -> Op
 
 /// The tensor that `input_layers` or `output_layers` names. As in Keras, number 0 of a nested functional model is its
 /// last call.
-fn end_of(
-    triple: &Json,
-    layers: &[LayerRef],
-    index: &HashMap<&str, usize>,
-    made: &Made,
-) -> Option<Symbolic> {
+fn end_of(triple: &Json, layers: &[LayerRef], index: &HashMap<&str, usize>, made: &Made) -> Option<Symbolic> {
     let layer = *index.get(triple[0].as_str()?)?;
     let (node, tensor) = (triple[1].as_u64()? as usize, triple[2].as_u64()? as usize);
     let calls = &made[layer];

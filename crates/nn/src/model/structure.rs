@@ -58,8 +58,13 @@ impl Structure {
             Structure::Named(items) => {
                 let mut by_key: Vec<&(String, Structure)> = items.iter().collect();
                 by_key.sort_by_key(|(key, _)| key);
-                let mut made: Map<String, Json> = by_key.iter().map(|(k, s)| (k.clone(), s.fill(leaves))).collect();
-                items.iter().map(|(k, _)| (k.clone(), made.remove(k).unwrap_or_default())).collect::<Map<_, _>>().into()
+                let mut made: Map<String, Json> =
+                    by_key.iter().map(|(k, s)| (k.clone(), s.fill(leaves))).collect();
+                items
+                    .iter()
+                    .map(|(k, _)| (k.clone(), made.remove(k).unwrap_or_default()))
+                    .collect::<Map<_, _>>()
+                    .into()
             }
         }
     }

@@ -46,8 +46,10 @@ impl Call {
         match self.operands.get(i) {
             Some(Operand::Value(e)) => Ok(e.clone()),
             Some(Operand::Literal(value)) => self.constant(value),
-            None => Err(Error::new(format!("the operation {} got {} operands", self.name, self.operands.len()))
-                .expected(format!("at least {}", i + 1))),
+            None => {
+                Err(Error::new(format!("the operation {} got {} operands", self.name, self.operands.len()))
+                    .expected(format!("at least {}", i + 1)))
+            }
         }
     }
 

@@ -110,7 +110,8 @@ fn sliced(c: &Call, x: &Expr, axis: usize, slice: &Json) -> Result<Expr> {
         _ => (start.map_or(n - 1, |i| clamp(i, -1, n - 1)), stop.map_or(-1, |i| clamp(i, -1, n - 1))),
     };
     let span = if step > 0 { to - from } else { from - to };
-    let (count, stride) = (span.max(0).unsigned_abs().div_ceil(step.unsigned_abs()) as usize, step.unsigned_abs());
+    let (count, stride) =
+        (span.max(0).unsigned_abs().div_ceil(step.unsigned_abs()) as usize, step.unsigned_abs());
     // Backwards is forwards from the last entry taken, reversed.
     let first = if step > 0 { from } else { from - (count.max(1) as i64 - 1) * stride as i64 };
     let y = x.slice_step(axis, Dim::from(first.max(0)), Dim::fixed(count), stride as usize);
@@ -201,7 +202,8 @@ fn in_order(c: &Call, f: impl Fn(&Expr, &Expr) -> Expr) -> Result<Expr> {
     let axis = c.axis("axis", -1, &x)?;
     let n = c.size(&x, axis)?;
     if n > LONGEST {
-        return Err(Error::new(format!("{} along an axis of size {n}", c.name)).expected(format!("at most {LONGEST}")));
+        return Err(Error::new(format!("{} along an axis of size {n}", c.name))
+            .expected(format!("at most {LONGEST}")));
     }
     let last = x.rank() - 1;
     let x = x.swap_axes(axis, last);

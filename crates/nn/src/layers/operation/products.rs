@@ -53,11 +53,13 @@ fn parse(c: &Call, operands: &[Expr]) -> Option<(Vec<Vec<char>>, Vec<char>)> {
     };
     let terms: Vec<&str> = left.split(',').collect();
     let letters = |t: &str| t.replace("...", "").chars().collect::<Vec<char>>();
-    let hidden = |t: &str, rank: usize| if t.contains("...") { rank.checked_sub(letters(t).len()) } else { Some(0) };
+    let hidden =
+        |t: &str, rank: usize| if t.contains("...") { rank.checked_sub(letters(t).len()) } else { Some(0) };
     if terms.len() != operands.len() {
         return None;
     }
-    let counts = terms.iter().zip(operands).map(|(t, e)| hidden(t, e.rank())).collect::<Option<Vec<usize>>>()?;
+    let counts =
+        terms.iter().zip(operands).map(|(t, e)| hidden(t, e.rank())).collect::<Option<Vec<usize>>>()?;
     let most = counts.iter().copied().max().unwrap_or(0);
     // Digits are no letters of a user.
     let dots: Vec<char> = (0..most).map(|i| char::from_digit(i as u32, 36)).collect::<Option<_>>()?;

@@ -177,7 +177,8 @@ pub(super) fn moments(c: &Call) -> Result<Vec<Expr>> {
     let x = c.x(0)?;
     let axes = match c.wholes("axes")? {
         Some(axes) => {
-            let all: Result<Vec<usize>> = axes.iter().map(|a| crate::layers::check::axis(c.name, *a, &x)).collect();
+            let all: Result<Vec<usize>> =
+                axes.iter().map(|a| crate::layers::check::axis(c.name, *a, &x)).collect();
             all?
         }
         None => (0..x.rank()).collect(),

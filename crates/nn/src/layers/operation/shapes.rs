@@ -34,7 +34,9 @@ pub(super) fn reshape(c: &Call) -> Result<Expr> {
 
 pub(super) fn transpose(c: &Call) -> Result<Expr> {
     let x = c.x(0)?;
-    let Some(axes) = c.wholes("axes")? else { return Ok(x.transpose(&(0..x.rank()).rev().collect::<Vec<_>>())) };
+    let Some(axes) = c.wholes("axes")? else {
+        return Ok(x.transpose(&(0..x.rank()).rev().collect::<Vec<_>>()));
+    };
     let axes = axes.iter().map(|a| check::axis(c.name, *a, &x)).collect::<Result<Vec<_>>>()?;
     let mut sorted = axes.clone();
     sorted.sort_unstable();
@@ -71,7 +73,8 @@ pub(super) fn move_axis(c: &Call) -> Result<Expr> {
 /// Axes of a result that has `more` axes than `x`.
 fn new_axes(c: &Call, x: &Expr, axes: &[i64]) -> Result<Vec<usize>> {
     let rank = (x.rank() + axes.len()) as i64;
-    let place = |a: &i64| usize::try_from(if *a < 0 { a + rank } else { *a }).ok().filter(|a| (*a as i64) < rank);
+    let place =
+        |a: &i64| usize::try_from(if *a < 0 { a + rank } else { *a }).ok().filter(|a| (*a as i64) < rank);
     let places = axes.iter().map(place).collect::<Option<Vec<usize>>>();
     places.ok_or_else(|| c.odd("axis", c.get("axis")))
 }
@@ -88,7 +91,9 @@ pub(super) fn squeeze(c: &Call) -> Result<Expr> {
     let axes = c.axes(&x)?;
     let goes = |axis: usize, d: &Dim| axes.contains(&axis) && (!all || d.is(1));
     if let Some((_, d)) = x.shape().iter().enumerate().find(|(axis, d)| goes(*axis, d) && !d.is(1)) {
-        return Err(Error::new(format!("Squeeze got an axis of size {d} in {}", x.shape())).expected("size 1"));
+        return Err(
+            Error::new(format!("Squeeze got an axis of size {d} in {}", x.shape())).expected("size 1")
+        );
     }
     let kept = x.shape().iter().enumerate().filter(|(axis, d)| !goes(*axis, d));
     Ok(x.reshape(kept.map(|(_, d)| d.clone()).collect::<Shape>()))
@@ -159,7 +164,8 @@ fn grown(x: &Expr, axis: usize, at: usize, n: usize) -> Expr {
 pub(super) fn tile(c: &Call) -> Result<Expr> {
     let x = c.x(0)?;
     let times = c.wholes("repeats")?.unwrap_or_default();
-    let times: Option<Vec<usize>> = times.iter().map(|n| usize::try_from(*n).ok().filter(|n| *n > 0)).collect();
+    let times: Option<Vec<usize>> =
+        times.iter().map(|n| usize::try_from(*n).ok().filter(|n| *n > 0)).collect();
     let times = times.ok_or_else(|| c.odd("repeats", c.get("repeats")))?;
     let x = x.expand_dims(&(0..times.len().saturating_sub(x.rank())).collect::<Vec<_>>());
     let first = x.rank() - times.len();
@@ -244,7 +250,9 @@ pub(super) fn pad(c: &Call) -> Result<Expr> {
         w.as_u64().map(|n| (n as usize, n as usize)).or_else(|| at(0).zip(at(1)))
     };
     let widths: Option<Vec<(usize, usize)>> = match wanted.as_array() {
-        Some(all) if all.len() == x.rank() && all.iter().all(Json::is_array) => all.iter().map(pair).collect(),
+        Some(all) if all.len() == x.rank() && all.iter().all(Json::is_array) => {
+            all.iter().map(pair).collect()
+        }
         Some(all) if all.len() == 1 => pair(&all[0]).map(|p| vec![p; x.rank()]),
         _ => pair(wanted).map(|p| vec![p; x.rank()]),
     };
@@ -259,7 +267,9 @@ pub(super) fn pad(c: &Call) -> Result<Expr> {
 /// `x` where the column is right of the diagonal by `k` or more (`upper`), or by `k` or less; 0 elsewhere.
 pub(super) fn triangle(c: &Call, upper: bool) -> Result<Expr> {
     let (x, k) = (c.x(0)?, c.whole("k", 0)?);
-    let Some(first) = x.rank().checked_sub(2) else { return Err(Error::new(format!("{} takes matrices", c.name))) };
+    let Some(first) = x.rank().checked_sub(2) else {
+        return Err(Error::new(format!("{} takes matrices", c.name)));
+    };
     let grid = Shape::from(&x.shape()[first..]);
     let off = Expr::iota(grid.clone(), 1) - Expr::iota(grid, 0);
     let k = Expr::scalar(k.clamp(-(1 << 30), 1 << 30) as i32);
