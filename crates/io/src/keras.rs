@@ -198,11 +198,14 @@ pub fn load_keras(path: impl AsRef<Path>) -> Result<Loaded> {
     refuse_hdf5(path)?;
     let mut archive = Archive::open(path)?;
     let version = keras_version(&mut archive);
-    let old = |e: Error| match version.filter(|v| v.starts_with("2.")) {
-        Some(v) => e.fix(format!("Keras {v} wrote this file: load it in Keras 3 and save it again")),
-        None => e,
+    let with_version = |mut e: Error| {
+        if let Some(v) = version.filter(|v| v.starts_with("2.")) {
+            let old = Error::new(format!("Keras {v} wrote this file, and not all it wrote is as in Keras 3"));
+            e.problems.extend(old.fix("load it in Keras 3 and save it again").problems);
+        }
+        e
     };
-    read(&mut archive, path).map_err(|e| files::in_file(old(e), path))
+    read(&mut archive, path).map_err(|e| files::in_file(with_version(e), path))
 }
 
 /// Keras 2 wrote whole models as HDF5, and such files get renamed.

@@ -21,7 +21,8 @@ pub(super) fn get_item(c: &Call) -> Result<Expr> {
     };
     let is = |k: &Json, class: &str| k["class_name"] == class;
     let named = keys.iter().filter(|k| !k.is_null() && !is(k, "__ellipsis__")).count();
-    let Some(open) = x.rank().checked_sub(named) else {
+    let dots = keys.iter().filter(|k| is(k, "__ellipsis__")).count();
+    let Some(open) = x.rank().checked_sub(named).filter(|_| dots <= 1) else {
         return Err(Error::new(format!("GetItem got {named} indices for a value of shape {}", x.shape())));
     };
     let mut axis = 0;
@@ -150,6 +151,12 @@ pub(super) fn take_along_axis(c: &Call) -> Result<Expr> {
     let (x, indices) = (c.x(0)?, c.x(1)?.cast(DType::I32));
     let (axis, last) = (c.axis("axis", -1, &x)?, x.rank().max(1) - 1);
     let n = c.size(&x, axis)?;
+    if x.rank() != indices.rank() || n > LONGEST {
+        let what = format!("TakeAlongAxis got indices of shape {} for {}", indices.shape(), x.shape());
+        return Err(
+            Error::new(what).expected(format!("as many axes, and at most {LONGEST} entries to choose from"))
+        );
+    }
     let (x, indices) = (counted(&x).swap_axes(axis, last), indices.swap_axes(axis, last));
     let from_end = &indices + Expr::scalar(n as i32);
     let indices = indices.less(&Expr::scalar(0)).select(&from_end, &indices).expand_dims(&[last + 1]);

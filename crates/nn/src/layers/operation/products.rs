@@ -113,7 +113,10 @@ pub(super) fn tensordot(c: &Call) -> Result<Expr> {
         Some(both) if both.len() == 2 => listed(&both[0], &a).zip(listed(&both[1], &b)),
         _ => {
             let n = c.whole("axes", 2)?.max(0) as usize;
-            a.rank().checked_sub(n).map(|first| ((first..a.rank()).collect(), (0..n).collect()))
+            a.rank()
+                .checked_sub(n)
+                .filter(|_| n <= b.rank())
+                .map(|first| ((first..a.rank()).collect(), (0..n).collect()))
         }
     };
     let (own, others) = axes.filter(|(a, b)| a.len() == b.len()).ok_or_else(|| c.odd("axes", wanted))?;

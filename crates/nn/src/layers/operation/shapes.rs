@@ -213,6 +213,9 @@ pub(super) fn stack(c: &Call) -> Result<Expr> {
     Ok(Expr::concat(&parts, at[0]))
 }
 
+/// Most parts that one operation makes.
+const MOST_PARTS: usize = 4096;
+
 /// Equal parts, or parts that end at given places.
 pub(super) fn split(c: &Call) -> Result<Vec<Expr>> {
     let x = c.x(0)?;
@@ -220,7 +223,7 @@ pub(super) fn split(c: &Call) -> Result<Vec<Expr>> {
     let (n, wanted) = (c.size(&x, axis)?, c.get("indices_or_sections"));
     let odd = || c.odd("indices_or_sections", wanted);
     let places: Vec<usize> = match wanted.as_u64().map(|k| k as usize) {
-        Some(k) if k > 0 && n % k == 0 => (0..=k).map(|i| i * (n / k)).collect(),
+        Some(k) if (1..=MOST_PARTS).contains(&k) && n % k == 0 => (0..=k).map(|i| i * (n / k)).collect(),
         Some(_) => return Err(odd()),
         None => {
             let inner = c.wholes("indices_or_sections")?.ok_or_else(odd)?;
@@ -238,7 +241,12 @@ pub(super) fn split(c: &Call) -> Result<Vec<Expr>> {
 pub(super) fn unstack(c: &Call) -> Result<Vec<Expr>> {
     let x = c.x(0)?;
     let axis = c.axis("axis", 0, &x)?;
-    Ok((0..c.size(&x, axis)?).map(|i| x.entry(axis, i)).collect())
+    let n = c.size(&x, axis)?;
+    if n > MOST_PARTS {
+        return Err(Error::new(format!("Unstack along an axis of size {n}"))
+            .expected(format!("at most {MOST_PARTS}")));
+    }
+    Ok((0..n).map(|i| x.entry(axis, i)).collect())
 }
 
 /// Entries around the value: constant ones.
