@@ -236,7 +236,8 @@ fn read(archive: &mut Archive, path: &Path) -> Result<Loaded> {
     check_config(&record, "", "")?;
     let mut warnings = vec![];
     other_policies(&record["config"], &mut warnings);
-    let tree = weights_of(archive)?;
+    let mut tree = weights_of(archive)?;
+    as_in_keras_3(&mut tree);
     let fill = |variables: &[Variable]| weights::from_tree(variables, &tree);
     let model = Model::with_weights(from_record(&record)?, fill)?;
     let optimizer = tree.group(OPTIMIZER).map(|g| {
@@ -262,6 +263,17 @@ fn other_policies(config: &Json, warnings: &mut Vec<String>) {
             warnings.push(format!("the layer '{name}' was saved as {policy} and is computed in float32"));
         }
         other_policies(config, warnings);
+    }
+}
+
+/// Keras 2 had another name for the group that holds the layers of a model.
+fn as_in_keras_3(group: &mut Group) {
+    let known = group.groups.iter().any(|(name, _)| name == "layers");
+    for (name, inner) in &mut group.groups {
+        if !known && name == "_layer_checkpoint_dependencies" {
+            *name = "layers".into();
+        }
+        as_in_keras_3(inner);
     }
 }
 

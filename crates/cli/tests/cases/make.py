@@ -2,7 +2,10 @@
 cases: model.keras, data.npz, expected.npz, trained.keras, case.json.
 
 Made on JAX, but for the cases masked_*, which are made with KERAS_BACKEND=tensorflow: on JAX, `fit` (not `evaluate`)
-loses the masks of outputs before metrics see them, because the outputs come out of jax.grad as other objects."""
+loses the masks of outputs before metrics see them, because the outputs come out of jax.grad as other objects.
+
+keras_2_* were saved by Keras 2.14 (`Sequential` of Dense, BatchNormalization and Dense; Embedding, LSTM, Dropout, Dense
+as `Model`), with what its own `predict` gave."""
 import os
 os.environ.setdefault("KERAS_BACKEND", "jax")
 import json, sys, zipfile
