@@ -187,6 +187,10 @@ fn bomb(path: &Path) {
     std::fs::write(path, bytes).unwrap();
 }
 
+fn empty_hdf5() -> Vec<u8> {
+    rhyton::io::write_hdf5(&rhyton::io::Group::default()).unwrap()
+}
+
 /// A compiled model, an uncompiled one, data, and files that are not what they seem.
 fn files() -> Book {
     let b = Book::new("files");
@@ -199,6 +203,18 @@ fn files() -> Book {
     let whole = std::fs::read(b.path("model.keras")).unwrap();
     std::fs::write(b.path("cut.keras"), &whole[..whole.len() / 2]).unwrap();
     std::fs::write(b.path("text.keras"), "<html>404 Not Found</html>").unwrap();
+    std::fs::write(b.path("hdf5.keras"), b"\x89HDF\r\n\x1a\nand so on").unwrap();
+    let config =
+        json!({ "class_name": "Sequential", "config": {"layers": [{"class_name": "Old", "config": {}}]} });
+    let (config, weights) = (config.to_string(), empty_hdf5());
+    write(
+        &b.path("keras2.keras"),
+        &[
+            ("metadata.json", br#"{"keras_version": "2.14.0"}"#),
+            ("config.json", config.as_bytes()),
+            ("model.weights.h5", &weights),
+        ],
+    );
     std::fs::write(b.path("left.state"), "").unwrap();
     write(&b.path("escape.keras"), &[("config.json", b"{}"), ("aa/evil.sh", b"rm -rf /")]);
     replace(&b.path("escape.keras"), b"aa/evil.sh", b"../evil.sh");
@@ -234,6 +250,8 @@ fn wrong_files_and_arguments_of_the_program() {
     predict("truncated_archive", "cut.keras");
     predict("no_archive", "text.keras");
     predict("data_as_model", "data.npz");
+    predict("hdf5_as_model", "hdf5.keras");
+    predict("model_of_keras_2", "keras2.keras");
     predict("path_traversal", "escape.keras");
     predict("zip_bomb", "bomb.keras");
     predict("unknown_layer_in_a_file", "layer.keras");

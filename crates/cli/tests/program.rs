@@ -87,11 +87,38 @@ fn listings_name_every_kind() {
         "GlorotUniform",
         "L2 ",
         "MaxNorm ",
+        "CosineDecay ",
+        "Einsum",
     ] {
         assert!(all.contains(part), "{part} in {all}");
     }
     let losses = text(&rhyton(&dir, "list loss").stdout);
     assert!(losses.contains("Huber") && !losses.contains("Conv2D"));
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn hints_name_commands_that_exist() {
+    use rhyton::nn::{layer, losses, metrics, object::Kind, object::unknown, optimizers};
+    let dir = folder("hints");
+    let kinds = [
+        <dyn layer::Layer>::WHAT,
+        <dyn losses::Loss>::WHAT,
+        <dyn metrics::Metric>::WHAT,
+        <dyn optimizers::Optimizer>::WHAT,
+        <dyn optimizers::schedules::Schedule>::WHAT,
+        <dyn rhyton::nn::initializers::Initialize>::WHAT,
+        <dyn rhyton::nn::regularizers::Regularize>::WHAT,
+        <dyn rhyton::nn::constraints::Constrain>::WHAT,
+        "activation",
+        "tensor operation",
+    ];
+    for what in kinds {
+        let hint = unknown(what, "?", std::iter::empty()).to_string();
+        let command = hint.split('`').nth(1).and_then(|c| c.strip_prefix("rhyton ")).unwrap().to_string();
+        let listing = text(&rhyton(&dir, &command).stdout);
+        assert!(listing.starts_with(what) || listing.starts_with("operation"), "{command}: {listing}");
+    }
     std::fs::remove_dir_all(dir).unwrap();
 }
 

@@ -12,6 +12,7 @@ use rhyton_nn::policy::DTypePolicy;
 use rhyton_nn::training::{Compile, Compiled};
 use rhyton_tensor::{Error, Result, Tensor};
 use serde_json::{Value as Json, json};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -147,7 +148,7 @@ impl Loaded {
 
     /// Whether the model was compiled before it was saved.
     pub fn is_compiled(&self) -> bool {
-        !self.compile_config["optimizer"].is_null()
+        self.compile_config.as_object().is_some_and(|c| !c.is_empty())
     }
 
     /// The model, without what it was compiled with.
@@ -194,8 +195,40 @@ fn never_stepped(optimizer: &[Tensor]) -> bool {
 /// layers do not fit each other.
 pub fn load_keras(path: impl AsRef<Path>) -> Result<Loaded> {
     let path = path.as_ref();
+    refuse_hdf5(path)?;
     let mut archive = Archive::open(path)?;
-    read(&mut archive, path).map_err(|e| files::in_file(e, path))
+    let version = keras_version(&mut archive);
+    let with_version = |mut e: Error| {
+        if let Some(v) = version.filter(|v| v.starts_with("2.")) {
+            let old = Error::new(format!("Keras {v} wrote this file, and not all it wrote is as in Keras 3"));
+            e.problems.extend(old.fix("load it in Keras 3 and save it again").problems);
+        }
+        e
+    };
+    read(&mut archive, path).map_err(|e| files::in_file(with_version(e), path))
+}
+
+/// Keras 2 wrote whole models as HDF5, and such files get renamed.
+fn refuse_hdf5(path: &Path) -> Result<()> {
+    let mut head = vec![];
+    let read = files::open(path)?.take(8).read_to_end(&mut head);
+    match read {
+        Ok(_) if head == b"\x89HDF\r\n\x1a\n" => Err(Error::new(
+            "this is an HDF5 file, the format of older models and of weights, whatever its name",
+        )
+        .place(path.display().to_string())
+        .expected("the zip archive that Keras 3 saves under a name ending in .keras")
+        .fix("rename it to .h5, load it with keras.models.load_model and save that as .keras")),
+        // What is wrong is said by whoever reads on.
+        _ => Ok(()),
+    }
+}
+
+/// The version of Keras that `metadata.json` names.
+fn keras_version(archive: &mut Archive) -> Option<String> {
+    let bytes = archive.has("metadata.json").then(|| archive.read("metadata.json"))?.ok()?;
+    let metadata: Json = serde_json::from_slice(&bytes).ok()?;
+    metadata["keras_version"].as_str().map(String::from)
 }
 
 fn read(archive: &mut Archive, path: &Path) -> Result<Loaded> {
@@ -203,7 +236,8 @@ fn read(archive: &mut Archive, path: &Path) -> Result<Loaded> {
     check_config(&record, "", "")?;
     let mut warnings = vec![];
     other_policies(&record["config"], &mut warnings);
-    let tree = weights_of(archive)?;
+    let mut tree = weights_of(archive)?;
+    as_in_keras_3(&mut tree);
     let fill = |variables: &[Variable]| weights::from_tree(variables, &tree);
     let model = Model::with_weights(from_record(&record)?, fill)?;
     let optimizer = tree.group(OPTIMIZER).map(|g| {
@@ -229,6 +263,17 @@ fn other_policies(config: &Json, warnings: &mut Vec<String>) {
             warnings.push(format!("the layer '{name}' was saved as {policy} and is computed in float32"));
         }
         other_policies(config, warnings);
+    }
+}
+
+/// Keras 2 had another name for the group that holds the layers of a model.
+fn as_in_keras_3(group: &mut Group) {
+    let known = group.groups.iter().any(|(name, _)| name == "layers");
+    for (name, inner) in &mut group.groups {
+        if !known && name == "_layer_checkpoint_dependencies" {
+            *name = "layers".into();
+        }
+        as_in_keras_3(inner);
     }
 }
 

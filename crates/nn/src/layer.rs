@@ -415,6 +415,12 @@ pub struct Trace {
     pub places: Vec<Place>,
     /// Key of random numbers, int32\[2\]; `None` outside training.
     pub key: Option<Expr>,
+    /// Shapes of the random numbers drawn so far.
+    pub(crate) draws: Vec<Shape>,
+    /// True where a wrapper only looks at what its layer does: see [`Cx::probe`].
+    probing: bool,
+    /// By variable, where in `updates` its newest value is: what the next call of the same layer sees.
+    newest: HashMap<usize, usize>,
     by_path: HashMap<String, usize>,
     scopes: HashMap<*const (), Scope>,
     streams: u32,
@@ -431,6 +437,9 @@ impl Trace {
             losses: vec![],
             places: vec![],
             key,
+            draws: vec![],
+            probing: false,
+            newest: HashMap::new(),
             by_path: HashMap::new(),
             scopes: HashMap::new(),
             streams: 0,
@@ -460,6 +469,12 @@ impl Trace {
         if !self.places.iter().any(|p| p.location == location) {
             self.places.push(Place { location, name: name.into() });
         }
+    }
+
+    /// The value that an update of this trace gave a variable; updates that were taken out are no longer known here.
+    fn newest_value(&self, variable: usize) -> Option<&Expr> {
+        let (owner, value) = self.updates.get(*self.newest.get(&variable)?)?;
+        (*owner == variable).then_some(value)
     }
 
     /// Parameters of all weights, in order.
@@ -530,7 +545,7 @@ impl<'a> Cx<'a> {
                     .fix("a shared layer must get inputs of one shape"),
                 );
             }
-            return self.used(&known.weight, param);
+            return self.used(&known.weight, self.trace.newest_value(*i).unwrap_or(param));
         }
         let Some(sizes) = weight.shape.as_fixed() else {
             let what = format!("the weight '{}' would have the unknown shape {}", weight.name, weight.shape);
@@ -574,10 +589,12 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// Gives the state `name` of this layer a new value after the step.
+    /// Gives the state `name` of this layer a new value after the step. The next call of the layer within the step
+    /// sees it already.
     pub fn update(&mut self, name: &str, value: Expr) {
         if let Some(i) = self.trace.by_path.get(&join(&self.scope.path, name)) {
             let dtype = self.trace.variables[*i].0.weight.dtype;
+            self.trace.newest.insert(*i, self.trace.updates.len());
             self.trace.updates.push((*i, value.cast(dtype)));
         }
     }
@@ -597,9 +614,31 @@ impl<'a> Cx<'a> {
                     .fix("call the layer without training=true"),
             );
         };
+        let shape = shape.into();
+        self.trace.draws.push(shape.clone());
         self.trace.streams += 1;
         let stream = self.trace.streams ^ (seed.unwrap_or(0) as u32).wrapping_mul(0x9E37_79B9);
         Expr::random(&key, distribution, stream, shape)
+    }
+
+    /// What calling `layer` would do, without a trace of it in this trace; `None` within another probe, so that
+    /// wrappers in wrappers do not take twice as long at every depth.
+    pub(crate) fn probe(&self, layer: &LayerRef, args: &Args) -> Option<(Trace, Outputs)> {
+        if self.trace.probing {
+            return None;
+        }
+        let mut trace = Trace::new(self.trace.training);
+        trace.probing = true;
+        let outputs = Cx::root(&mut trace, "", self.scope.source).call(layer, "", "probe", args);
+        Some((trace, outputs))
+    }
+
+    /// Runs `f` and forgets the penalties of activities that it adds.
+    pub(crate) fn without_penalties<R>(&mut self, f: impl FnOnce(&mut Cx<'_>) -> R) -> R {
+        let before = self.trace.losses.len();
+        let made = f(&mut Cx { trace: &mut *self.trace, scope: self.scope.clone() });
+        self.trace.losses.truncate(before);
+        made
     }
 
     /// Runs `f` for a part of this layer that owns weights: `attribute` is its place in weight files, `name` its

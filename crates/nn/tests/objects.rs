@@ -91,6 +91,29 @@ fn unknown_names_propose_the_nearest() {
     assert!(source.unwrap().to_string().contains("tests/objects.rs"), "{source:?}");
 }
 
+#[test]
+fn a_guess_is_near_or_absent() {
+    let hint = |name: &str, known: &str| {
+        let e = rhyton_nn::object::unknown("tensor operation", name, [known].into_iter()).to_string();
+        e.split_once("fix:      ").unwrap().1.to_string()
+    };
+    for (name, known) in [
+        ("Dnese", "Dense"),
+        ("relo", "relu"),
+        ("adam", "Adam"),
+        ("CategoricalAcuracy", "CategoricalAccuracy"),
+    ] {
+        assert_eq!(hint(name, known), format!("did you mean '{known}'?"));
+    }
+    for (name, known) in
+        [("Cast", "Cos"), ("Max", "Sin"), ("Norm", "Mod"), ("ExpandDims", "Einsum"), ("x", "tanh")]
+    {
+        assert_eq!(hint(name, known), "`rhyton list operation` shows the known ones", "{name} {known}");
+    }
+    // Names of files that mean harm are not compared letter by letter.
+    assert!(hint(&"x".repeat(1 << 20), &"x".repeat(1 << 20)).starts_with("`rhyton list"));
+}
+
 fn run(f: impl FnOnce(&[Expr]) -> Vec<Expr>, args: &[Tensor]) -> Result<Vec<Tensor>> {
     eval(f, args)
 }

@@ -86,6 +86,9 @@ impl Metric for Custom {
     fn result(&self, state: &[Tensor]) -> f64 {
         mean_result(state)
     }
+    fn heeds_masks(&self) -> bool {
+        true
+    }
     fn larger_is_better(&self) -> Option<bool> {
         matches!(self.body, Body::Loss(_)).then_some(false)
     }

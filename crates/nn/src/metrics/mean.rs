@@ -124,6 +124,9 @@ macro_rules! mean_metric {
             fn result(&self, state: &[rhyton_tensor::Tensor]) -> f64 {
                 $crate::metrics::mean_result(state)
             }
+            fn heeds_masks(&self) -> bool {
+                true
+            }
             fn larger_is_better(&self) -> Option<bool> {
                 Some($better)
             }

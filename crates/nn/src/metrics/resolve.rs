@@ -62,6 +62,9 @@ impl Metric for Renamed {
     fn result(&self, state: &[Tensor]) -> f64 {
         self.metric.result(state)
     }
+    fn heeds_masks(&self) -> bool {
+        self.metric.heeds_masks()
+    }
     fn larger_is_better(&self) -> Option<bool> {
         self.metric.larger_is_better()
     }

@@ -1,7 +1,8 @@
 //! [`Definition`]: what a model is made of, without weights. A definition is a layer too: models nest.
 
 use crate::layer::{Args, Base, Based, Cx, Layer, LayerRef, Outputs, Value, float_as};
-use crate::model::symbolic::{Symbolic, SymbolicCall};
+use crate::model::structure::Structure;
+use crate::model::symbolic::{Symbolic, SymbolicCall, obeyed};
 use crate::object::{Object, snake_case};
 use crate::quantizers::Quantization;
 use rhyton_graph::{Expr, Type};
@@ -59,6 +60,10 @@ pub struct Definition {
     pub input_types: Vec<Type>,
     /// (call, output) of each output.
     pub outputs: Vec<(usize, usize)>,
+    /// How the inputs are put together.
+    pub(crate) takes: Structure,
+    /// How the outputs are put together.
+    pub(crate) gives: Structure,
     /// Trained values that come along when the model is used as a layer, by path inside the model.
     pub(crate) values: HashMap<String, Tensor>,
 }
@@ -105,6 +110,8 @@ impl Definition {
             inputs: inputs.iter().map(|i| at(i).0).collect(),
             input_types,
             outputs: outputs.iter().map(at).collect(),
+            takes: Structure::flat(inputs.len()),
+            gives: Structure::flat(outputs.len()),
             values: HashMap::new(),
         })
     }
@@ -124,8 +131,12 @@ impl Definition {
         self.inputs.iter().map(|c| self.entries[self.calls[*c].layer].name.clone()).collect()
     }
 
-    /// Names of the outputs, in order: the names of the layers that make them.
+    /// Names of the outputs, in order: the keys of a dictionary of outputs, otherwise the names of the layers that
+    /// make them.
     pub fn output_names(&self) -> Vec<String> {
+        if let Some(keys) = self.gives.keys() {
+            return keys;
+        }
         self.outputs.iter().map(|(c, _)| self.entries[self.calls[*c].layer].name.clone()).collect()
     }
 
@@ -158,7 +169,7 @@ impl Definition {
             let args = Args {
                 inputs: get(&call.inputs),
                 named: call.named.iter().map(|(n, at)| (n.clone(), get(at))).collect(),
-                settings: call.settings.clone(),
+                settings: obeyed(&call.settings),
             };
             let entry = &self.entries[call.layer];
             let Outputs(out) = cx.call(&entry.layer, &entry.location, &entry.name, &args);
@@ -302,7 +313,7 @@ pub(crate) fn entries(layers: Vec<LayerRef>, form: Form) -> Result<Vec<Entry>> {
         // A Sequential keeps its input apart from its layers, and operations are none.
         let location = if form == Form::Sequential && class == "input_layer" {
             String::from("input")
-        } else if crate::model::json::is_operation(&**object) {
+        } else if crate::layers::Operation::is(&**object) {
             format!("{}/{name}", crate::layer::OPERATIONS)
         } else {
             let n = places.entry(class.clone()).or_default();

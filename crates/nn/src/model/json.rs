@@ -1,8 +1,9 @@
 //! A model's configuration as Keras writes it, and back.
 
 use crate::layer::{Base, Layer, LayerRef, full_config};
-use crate::layers::{OPERATIONS, Operation};
+use crate::layers::Operation;
 use crate::model::definition::{Call, Definition, Entry, Form, entries};
+use crate::model::structure::Structure;
 use crate::model::symbolic::{Inputs, Symbolic, apply};
 use crate::object::{Object, record};
 use rhyton_graph::Type;
@@ -30,7 +31,7 @@ pub fn layer_record(layer: &LayerRef, name: &str) -> Json {
             config.insert("name".into(), name.into());
             config
         }
-        None if layer.class_name() == "InputLayer" || is_operation(&**layer) => {
+        None if layer.class_name() == "InputLayer" || Operation::is(&**layer) => {
             let mut config = layer.config();
             config.insert("name".into(), name.into());
             config
@@ -38,15 +39,10 @@ pub fn layer_record(layer: &LayerRef, name: &str) -> Json {
         None => full_config(&**layer, name),
     };
     let mut r = record(module, layer.class_name(), config);
-    if layer.class_name() == "Functional" || is_operation(&**layer) {
+    if layer.class_name() == "Functional" || Operation::is(&**layer) {
         r["registered_name"] = layer.class_name().into();
     }
     r
-}
-
-/// Whether this is an operation on tensors, which Keras does not count as a layer.
-pub(crate) fn is_operation(layer: &dyn Layer) -> bool {
-    layer.module() == Some(OPERATIONS)
 }
 
 fn sequential_config(d: &Definition) -> Json {
@@ -74,9 +70,6 @@ fn functional_config(d: &Definition) -> Json {
     };
     let node = |call: &Call, layer: &LayerRef| {
         let mut args: Vec<Json> = call.inputs.iter().map(&tensor).collect();
-        if args.len() > 1 && layer.get().is_ok_and(|l| takes_list(&**l)) {
-            args = vec![Json::Array(args)];
-        }
         let mut kwargs = Map::new();
         for (name, value) in &call.settings {
             // Numbers among the operands stand where they stood.
@@ -84,6 +77,9 @@ fn functional_config(d: &Definition) -> Json {
                 Some(at) => args.insert(at.min(args.len()), value.clone()),
                 None => drop(kwargs.insert(name.clone(), value.clone())),
             }
+        }
+        if let Ok(layer) = layer.get() {
+            args = arranged(&**layer, args);
         }
         for (name, at) in &call.named {
             let tensors: Vec<Json> = at.iter().map(&tensor).collect();
@@ -105,22 +101,35 @@ fn functional_config(d: &Definition) -> Json {
             r
         })
         .collect();
-    let all = |at: Vec<(usize, usize)>| match at.as_slice() {
-        [one] => triple(*one),
-        many => many.iter().map(|a| triple(*a)).collect::<Vec<_>>().into(),
+    let end = |(c, o): &(usize, usize)| {
+        let first = built_in_nodes(&d.entries[d.calls[*c].layer].layer);
+        json!([d.entries[d.calls[*c].layer].name, number(*c) + first, o])
     };
+    let inputs: Vec<(usize, usize)> = d.inputs.iter().map(|c| (*c, 0)).collect();
     json!({
         "name": d.name(), "trainable": d.base.trainable, "layers": layers,
-        "input_layers": all(d.inputs.iter().map(|c| (*c, 0)).collect()),
-        "output_layers": all(d.outputs.clone()),
+        "input_layers": d.takes.fill(&mut inputs.iter().map(end)),
+        "output_layers": d.gives.fill(&mut d.outputs.iter().map(end)),
     })
 }
 
-/// Layers whose Keras call takes one list of tensors.
-fn takes_list(layer: &dyn Layer) -> bool {
-    let joins = ["Concatenate", "Attention", "AdditiveAttention"].contains(&layer.class_name());
+/// Nested functional models start with a node of their own, which Keras counts where it names inputs and outputs but
+/// not where layers read from each other.
+fn built_in_nodes(layer: &LayerRef) -> usize {
+    let functional = |d: &Definition| d.form == Form::Functional;
+    usize::from(layer.get().is_ok_and(|l| l.definition().is_some_and(functional)))
+}
+
+/// The positional arguments of a call as Keras's layers take them: some want one list or one dictionary.
+fn arranged(layer: &dyn Layer, args: Vec<Json>) -> Vec<Json> {
+    if let Some(nested) = layer.definition().filter(|d| d.takes.is_named()) {
+        return vec![nested.takes.fill(&mut args.into_iter())];
+    }
+    let joins = ["Attention", "AdditiveAttention"].contains(&layer.class_name())
+        || Operation::takes_list(layer.class_name());
     let merges = ["Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract", "Dot"];
-    layer.definition().is_some() || joins || (merges.contains(&layer.class_name()) && !is_operation(layer))
+    let merges = merges.contains(&layer.class_name()) && !Operation::is(layer);
+    if args.len() > 1 && (layer.definition().is_some() || joins || merges) { vec![args.into()] } else { args }
 }
 
 /// The type of every value of a model.
@@ -230,11 +239,8 @@ fn functional_from(base: Base, config: &Json, records: &[Json]) -> Result<Defini
                 }
                 let node = &r["inbound_nodes"][n];
                 let mut look = |t: &Json| lookup(t, &index, &made);
-                if let Some(mut inputs) = inputs_of(node, &mut look).map_err(|e| e.place(&names[i]))? {
-                    if r["config"].get("go_backwards").is_some() {
-                        // Keras notes the default of recurrent layers, which is no wish of the user.
-                        inputs.settings.shift_remove("training");
-                    }
+                let found = inputs_of(node, &layers[i], &mut look);
+                if let Some(inputs) = found.map_err(|e| e.place(&names[i]))? {
                     let out = apply(layers[i].clone(), inputs, source);
                     order.push((i, n));
                     made[i][n] = Some(out);
@@ -246,13 +252,15 @@ fn functional_from(base: Base, config: &Json, records: &[Json]) -> Result<Defini
             break;
         }
     }
-    let ends = |key: &str| -> Result<Vec<Symbolic>> {
-        let triples = flatten_triples(&config[key]);
+    let ends = |key: &str| -> Result<(Structure, Vec<Symbolic>)> {
+        let (structure, triples) = Structure::of(&config[key], &|v| v[0].is_string());
         let bad = || Error::new(format!("{key} names a layer that is not connected"));
-        triples.iter().map(|t| lookup_triple(t, &index, &made).ok_or_else(bad)).collect()
+        let ends = triples.iter().map(|t| end_of(t, &layers, &index, &made).ok_or_else(bad));
+        Ok((structure, ends.collect::<Result<_>>()?))
     };
-    let (inputs, outputs) = (ends("input_layers")?, ends("output_layers")?);
+    let ((takes, inputs), (gives, outputs)) = (ends("input_layers")?, ends("output_layers")?);
     let mut d = Definition::of(base, Form::Functional, &inputs, &outputs)?;
+    (d.takes, d.gives) = (takes, gives);
     reorder(&mut d, &layers)?;
     Ok(d)
 }
@@ -276,60 +284,76 @@ fn reorder(d: &mut Definition, layers: &[LayerRef]) -> Result<()> {
 /// The arguments of a node, once all its tensors are there.
 fn inputs_of(
     node: &Json,
+    layer: &LayerRef,
     look: &mut impl FnMut(&Json) -> Result<Option<Symbolic>>,
 ) -> Result<Option<Inputs>> {
     let mut inputs = Inputs::default();
-    let legacy = node.as_array().cloned();
-    let args = match &legacy {
-        Some(list) => list
-            .iter()
-            .map(|t| json!({"class_name": "__keras_tensor__", "config": {"keras_history": t}}))
-            .collect(),
-        None => node["args"].as_array().cloned().unwrap_or_default(),
-    };
-    for (position, arg) in args.iter().enumerate() {
-        let mut tensors = vec![];
-        tensors_in(arg, &mut tensors);
-        if tensors.is_empty() && !arg.is_null() {
-            inputs.settings.insert(format!("arg{position}"), arg.clone());
-        }
-        for t in tensors {
-            match look(t)? {
-                Some(s) => inputs.positional.push(s),
-                None => return Ok(None),
+    let (args, mut kwargs) = arguments_of(node);
+    // Where the first argument was given by its name.
+    let first = if args.is_empty() { kwargs.shift_remove("inputs") } else { None };
+    let mut position = 0;
+    for arg in first.iter().chain(&args) {
+        let operands = operands_in(arg, layer);
+        if !operands.iter().any(|o| is_tensor(o)) {
+            if !arg.is_null() {
+                inputs.settings.insert(format!("arg{position}"), arg.clone());
             }
-        }
-    }
-    for (name, value) in node["kwargs"].as_object().into_iter().flatten() {
-        let mut tensors = vec![];
-        tensors_in(value, &mut tensors);
-        if tensors.is_empty() {
-            if !value.is_null() {
-                inputs.settings.insert(name.clone(), value.clone());
-            }
+            position += 1;
             continue;
         }
-        let mut found = vec![];
-        for t in tensors {
-            match look(t)? {
-                Some(s) => found.push(s),
-                None => return Ok(None),
+        for operand in operands {
+            if is_tensor(operand) {
+                let Some(s) = look(&operand["config"]["keras_history"])? else { return Ok(None) };
+                inputs.positional.push(s);
+            } else {
+                inputs.settings.insert(format!("arg{position}"), operand.clone());
             }
+            position += 1;
         }
-        inputs.named.push((name.clone(), found));
+    }
+    for (name, value) in kwargs {
+        let (_, leaves) = Structure::of(&value, &is_record);
+        let mut found = vec![];
+        for tensor in leaves.iter().filter(|v| is_tensor(v)) {
+            let Some(s) = look(&tensor["config"]["keras_history"])? else { return Ok(None) };
+            found.push(s);
+        }
+        if !found.is_empty() {
+            inputs.named.push((name, found));
+        } else if !value.is_null() {
+            inputs.settings.insert(name, value);
+        }
     }
     Ok(Some(inputs))
 }
 
-/// Every tensor record in an argument, lists flattened.
-fn tensors_in<'a>(value: &'a Json, into: &mut Vec<&'a Json>) {
-    match value {
-        Json::Object(o) if o.get("class_name").is_some_and(|c| c == "__keras_tensor__") => {
-            into.push(&value["config"]["keras_history"]);
-        }
-        Json::Array(items) => items.iter().for_each(|i| tensors_in(i, into)),
-        _ => {}
+/// Positional and named arguments of a node. Keras 2 wrote a list of tensors, with named arguments behind the first.
+fn arguments_of(node: &Json) -> (Vec<Json>, Map<String, Json>) {
+    let object = |v: &Json| v.as_object().cloned().unwrap_or_default();
+    let Some(list) = node.as_array() else {
+        return (node["args"].as_array().cloned().unwrap_or_default(), object(&node["kwargs"]));
+    };
+    let tensor = |t: &Json| json!({"class_name": "__keras_tensor__", "config": {"keras_history": t}});
+    (list.iter().map(tensor).collect(), list.first().map(|t| object(&t[3])).unwrap_or_default())
+}
+
+/// What an argument holds, in Keras's order. A nested model that lists its inputs takes a dictionary by their names.
+fn operands_in<'a>(arg: &'a Json, layer: &LayerRef) -> Vec<&'a Json> {
+    let nested = layer.get().ok().and_then(|l| l.definition()).filter(|d| !d.takes.is_named());
+    let by_name = |d: &Definition| d.input_names().iter().map(|n| arg.get(n)).collect::<Option<Vec<&Json>>>();
+    match nested.filter(|_| arg.is_object() && !is_record(arg)).and_then(by_name) {
+        Some(operands) => operands,
+        None => Structure::of(arg, &is_record).1,
     }
+}
+
+/// Whether this is Keras's record of something: a tensor, a slice, ..
+fn is_record(value: &Json) -> bool {
+    value["class_name"].is_string()
+}
+
+fn is_tensor(value: &Json) -> bool {
+    value["class_name"] == "__keras_tensor__"
 }
 
 type Made = [Vec<Option<Vec<Symbolic>>>];
@@ -348,14 +372,14 @@ fn lookup_triple(triple: &Json, index: &HashMap<&str, usize>, made: &Made) -> Op
     made[layer].get(node)?.as_ref()?.get(tensor).cloned()
 }
 
-/// `["a",0,0]`, `[["a",0,0], ..]` or `{"k": ["a",0,0]}`.
-fn flatten_triples(value: &Json) -> Vec<Json> {
-    match value {
-        Json::Array(items) if items.first().is_some_and(Json::is_string) => vec![value.clone()],
-        Json::Array(items) => items.iter().flat_map(flatten_triples).collect(),
-        Json::Object(map) => map.values().flat_map(flatten_triples).collect(),
-        _ => vec![],
-    }
+/// The tensor that `input_layers` or `output_layers` names. As in Keras, number 0 of a nested functional model is its
+/// last call.
+fn end_of(triple: &Json, layers: &[LayerRef], index: &HashMap<&str, usize>, made: &Made) -> Option<Symbolic> {
+    let layer = *index.get(triple[0].as_str()?)?;
+    let (node, tensor) = (triple[1].as_u64()? as usize, triple[2].as_u64()? as usize);
+    let calls = &made[layer];
+    let node = node.checked_sub(built_in_nodes(&layers[layer])).or_else(|| calls.len().checked_sub(1))?;
+    calls.get(node)?.as_ref()?.get(tensor).cloned()
 }
 
 /// The record of a whole model: what `config.json` holds.

@@ -4,6 +4,7 @@ mod check;
 mod definition;
 pub mod json;
 mod sequential;
+mod structure;
 mod summary;
 mod symbolic;
 mod table;

@@ -69,7 +69,8 @@ impl Inputs {
         self
     }
 
-    /// Adds a setting of the call, like `use_causal_mask`.
+    /// Adds a setting of the call, like `use_causal_mask`. `training` is kept for Keras and changes nothing: `fit`
+    /// trains every layer, `evaluate` and `predict` none.
     pub fn setting(mut self, name: &str, value: impl Into<Json>) -> Inputs {
         self.settings.insert(name.into(), value.into());
         self
@@ -83,9 +84,16 @@ impl Inputs {
         Args {
             inputs: self.positional.iter().map(&of).collect(),
             named: self.named.iter().map(|(n, v)| (n.clone(), v.iter().map(&of).collect())).collect(),
-            settings: self.settings.clone(),
+            settings: obeyed(&self.settings),
         }
     }
+}
+
+/// What a layer hears of the settings of a call. Whether it trains is said by what runs the model: `fit` trains every
+/// layer and `predict` none. Keras's files hold `training` at nearly every call of a Dropout or an LSTM, and Keras
+/// overrules it, too.
+pub(crate) fn obeyed(settings: &Map<String, Json>) -> Map<String, Json> {
+    settings.iter().filter(|(name, _)| *name != "training").map(|(n, v)| (n.clone(), v.clone())).collect()
 }
 
 impl From<&Symbolic> for Inputs {
@@ -184,6 +192,16 @@ impl Input {
     /// Integers: indices of an embedding.
     pub fn int32(self) -> Input {
         self.dtype("int32")
+    }
+
+    /// The `build` of the row. Keras 2 wrote the shape as `batch_input_shape`.
+    pub(crate) fn build(mut config: Json) -> rhyton_tensor::Result<Arc<dyn Layer>> {
+        if let Some(map) = config.as_object_mut()
+            && let Some(shape) = map.shift_remove("batch_input_shape")
+        {
+            map.entry("batch_shape").or_insert(shape);
+        }
+        crate::layer::from_config::<Input>(config)
     }
 
     /// The input as a value to apply layers to.

@@ -224,13 +224,11 @@ impl Compiled {
         &self.outputs
     }
 
-    /// Weights overwritten by their running averages, where the optimizer keeps any for the end of training.
+    /// Weights overwritten by their running averages, where the optimizer keeps any: the end of training in Keras,
+    /// however often they were overwritten on the way. Constraints do not apply to averages.
     pub(crate) fn take_averages(&mut self) {
-        let common = self.pipeline.common();
-        let Some(averages) = self.pipeline.averages().filter(|_| common.ema_overwrite_frequency.is_none())
-        else {
-            return;
-        };
+        // Averages are zero before the first step.
+        let Some(averages) = self.pipeline.averages().filter(|_| self.iterations() > 0) else { return };
         let first = self.optimizer_at().start;
         for (weight, average) in self.trained().into_iter().zip(averages) {
             let state = self.model.state_mut();

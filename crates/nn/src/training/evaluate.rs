@@ -108,8 +108,7 @@ impl Compiled {
         (history.epochs, history.steps) = (cx.epochs, cx.steps);
         let validation = validation.map(|v| (v, fit.validation_epochs));
         let run = Run { cx, callbacks: fit.callbacks };
-        let first = position.epoch;
-        let mut fit = FitRun { run, feed, validation, history, position, first };
+        let mut fit = FitRun { run, feed, validation, history, position };
         fit.run.each(|c, cx| c.on_train_begin(cx))?;
         if let Some(state) = &resume {
             state.restore(&mut fit.run.callbacks)?;

@@ -184,7 +184,8 @@ impl Parts<'_> {
                 What::OutputLoss(i) => goals[*i].loss.as_ref().map(mean).unwrap_or_else(|| old.to_vec()),
                 What::Metric { output, metric, weighted } => {
                     let g = &goals[*output];
-                    let weight = merged_weight(g.mask.as_ref(), g.weight.as_ref().filter(|_| *weighted));
+                    let mask = g.mask.as_ref().filter(|_| metric.heeds_masks());
+                    let weight = merged_weight(mask, g.weight.as_ref().filter(|_| *weighted));
                     match &g.target {
                         Some(y) => metric.update(old, y, &g.prediction.cast(DType::F32), weight.as_ref()),
                         None => old.to_vec(),

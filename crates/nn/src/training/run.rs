@@ -23,7 +23,6 @@ pub(crate) struct FitRun<'f> {
     pub(crate) validation: Option<(Feed<'f>, Epochs)>,
     pub(crate) history: History,
     pub(crate) position: Position,
-    pub(crate) first: usize,
 }
 
 impl<'f> Run<'f> {
@@ -82,7 +81,8 @@ impl FitRun<'_> {
         while self.position.epoch < self.run.cx.epochs && !self.run.cx.stopping {
             self.epoch()?;
         }
-        if self.first < self.run.cx.epochs {
+        // Also where nothing was left to do: a run that was cut off after its last epoch did not come to this.
+        if self.run.cx.epochs > 0 {
             self.run.cx.model.take_averages();
         }
         self.run.each(|c, cx| c.on_train_end(cx))

@@ -92,6 +92,18 @@ fn a_backup_goes_on_by_itself_also_with_fewer_steps_than_batches() {
     }
 }
 
+/// Averages overwrite the weights behind the last state that is saved.
+#[test]
+fn a_run_cut_off_after_its_last_epoch_still_takes_its_averages() {
+    let (x, y) = (normal(&[30, 4], 1), labels(30, 3));
+    let optimizer = || SGD::new(0.1).use_ema(true).ema_momentum(0.5);
+    let build = || classifier(Compile::new(optimizer(), "sparse_categorical_crossentropy"));
+    let (mut whole, mut resumed, mut backup) = (build(), build(), Backup::default());
+    whole.fit((&x, &y), quiet(2).seed(2).callback(&mut backup)).unwrap();
+    resumed.fit((&x, &y), quiet(2).seed(2).callback(&mut backup)).unwrap();
+    assert!(same_bits(whole.weights(), resumed.weights()));
+}
+
 #[test]
 fn a_run_that_a_callback_ended_stays_ended() {
     let (x, y) = (normal(&[30, 4], 1), labels(30, 3));
