@@ -6,6 +6,8 @@ mod dtype;
 mod error;
 pub mod rng;
 mod tensor;
+#[doc(hidden)]
+pub mod testing;
 
 pub use dim::{Bindings, Dim, Shape};
 pub use dtype::DType;
