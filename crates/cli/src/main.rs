@@ -4,6 +4,7 @@ mod commands;
 mod data;
 mod json;
 mod output;
+mod signals;
 mod workloads;
 
 use clap::{Parser, Subcommand};
@@ -47,7 +48,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let command = Cli::parse().command;
+    signals::listen();
+    let done = match command {
         Command::Demo(a) => demo::run(&a),
         Command::Fit(a) => fit::run(&a),
         Command::Evaluate(a) => evaluate::run(&a),
@@ -62,8 +65,9 @@ fn main() -> ExitCode {
         Err(mut e) => {
             // The lines are those of this program; its user has none.
             e.problems.iter_mut().for_each(|p| p.source = None);
-            output::complain(&format!("error: {e}"));
-            ExitCode::FAILURE
+            let what = if signals::came() { "stopped" } else { "error" };
+            output::complain(&format!("{what}: {e}"));
+            ExitCode::from(signals::failure())
         }
     }
 }
