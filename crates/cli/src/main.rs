@@ -4,6 +4,7 @@ mod commands;
 mod data;
 mod json;
 mod output;
+mod signals;
 mod workloads;
 
 use clap::{Parser, Subcommand};
@@ -57,13 +58,15 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    signals::listen();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(mut e) => {
             // The lines are those of this program; its user has none.
             e.problems.iter_mut().for_each(|p| p.source = None);
-            output::complain(&format!("error: {e}"));
-            ExitCode::FAILURE
+            let what = if signals::came() { "stopped" } else { "error" };
+            output::complain(&format!("{what}: {e}"));
+            ExitCode::from(signals::failure())
         }
     }
 }

@@ -2,6 +2,7 @@
 //! holds). `RHYTON_CONFORMANCE` names the folder of cases, otherwise it is `../shared/conformance` beside the
 //! repository; without it there is nothing to do. `RHYTON_CASES=layers/` runs the cases whose names hold that text.
 
+use rhyton::tensor::testing::shared;
 use rhyton::{Tensor, io};
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
@@ -202,13 +203,6 @@ fn cases(root: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn root() -> PathBuf {
-    match std::env::var_os("RHYTON_CONFORMANCE") {
-        Some(folder) => folder.into(),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"),
-    }
-}
-
 /// Outcomes of all cases, made by two threads.
 fn run_all(root: &Path, folders: &[PathBuf]) -> Vec<(String, Outcome)> {
     let (next, done) = (Mutex::new(folders.iter()), Mutex::new(vec![]));
@@ -237,11 +231,7 @@ fn is_unknown(e: &str) -> bool {
 
 #[test]
 fn keras_cases_pass() {
-    let root = root();
-    if !root.is_dir() {
-        eprintln!("no Keras cases at {}: nothing to compare", root.display());
-        return;
-    }
+    let Some(root) = shared("conformance") else { return };
     let only = std::env::var("RHYTON_CASES").unwrap_or_default();
     let mut folders = cases(&root);
     folders.retain(|f| f.strip_prefix(&root).unwrap().to_string_lossy().contains(&only));

@@ -6,7 +6,7 @@
 use crate::files::{self, ReadSeek, WriteSeek};
 use rhyton_tensor::{Error, Result, memory};
 use std::collections::HashSet;
-use std::io::{BufReader, Cursor, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Cursor, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
@@ -59,7 +59,7 @@ impl Archive {
 
     fn new(mut source: Box<dyn ReadSeek>, place: String, limits: Limits) -> Result<Archive> {
         let mut head = Vec::new();
-        let failed = |e: std::io::Error| Error::new(format!("cannot read: {e}")).place(place.clone());
+        let failed = |e: io::Error| Error::new(format!("cannot read: {e}")).place(place.clone());
         let bytes = source.seek(SeekFrom::End(0)).map_err(failed)?;
         source.rewind().map_err(failed)?;
         source.by_ref().take(32).read_to_end(&mut head).map_err(failed)?;
@@ -195,14 +195,53 @@ fn damaged(e: &ZipError) -> Error {
 /// # Ok::<(), rhyton_tensor::Error>(())
 /// ```
 pub struct ArchiveWriter<'a> {
-    zip: ZipWriter<&'a mut dyn WriteSeek>,
+    zip: ZipWriter<Sink<'a>>,
     names: HashSet<String>,
+}
+
+/// Writes nothing after a failed write, and says nothing of it: the zip library tries to finish an archive that is
+/// dropped, and would tell standard error, not us, that this failed too.
+struct Sink<'a> {
+    out: &'a mut dyn WriteSeek,
+    at: u64,
+    failed: bool,
+}
+
+impl Sink<'_> {
+    fn watch<T>(&mut self, done: io::Result<T>) -> io::Result<T> {
+        self.failed |= done.as_ref().is_err_and(|e| e.kind() != ErrorKind::Interrupted);
+        done
+    }
+}
+
+impl Write for Sink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let done = if self.failed { Ok(bytes.len()) } else { self.out.write(bytes) };
+        self.at += *done.as_ref().unwrap_or(&0) as u64;
+        self.watch(done)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        let done = if self.failed { Ok(()) } else { self.out.flush() };
+        self.watch(done)
+    }
+}
+
+impl Seek for Sink<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let done = match to {
+            _ if !self.failed => self.out.seek(to),
+            SeekFrom::Start(at) => Ok(at),
+            SeekFrom::End(by) | SeekFrom::Current(by) => Ok(self.at.saturating_add_signed(by)),
+        };
+        self.at = *done.as_ref().unwrap_or(&self.at);
+        self.watch(done)
+    }
 }
 
 impl<'a> ArchiveWriter<'a> {
     /// An archive that goes to `out`.
     pub fn new(out: &'a mut dyn WriteSeek) -> ArchiveWriter<'a> {
-        ArchiveWriter { zip: ZipWriter::new(out), names: HashSet::new() }
+        ArchiveWriter { zip: ZipWriter::new(Sink { out, at: 0, failed: false }), names: HashSet::new() }
     }
 
     /// Adds a member.

@@ -2,6 +2,7 @@
 //! Nothing in an archive is ever run; what a configuration may describe is bounded before memory is asked for.
 
 use crate::archive::{Archive, ArchiveWriter};
+use crate::files::WriteSeek;
 use crate::hdf5::{Attribute, Group};
 use crate::{files, weights};
 use rhyton_nn::Model;
@@ -27,7 +28,8 @@ const MAX_SIZE: u64 = i32::MAX as u64;
 /// Numbers that are no sizes.
 const IDENTITIES: [&str; 2] = ["seed", "shared_object_id"];
 
-/// What [`save_keras`] takes: a model, or a compiled one with its optimizer's state.
+/// What [`save_keras`] and [`write_keras`] take: a model, or a compiled one with its optimizer's state.
+#[derive(Clone, Copy)]
 pub enum Saved<'a> {
     /// Layers and weights.
     Model(&'a Model),
@@ -51,17 +53,26 @@ impl<'a> From<&'a Compiled> for Saved<'a> {
 /// # Errors
 /// When the name does not end in `.keras` or the file cannot be written; an old file is untouched then.
 pub fn save_keras<'a>(model: impl Into<Saved<'a>>, path: impl AsRef<Path>) -> Result<()> {
-    let path = path.as_ref();
+    let (path, model) = (path.as_ref(), model.into());
     check_name(path)?;
+    files::write_atomically(path, |out| write_keras(model, out))?;
+    if let Saved::Compiled(model) = model { model.saved() } else { Ok(()) }
+}
+
+/// Writes the bytes of such a file to wherever they go.
+///
+/// # Errors
+/// When writing fails.
+pub fn write_keras<'a>(model: impl Into<Saved<'a>>, out: &mut dyn WriteSeek) -> Result<()> {
     match model.into() {
         Saved::Model(model) => {
-            write(path, &model_record(model.definition(), json!({})), &weights::tree(model)?)
+            write(out, &model_record(model.definition(), json!({})), &weights::tree(model)?)
         }
         Saved::Compiled(model) => {
             let arguments = compile_config(model);
             let mut tree = weights::tree(model)?;
             add_optimizer(&mut tree, model, &arguments["optimizer"])?;
-            write(path, &model_record(model.definition(), arguments), &tree)
+            write(out, &model_record(model.definition(), arguments), &tree)
         }
     }
 }
@@ -97,16 +108,14 @@ fn check_name(path: &Path) -> Result<()> {
         .fix("change the name, or use save_weights for .weights.h5, .safetensors and .npz"))
 }
 
-fn write(path: &Path, record: &Json, tree: &Group) -> Result<()> {
+fn write(out: &mut dyn WriteSeek, record: &Json, tree: &Group) -> Result<()> {
     let metadata = json!({ "keras_version": KERAS_VERSION, "date_saved": date(SystemTime::now()) });
     let tree = crate::write_hdf5(tree)?;
-    files::write_atomically(path, |out| {
-        let mut archive = ArchiveWriter::new(out);
-        archive.add("metadata.json", metadata.to_string().as_bytes())?;
-        archive.add("config.json", record.to_string().as_bytes())?;
-        archive.add("model.weights.h5", &tree)?;
-        archive.finish()
-    })
+    let mut archive = ArchiveWriter::new(out);
+    archive.add("metadata.json", metadata.to_string().as_bytes())?;
+    archive.add("config.json", record.to_string().as_bytes())?;
+    archive.add("model.weights.h5", &tree)?;
+    archive.finish()
 }
 
 /// `2026-10-13@12:34:56` in universal time (days to date: Howard Hinnant, chrono-compatible low-level date algorithms).

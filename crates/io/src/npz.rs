@@ -4,7 +4,7 @@
 //! pickles, which can run code when they are opened; they are refused.
 
 use crate::archive::{Archive, ArchiveWriter};
-use crate::files;
+use crate::files::{self, WriteSeek};
 use rhyton_tensor::{DType, Error, Result, Tensor, memory};
 use std::path::Path;
 
@@ -15,13 +15,22 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 /// # Errors
 /// When the file cannot be read, is no zip archive, or a member is not an array of numbers or booleans.
 pub fn read_npz(path: impl AsRef<Path>) -> Result<Vec<(String, Tensor)>> {
-    npz_arrays(&mut Archive::open(path.as_ref())?, path.as_ref())
+    let path = path.as_ref();
+    npz_arrays(&mut Archive::open(path)?, &path.display().to_string())
 }
 
-fn npz_arrays(archive: &mut Archive, path: &Path) -> Result<Vec<(String, Tensor)>> {
+/// The same from the bytes of such a file; `place` names them in errors.
+///
+/// # Errors
+/// As [`read_npz`].
+pub fn read_npz_bytes(bytes: Vec<u8>, place: &str) -> Result<Vec<(String, Tensor)>> {
+    npz_arrays(&mut Archive::from_bytes(bytes, place)?, place)
+}
+
+fn npz_arrays(archive: &mut Archive, file: &str) -> Result<Vec<(String, Tensor)>> {
     let mut arrays = Vec::new();
     for name in archive.names().to_vec() {
-        let place = || format!("{} / {name}", path.display());
+        let place = || format!("{file} / {name}");
         let Some(key) = name.strip_suffix(".npy") else {
             return Err(Error::new("an .npz file holds only .npy members").place(place()));
         };
@@ -38,13 +47,19 @@ fn npz_arrays(archive: &mut Archive, path: &Path) -> Result<Vec<(String, Tensor)
 /// # Errors
 /// When two arrays have the same name, a name is not a plain relative path, or writing fails.
 pub fn write_npz(path: impl AsRef<Path>, arrays: &[(&str, &Tensor)]) -> Result<()> {
-    files::write_atomically(path, |out| {
-        let mut archive = ArchiveWriter::new(out);
-        for (name, tensor) in arrays {
-            archive.add(&format!("{name}.npy"), &write_npy(tensor))?;
-        }
-        archive.finish()
-    })
+    files::write_atomically(path, |out| write_npz_to(out, arrays))
+}
+
+/// Writes the bytes of such a file to wherever they go.
+///
+/// # Errors
+/// As [`write_npz`].
+pub fn write_npz_to(out: &mut dyn WriteSeek, arrays: &[(&str, &Tensor)]) -> Result<()> {
+    let mut archive = ArchiveWriter::new(out);
+    for (name, tensor) in arrays {
+        archive.add(&format!("{name}.npy"), &write_npy(tensor))?;
+    }
+    archive.finish()
 }
 
 /// The array in the bytes of a `.npy` file: either byte order, row or column order.

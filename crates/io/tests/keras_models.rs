@@ -1,13 +1,14 @@
-//! Models that Keras saved: read, written again, compared with what Keras wrote. The files lie in `shared/` beside
-//! the workspace; without it there is nothing to compare.
+//! Models that Keras saved: read, written again, compared with what Keras wrote. Without the files there is nothing to
+//! compare.
 
 use rhyton_io::{Archive, Attribute, Group, load_keras, read_hdf5, save_keras};
+use rhyton_tensor::testing::shared;
 use serde_json::Value as Json;
 use std::path::{Path, PathBuf};
 
 fn keras_files() -> Vec<PathBuf> {
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let mut pending = vec![shared.join("reference/keras_files"), shared.join("conformance")];
+    let mut pending: Vec<PathBuf> =
+        ["reference/keras_files", "conformance"].into_iter().filter_map(shared).collect();
     let mut found = vec![];
     while let Some(folder) = pending.pop() {
         let Ok(entries) = std::fs::read_dir(folder) else { continue };

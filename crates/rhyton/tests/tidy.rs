@@ -125,6 +125,18 @@ fn product_code_does_not_panic_on_purpose() {
 }
 
 #[test]
+fn files_outside_of_the_repository_are_asked_for_in_one_place() {
+    let mut wrong = vec![];
+    for (path, text) in sources() {
+        let own = ["crates/tensor/src/testing.rs", "crates/rhyton/tests/tidy.rs"];
+        if text.contains("\"../../../shared") && !own.iter().any(|o| path.ends_with(o)) {
+            wrong.push(path.display().to_string());
+        }
+    }
+    report("a test must say when it is skipped: use rhyton_tensor::testing::shared", &wrong);
+}
+
+#[test]
 fn files_and_functions_stay_readable() {
     let mut wrong = vec![];
     for (path, text) in sources() {

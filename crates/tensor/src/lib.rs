@@ -8,6 +8,8 @@ pub mod memory;
 pub mod rng;
 mod shape;
 mod tensor;
+#[doc(hidden)]
+pub mod testing;
 
 pub use dim::{Bindings, Dim};
 pub use dtype::DType;

@@ -1,5 +1,6 @@
 //! [`CSVLogger`].
 
+use crate::files;
 use rhyton_nn::callbacks::{Callback, CallbackState};
 use rhyton_nn::training::{Logs, Training};
 use rhyton_tensor::{Error, Result};
@@ -48,6 +49,13 @@ impl CSVLogger {
         Ok(())
     }
 
+    /// Opens the file as every epoch will; what is there stays.
+    fn try_file(&self) -> std::io::Result<()> {
+        let new = !self.path.exists();
+        OpenOptions::new().create(true).append(true).open(&self.path)?;
+        if new { std::fs::remove_file(&self.path) } else { Ok(()) }
+    }
+
     fn line(&self, cells: impl Iterator<Item = String>) -> String {
         let separator = self.separator.to_string();
         cells.collect::<Vec<_>>().join(&separator) + "\n"
@@ -79,7 +87,8 @@ impl Callback for CSVLogger {
         let old = std::fs::metadata(&self.path).map_or(0, |m| m.len());
         self.written = (self.append && old > 0).then_some(old);
         self.columns.clear();
-        Ok(())
+        self.try_file().map_err(|e| Error::io("write the figures of epochs", &self.path, &e))?;
+        files::try_target(&self.path, 0)
     }
 
     fn on_epoch_end(&mut self, epoch: usize, cx: &mut Training<'_>) -> Result<()> {

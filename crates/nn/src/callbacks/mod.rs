@@ -40,6 +40,8 @@ pub enum SavePoint {
     Batch(usize),
     /// After an epoch, with its number from 0.
     Epoch(usize),
+    /// Before training ends early: a callback [interrupted](Training::interrupt) it.
+    Interrupt,
 }
 
 macro_rules! hooks {

@@ -264,6 +264,9 @@ impl Model {
     /// # Errors
     /// When the inputs do not fit the model or hold NaN.
     pub fn predict_all<'a>(&self, x: impl Into<Tensors<'a>>, batch_size: usize) -> Result<Vec<Tensor>> {
+        if batch_size == 0 {
+            return Err(Error::new("batch_size=0").place("predict").expected("at least 1"));
+        }
         let inputs = self.check_inputs(x.into())?;
         let n = inputs[0].shape()[0];
         let mut guard = self.predictor.lock().map_err(|_| Error::new("an earlier prediction was cut off"))?;
@@ -272,7 +275,7 @@ impl Model {
         }
         let Some(program) = guard.as_mut() else { return Ok(vec![]) };
         let mut state = self.weights().to_vec();
-        let step = batch_size.max(1);
+        let step = batch_size;
         if n <= step {
             let mut out = vec![];
             program.run(&mut state, &inputs, &mut out)?;

@@ -11,6 +11,7 @@ use rhyton_graph::plan::LaunchTime;
 use rhyton_graph::{Type, at_source};
 use rhyton_tensor::{DType, Error, Problem, Result, Tensor};
 use std::ops::{Deref, Range};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A compiled model: it can be fitted and evaluated. It dereferences to its [`Model`].
 ///
@@ -30,7 +31,10 @@ pub struct Compiled {
     pub(crate) passes: usize,
     /// Seed of shuffling.
     pub(crate) seed: u64,
+    when_saved: Mutex<Vec<WhenSaved>>,
 }
+
+type WhenSaved = Box<dyn FnOnce() -> Result<()> + Send>;
 
 impl Model {
     /// The model with an optimizer, a loss and metrics.
@@ -64,6 +68,7 @@ impl Model {
             results: vec![],
             passes: 0,
             seed: 0,
+            when_saved: Mutex::default(),
         };
         compiled.start_optimizer()?;
         Ok(compiled)
@@ -120,6 +125,29 @@ impl Compiled {
         let weights = self.model.weights().len();
         self.model.state_mut().truncate(weights);
         self.model
+    }
+
+    /// Does `then` once the model is safe in a file, such as removing what was kept in case that training is cut off.
+    /// Nothing is done when training begins anew before that.
+    pub fn when_saved(&mut self, then: impl FnOnce() -> Result<()> + Send + 'static) {
+        self.waiting().push(Box::new(then));
+    }
+
+    /// For those who write files: the model is safe in one.
+    ///
+    /// # Errors
+    /// When something that [`when_saved`](Compiled::when_saved) was told cannot be done.
+    pub fn saved(&self) -> Result<()> {
+        let waiting: Vec<WhenSaved> = self.waiting().drain(..).collect();
+        waiting.into_iter().try_for_each(|then| then())
+    }
+
+    pub(super) fn forget_waiting(&mut self) {
+        self.waiting().clear();
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<WhenSaved>> {
+        self.when_saved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Replaces all weights.

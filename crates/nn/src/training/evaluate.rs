@@ -1,6 +1,7 @@
 //! `fit`, `evaluate` and single batches on a compiled model.
 
 use super::checks::check_samples;
+use super::conditions::Conditions;
 use super::context::Training;
 use super::data::{Samples, Source};
 use super::feed::{Feed, weigh_classes};
@@ -84,12 +85,20 @@ impl Compiled {
 
     fn fit_run<'f>(&'f mut self, data: Source<'f>, mut fit: Fit<'f>) -> Result<History> {
         fit.check()?;
+        self.forget_waiting();
         let mut resume = fit.resume.take();
         for c in &mut fit.callbacks {
             let state = c.resume()?;
             resume = resume.or(state);
         }
-        let seed = self.begin_seed(&fit, resume.as_ref())?;
+        let conditions = Conditions::new(&fit, &data);
+        if let Some(state) = &resume {
+            state.check_format()?;
+            if !fit.resume_anyway {
+                conditions.check(state, self)?;
+            }
+        }
+        let seed = self.begin_seed(&fit, resume.as_ref());
         let feeds = self.feeds(data, &mut fit, seed)?;
         let (mut feed, validation) = feeds;
         let mut position = Position { epoch: fit.initial_epoch, seed, ..Position::default() };
@@ -97,7 +106,10 @@ impl Compiled {
         let mut history = History::default();
         if let Some(state) = &resume {
             state.apply(self)?;
-            position = state.position();
+            position = Position { seed, ..state.position() };
+            if seed != state.position().seed {
+                self.set_key(self.key_of(seed));
+            }
             history = state.history();
             feed.go_to(position.pass, position.seen, self)?;
         }
@@ -108,10 +120,11 @@ impl Compiled {
         (history.epochs, history.steps) = (cx.epochs, cx.steps);
         let validation = validation.map(|v| (v, fit.validation_epochs));
         let run = Run { cx, callbacks: fit.callbacks };
-        let mut fit = FitRun { run, feed, validation, history, position };
+        let mut fit = FitRun { run, feed, validation, history, position, conditions };
         fit.run.each(|c, cx| c.on_train_begin(cx))?;
         if let Some(state) = &resume {
             state.restore(&mut fit.run.callbacks)?;
+            fit.say_if_over();
         }
         let done = fit.train();
         fit.run.cx.model.passes = fit.feed.place().0;
@@ -119,16 +132,21 @@ impl Compiled {
     }
 
     /// Sets random numbers and passes to where this call of `fit` begins.
-    fn begin_seed(&mut self, fit: &Fit<'_>, resume: Option<&TrainingState>) -> Result<u64> {
+    fn begin_seed(&mut self, fit: &Fit<'_>, resume: Option<&TrainingState>) -> u64 {
         if let Some(state) = resume {
-            self.seed = state.position().seed;
+            self.seed = fit.seed.unwrap_or(state.position().seed);
         } else if let Some(seed) = fit.seed {
             self.seed = seed;
             self.passes = fit.initial_epoch;
-            let folded = (seed as u32) ^ ((seed >> 32) as u32).rotate_left(16);
-            self.set_key(Tensor::vector(vec![folded as i32, self.iterations() as i32]));
+            self.set_key(self.key_of(seed));
         }
-        Ok(self.seed)
+        self.seed
+    }
+
+    /// The random key of the next step.
+    fn key_of(&self, seed: u64) -> Tensor {
+        let folded = (seed as u32) ^ ((seed >> 32) as u32).rotate_left(16);
+        Tensor::vector(vec![folded as i32, self.iterations() as i32])
     }
 
     fn feeds<'f>(

@@ -30,6 +30,7 @@ pub struct Fit<'f> {
     pub(crate) sample_weight: Vec<Tensor>,
     pub(crate) callbacks: Vec<Box<dyn Callback + 'f>>,
     pub(crate) resume: Option<TrainingState>,
+    pub(crate) resume_anyway: bool,
     pub(crate) verbose: Verbose,
     pub(crate) output: Option<Box<dyn Write + 'f>>,
 }
@@ -69,6 +70,7 @@ impl<'f> Fit<'f> {
             sample_weight: vec![],
             callbacks: vec![],
             resume: None,
+            resume_anyway: false,
             verbose: Verbose::Auto,
             output: None,
         }
@@ -162,6 +164,13 @@ impl<'f> Fit<'f> {
     /// training had never stopped.
     pub fn resume(mut self, state: TrainingState) -> Self {
         self.resume = Some(state);
+        self
+    }
+
+    /// Goes on even where seed, batch size, order, data, model, optimizer or loss are not those that training began
+    /// with: from here on with what is given now. Otherwise that is an error, which names every difference.
+    pub fn resume_anyway(mut self, yes: bool) -> Self {
+        self.resume_anyway = yes;
         self
     }
 

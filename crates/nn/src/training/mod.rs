@@ -5,6 +5,7 @@ mod checks;
 mod choice;
 mod compile;
 mod compiled;
+mod conditions;
 mod context;
 mod data;
 mod evaluate;
