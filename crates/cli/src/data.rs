@@ -2,6 +2,7 @@
 
 use rhyton::nn::training::Samples;
 use rhyton::{Error, Result, Tensor};
+use std::collections::HashMap;
 use std::path::Path;
 
 /// The arrays of a data file, in the order of the model's inputs and outputs.
@@ -15,9 +16,10 @@ impl Data {
     /// Reads the file; a model needs at least `x0`.
     pub fn read(path: &Path) -> Result<Data> {
         let arrays = rhyton::io::read_npz(path)?;
+        let by_name: HashMap<&str, &Tensor> = arrays.iter().map(|(n, t)| (n.as_str(), t)).collect();
         let numbered = |prefix: &str| -> Vec<Tensor> {
-            let find = |i: usize| arrays.iter().find(|(n, _)| *n == format!("{prefix}{i}"));
-            (0..).map_while(find).map(|(_, t)| t.clone()).collect()
+            let find = |i: usize| by_name.get(format!("{prefix}{i}").as_str()).copied();
+            (0..).map_while(find).cloned().collect()
         };
         let data = Data { inputs: numbered("x"), targets: numbered("y"), sample_weights: numbered("sw") };
         if data.inputs.is_empty() {

@@ -9,10 +9,10 @@ use crate::quantizers::Quantization;
 use crate::regularizers::Regularizer;
 use rhyton_graph::ops::Distribution;
 use rhyton_graph::{Expr, Type, at_source, in_path};
-use rhyton_tensor::{DType, Error, Result, Shape, Source};
+use rhyton_tensor::{DType, Error, Result, Shape, Source, limits};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -136,6 +136,7 @@ impl Kind for dyn Layer {
 /// When a value of the configuration has the wrong type.
 pub fn from_config<L: Layer + DeserializeOwned>(config: Json) -> Result<Arc<dyn Layer>> {
     let (name, trainable) = (config["name"].as_str().map(String::from), config["trainable"].as_bool());
+    check_name(name.as_deref())?;
     let place = name.clone().unwrap_or_default();
     let activity = match &config["activity_regularizer"] {
         Json::Null => None,
@@ -151,6 +152,21 @@ pub fn from_config<L: Layer + DeserializeOwned>(config: Json) -> Result<Arc<dyn 
     (base.name, base.trainable, base.activity_regularizer) = (name, trainable.unwrap_or(true), activity);
     base.quantization = quantization;
     Ok(Arc::new(layer))
+}
+
+/// An error when a layer cannot have this name: names are steps of the paths of weights and go into files.
+pub(crate) fn check_name(name: Option<&str>) -> Result<()> {
+    let Some(name) = name else { return Ok(()) };
+    let start: String = name.chars().take(40).collect();
+    if name.chars().nth(limits::NAME).is_some() {
+        return Err(Error::new(format!("the name of a layer, {start:?}.., has {} bytes", name.len()))
+            .expected(format!("at most {} letters", limits::NAME)));
+    }
+    if !name.is_empty() && !name.contains(|c: char| c == '/' || c.is_control()) {
+        return Ok(());
+    }
+    Err(Error::new(format!("a layer cannot be called {name:?}"))
+        .expected("a name without '/' and control characters"))
 }
 
 /// A layer's configuration with the keys that every layer has; `name` is the one a model gave it.
@@ -416,8 +432,14 @@ pub struct Trace {
     /// Key of random numbers, int32\[2\]; `None` outside training.
     pub key: Option<Expr>,
     by_path: HashMap<String, usize>,
+    /// Locations of `places`.
+    seen: HashSet<String>,
     scopes: HashMap<*const (), Scope>,
     streams: u32,
+    /// Calls of layers so far.
+    calls: u64,
+    /// Calls that are under way, each inside of the one before.
+    depth: usize,
 }
 
 impl Trace {
@@ -432,8 +454,11 @@ impl Trace {
             places: vec![],
             key,
             by_path: HashMap::new(),
+            seen: HashSet::new(),
             scopes: HashMap::new(),
             streams: 0,
+            calls: 0,
+            depth: 0,
         }
     }
 
@@ -453,13 +478,25 @@ impl Trace {
         param
     }
 
-    fn visit(&mut self, location: String, name: &str) {
+    pub(crate) fn visit(&mut self, location: String, name: &str) {
         if location.split('/').any(|part| part == OPERATIONS) {
             return;
         }
-        if !self.places.iter().any(|p| p.location == location) {
+        if self.seen.insert(location.clone()) {
             self.places.push(Place { location, name: name.into() });
         }
+    }
+
+    /// Begins a call of a layer. A model called twice inside of a model called twice is small to write, not to trace.
+    fn begin_call(&mut self) -> Result<()> {
+        self.calls += 1;
+        limits::CALLS.check(self.calls, || String::from("the model makes too many calls of layers"))?;
+        if self.depth == limits::NESTING {
+            return Err(Error::new("layers are nested too deeply")
+                .expected(format!("at most {} inside of each other", limits::NESTING)));
+        }
+        self.depth += 1;
+        Ok(())
     }
 
     /// Parameters of all weights, in order.
@@ -621,6 +658,9 @@ impl<'a> Cx<'a> {
             Ok(l) => l.clone(),
             Err(e) => return Expr::poison(e.clone()).into(),
         };
+        if let Err(e) = self.trace.begin_call() {
+            return e.into();
+        }
         let identity = Arc::as_ptr(&layer).cast::<()>();
         let known = self.trace.scopes.get(&identity).cloned();
         let policy = layer.base().policy();
@@ -649,6 +689,7 @@ impl<'a> Cx<'a> {
             self.enter(scope, name, |cx| call_layer(&*layer, cx, args, policy.compute_dtype()))
         });
         self.trace.training = outer;
+        self.trace.depth -= 1;
         outputs
     }
 

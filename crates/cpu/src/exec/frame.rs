@@ -11,6 +11,7 @@ use rhyton_graph::memory::Layout;
 use rhyton_graph::ops::Literal;
 use rhyton_graph::plan::{Launch, LaunchTime, Place, Plan, View};
 use rhyton_tensor::{DType, Error, Result};
+use std::collections::HashSet;
 
 /// Checks that a launch stays inside its buffers: slices of symbolic sizes may ask for more than there is.
 fn check_views(plan: &Plan, launch: &Launch, setting: &Setting) -> Result<()> {
@@ -97,12 +98,12 @@ impl Frame {
                 Place::Input(_) | Place::Output(_) => {}
             }
         }
+        let updates: HashSet<(usize, usize)> = plan.updates.iter().copied().collect();
         for (r, b) in plan.outputs.iter().enumerate() {
             let buffer = &plan.buffers[*b];
-            let updates = |p: usize| plan.updates.contains(&(r, p));
             frame.direct.push(match buffer.place {
                 Place::Output(i) => i == r,
-                Place::Input(p) => updates(p),
+                Place::Input(p) => updates.contains(&(r, p)),
                 _ => false,
             });
             frame.types.push((buffer.dtype, setting.sizes(&buffer.shape)?));

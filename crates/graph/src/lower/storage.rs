@@ -94,14 +94,15 @@ impl Storage {
     /// Parts of joined values that their kernels can write where they belong.
     fn place_parts(&mut self, g: &Graph, groups: &Groups) {
         for node in (0..g.nodes.len()).filter(|n| g.kinds[*n] == Kind::Join) {
-            for (part, input) in g.nodes[node].inputs().iter().enumerate() {
+            let targets = join::targets(g, node);
+            for (part, (input, target)) in g.nodes[node].inputs().iter().zip(targets).enumerate() {
                 let (base, path) = g.resolve(input);
                 let writes_views = groups.of[base.0]
                     .is_some_and(|i| matches!(groups.groups[i].kind, Kind::Pointwise | Kind::Dot));
                 if !writes_views || join::fills(g, node) {
                     continue;
                 }
-                if let Some(access) = join::placement(g, node, part, &path) {
+                if let Some(access) = join::placement(g, target, &path) {
                     self.placements.entry(base).or_default().push(Placement { join: node, access });
                     self.placed.insert((node, part));
                 }
