@@ -125,7 +125,10 @@ fn zip_bombs_are_refused_one_by_one_and_in_all() {
     let (zeros, n) = deflated_zeros(800_000);
     let bomb = |name| Member { name, method: 8, data: &zeros, unpacked: n };
     let e = refusal(forge(&[bomb("a")]));
-    assert!(e.contains("unpacks from") && e.contains("zip bomb") && e.contains("RHYTON_MAX_UNPACKED_BYTES"), "{e}");
+    assert!(
+        e.contains("unpacks from") && e.contains("zip bomb") && e.contains("RHYTON_MAX_UNPACKED_BYTES"),
+        "{e}"
+    );
     let many: Vec<String> = (0..20).map(|i| i.to_string()).collect();
     let (zeros, n) = deflated_zeros(40_000);
     let part = |name| Member { name, method: 8, data: &zeros, unpacked: n };

@@ -146,7 +146,8 @@ fn find<T: ?Sized + Kind>(name: &str) -> Result<&'static Row<T>> {
 /// The error of an unknown name, with the nearest known one.
 pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Error {
     // Nobody mistypes a name of thousands of letters, and comparing one takes long.
-    let nearest = known.filter(|_| name.len() < 100).min_by_key(|k| distance(&k.to_lowercase(), &name.to_lowercase()));
+    let nearest =
+        known.filter(|_| name.len() < 100).min_by_key(|k| distance(&k.to_lowercase(), &name.to_lowercase()));
     let error = Error::new(format!("there is no {what} '{name}'"));
     match nearest {
         Some(k) if distance(&k.to_lowercase(), &name.to_lowercase()) <= 1 + name.len() / 3 => {

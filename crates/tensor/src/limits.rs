@@ -26,6 +26,12 @@ pub static UNPACKED_BYTES: Limit = Limit::new("RHYTON_MAX_UNPACKED_BYTES", 128 <
 /// Thresholds of a metric, each of which looks at every prediction.
 pub static THRESHOLDS: Limit = Limit::new("RHYTON_MAX_THRESHOLDS", 100_000);
 
+/// Classes of a confusion matrix, which counts every pair of them.
+pub static CLASSES: Limit = Limit::new("RHYTON_MAX_CLASSES", 4096);
+
+/// Metrics of one model.
+pub static METRICS: Limit = Limit::new("RHYTON_MAX_METRICS", 1024);
+
 /// Layers inside of each other. Walking them takes a little of the stack for each, so this cannot be set.
 pub const NESTING: usize = 64;
 

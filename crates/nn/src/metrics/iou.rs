@@ -4,7 +4,7 @@ use super::confusion::numbers;
 use super::{Metric, poisoned};
 use crate::object::Setting;
 use rhyton_graph::{Expr, Type};
-use rhyton_tensor::{DType, Dim, Error, Result, Tensor};
+use rhyton_tensor::{DType, Dim, Error, Result, Tensor, limits};
 
 impl Setting<Vec<usize>> for Vec<usize> {
     fn setting(self) -> Vec<usize> {
@@ -96,7 +96,8 @@ impl Table {
             None if self.classes == 0 => {
                 Err(Error::new(format!("{class} got num_classes=0")).expected("the number of classes"))
             }
-            None => Ok(()),
+            None => limits::CLASSES
+                .check(self.classes as u64, || format!("{class} got num_classes={}", self.classes)),
         }
     }
 }

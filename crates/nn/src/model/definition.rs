@@ -139,7 +139,8 @@ impl Definition {
 
     fn calls_in(&self, cx: &mut Cx<'_>, inputs: &[Value]) -> Vec<Vec<Value>> {
         let mut values: Vec<Vec<Value>> = Vec::with_capacity(self.calls.len());
-        let given: HashMap<usize, usize> = self.inputs.iter().enumerate().rev().map(|(k, c)| (*c, k)).collect();
+        let given: HashMap<usize, usize> =
+            self.inputs.iter().enumerate().rev().map(|(k, c)| (*c, k)).collect();
         for (i, call) in self.calls.iter().enumerate() {
             if let Some(k) = given.get(&i).copied() {
                 if self.form == Form::Functional {

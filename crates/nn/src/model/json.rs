@@ -231,7 +231,8 @@ fn functional_from(base: Base, config: &Json, layers: &[Recorded]) -> Result<Def
     let index: HashMap<&str, usize> = layers.iter().enumerate().map(|(i, r)| (r.name.as_str(), i)).collect();
     let source = base.source;
     // made[layer][node] are the outputs of a call, filled as soon as its inputs are there.
-    let mut made: Vec<Vec<Option<Vec<Symbolic>>>> = layers.iter().map(|r| vec![None; r.nodes.len()]).collect();
+    let mut made: Vec<Vec<Option<Vec<Symbolic>>>> =
+        layers.iter().map(|r| vec![None; r.nodes.len()]).collect();
     let mut waiting = Waiting::of(layers, &index)?;
     for (i, r) in layers.iter().enumerate().filter(|(_, r)| r.is_input) {
         made[i] = vec![Some(apply(r.layer.clone(), Inputs::default(), source))];
@@ -278,7 +279,8 @@ struct Waiting {
 
 impl Waiting {
     fn of(layers: &[Recorded], index: &HashMap<&str, usize>) -> Result<Waiting> {
-        let (mut missing, mut behind, mut ready) = (HashMap::new(), HashMap::<At, Vec<At>>::new(), VecDeque::new());
+        let (mut missing, mut behind, mut ready) =
+            (HashMap::new(), HashMap::<At, Vec<At>>::new(), VecDeque::new());
         for (i, r) in layers.iter().enumerate() {
             for (n, node) in r.nodes.iter().enumerate() {
                 let mut triples = vec![];
@@ -311,7 +313,8 @@ impl Waiting {
 /// Puts the layers into the order of the file.
 fn reorder(d: &mut Definition, layers: &[Recorded]) -> Result<()> {
     let identity = |l: &LayerRef| l.get().ok().map(|l| Arc::as_ptr(l).cast::<()>());
-    let position: HashMap<_, usize> = layers.iter().enumerate().map(|(i, r)| (identity(&r.layer), i)).collect();
+    let position: HashMap<_, usize> =
+        layers.iter().enumerate().map(|(i, r)| (identity(&r.layer), i)).collect();
     let at = |e: &Entry| position.get(&identity(&e.layer)).copied().unwrap_or(usize::MAX);
     let mut order: Vec<usize> = (0..d.entries.len()).collect();
     order.sort_by_cached_key(|i| at(&d.entries[*i]));

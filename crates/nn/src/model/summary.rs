@@ -96,7 +96,14 @@ impl Summary<'_> {
     }
 
     /// The rows of a definition whose weights lie at `place`; `level` is how deeply it is nested.
-    fn rows(&self, d: &Definition, weights: &Weights, place: &str, level: usize, trainable: bool) -> Vec<Row> {
+    fn rows(
+        &self,
+        d: &Definition,
+        weights: &Weights,
+        place: &str,
+        level: usize,
+        trainable: bool,
+    ) -> Vec<Row> {
         let (types, numbers) = (value_types(d), d.call_numbers());
         let is_input = |e: &Entry| e.layer.get().is_ok_and(|l| l.class_name() == "InputLayer");
         let mut rows = vec![];
@@ -111,7 +118,12 @@ impl Summary<'_> {
             let trained = trainable && layer.base().trainable;
             let branch = if level > 0 { format!("{}└ ", "   ".repeat(level)) } else { String::new() };
             rows.push(Row {
-                name: format!("{branch}{} ({}{})", e.name, layer.class_name(), if int8 { ", int8" } else { "" }),
+                name: format!(
+                    "{branch}{} ({}{})",
+                    e.name,
+                    layer.class_name(),
+                    if int8 { ", int8" } else { "" }
+                ),
                 shape: calls.last().map_or("?".into(), |c| shapes(&types, *c)),
                 params: thousands(params),
                 connected: if from.is_empty() || level > 0 { "-".into() } else { from.join(", ") },
