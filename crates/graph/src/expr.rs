@@ -260,11 +260,11 @@ impl Expr {
         if first.is_poisoned() { vec![first; n] } else { first.siblings() }
     }
 
-    /// The value when this is a constant without axes, seen through broadcasts and reshapes.
+    /// The value when this is a constant without axes, seen through a few broadcasts, reshapes and casts. Passes
+    /// make one view of many, so looking deeper finds nothing more; chains of views may be long.
     pub fn as_scalar(&self) -> Option<Scalar> {
-        // A loop, because chains of views may be long.
         let (mut at, mut casts) = (self, vec![]);
-        loop {
+        for _ in 0..8 {
             match &at.node.op {
                 Op::Control(Control::Scalar(s)) => {
                     return Some(casts.into_iter().rev().fold(*s, |s, dtype| s.cast(dtype)));
@@ -275,6 +275,7 @@ impl Expr {
             }
             at = &at.node.inputs[0];
         }
+        None
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{Error, Result};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Calls of layers in one model, those inside of nested models counted at each of their calls.
-pub static CALLS: Limit = Limit::new("RHYTON_MAX_CALLS", 1 << 16);
+pub static CALLS: Limit = Limit::new("RHYTON_MAX_CALLS", 1 << 15);
 
 /// Values in the configuration of a model: numbers, texts, lists and objects.
 pub static CONFIG_VALUES: Limit = Limit::new("RHYTON_MAX_CONFIG_VALUES", 1 << 21);
