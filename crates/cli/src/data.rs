@@ -2,6 +2,7 @@
 
 use rhyton::nn::training::Samples;
 use rhyton::{Error, Result, Tensor};
+use std::collections::HashMap;
 use std::io::Read;
 use std::path::Path;
 
@@ -19,9 +20,10 @@ impl Data {
     }
 
     fn sort(path: &Path, arrays: &[(String, Tensor)]) -> Result<Data> {
+        let by_name: HashMap<&str, &Tensor> = arrays.iter().map(|(n, t)| (n.as_str(), t)).collect();
         let numbered = |prefix: &str| -> Vec<Tensor> {
-            let find = |i: usize| arrays.iter().find(|(n, _)| *n == format!("{prefix}{i}"));
-            (0..).map_while(find).map(|(_, t)| t.clone()).collect()
+            let find = |i: usize| by_name.get(format!("{prefix}{i}").as_str()).copied();
+            (0..).map_while(find).cloned().collect()
         };
         let data = Data { inputs: numbered("x"), targets: numbered("y"), sample_weights: numbered("sw") };
         if data.inputs.is_empty() {

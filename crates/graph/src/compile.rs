@@ -6,6 +6,7 @@ use crate::ops::{Control, Op};
 use crate::passes::{self, Context};
 use crate::plan::{Backend, Plan};
 use rhyton_tensor::{Error, Problem, Result};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Compiles a function for a backend. Its first `state` parameters are state, the others the batch; `updates` are
@@ -50,15 +51,16 @@ fn wrong_updates(f: &Function, state: usize, updates: &[(usize, usize)]) -> Vec<
     if state > f.params.len() {
         report(Error::new(format!("{} has {} parameters, not {state}", f.name, f.params.len())));
     }
-    for (i, (result, param)) in updates.iter().enumerate() {
+    let (mut results, mut params) = (HashSet::new(), HashSet::new());
+    for (result, param) in updates {
         let (Some(r), Some(p)) = (f.results.get(*result), f.params.get(*param).filter(|_| *param < state))
         else {
             let what = format!("update of parameter {param} by result {result}: no such state or result");
             report(Error::new(what).place(&f.name));
             continue;
         };
-        let again = updates[..i].iter().any(|(other, q)| other == result || q == param);
-        if again {
+        let (first_result, first_param) = (results.insert(result), params.insert(param));
+        if !(first_result && first_param) {
             let what = format!("'{}' is updated twice, or by a result that updates another", param_name(p));
             report(Error::new(what).place(&f.name));
         }

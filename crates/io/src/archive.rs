@@ -1,10 +1,10 @@
 //! Zip archives: the container of `.keras` and `.npz` files.
 //!
-//! A member is refused when it unpacks to more than 4 GiB and more than 100 times its packed size (the rule of
-//! Keras' own loader), when its name could escape a folder, or when the name appears twice.
+//! An archive is refused when it would unpack to more than [`limits::UNPACKED_BYTES`] and more than 100 times its
+//! own size, when a name could escape a folder, or when a name appears twice.
 
 use crate::files::{self, ReadSeek, WriteSeek};
-use rhyton_tensor::{Error, Result, memory};
+use rhyton_tensor::{Error, Result, limits, memory};
 use std::collections::HashSet;
 use std::io::{self, BufReader, Cursor, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -12,30 +12,15 @@ use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
-/// What an archive may unpack to before it counts as a zip bomb.
-#[derive(Clone, Copy)]
-struct Limits {
-    /// Bytes that are always allowed.
-    free: u64,
-    /// Unpacked bytes per packed byte beyond that.
-    ratio: u64,
-}
-
-const LIMITS: Limits = Limits { free: 4 << 30, ratio: 100 };
-
-impl Limits {
-    fn is_bomb(self, unpacked: u64, packed: u64) -> bool {
-        unpacked > self.free && unpacked > packed.saturating_mul(self.ratio)
-    }
-}
+/// Unpacked bytes for each byte of the file beyond [`limits::UNPACKED_BYTES`]: the ratio of Keras' own loader.
+const RATIO: u64 = 100;
 
 /// A zip archive open for reading.
 pub struct Archive {
     zip: ZipArchive<BufReader<Box<dyn ReadSeek>>>,
     names: Vec<String>,
-    bytes: u64,
+    known: HashSet<String>,
     place: String,
-    limits: Limits,
 }
 
 impl Archive {
@@ -46,7 +31,7 @@ impl Archive {
     pub fn open(path: impl AsRef<Path>) -> Result<Archive> {
         let path = path.as_ref();
         let file = files::open(path)?;
-        Archive::new(Box::new(file), path.display().to_string(), LIMITS)
+        Archive::new(Box::new(file), path.display().to_string())
     }
 
     /// The archive in `bytes`; `place` names it in errors.
@@ -54,10 +39,10 @@ impl Archive {
     /// # Errors
     /// When it is not a complete zip archive or its list of members is hostile.
     pub fn from_bytes(bytes: Vec<u8>, place: impl Into<String>) -> Result<Archive> {
-        Archive::new(Box::new(Cursor::new(bytes)), place.into(), LIMITS)
+        Archive::new(Box::new(Cursor::new(bytes)), place.into())
     }
 
-    fn new(mut source: Box<dyn ReadSeek>, place: String, limits: Limits) -> Result<Archive> {
+    fn new(mut source: Box<dyn ReadSeek>, place: String) -> Result<Archive> {
         let mut head = Vec::new();
         let failed = |e: io::Error| Error::new(format!("cannot read: {e}")).place(place.clone());
         let bytes = source.seek(SeekFrom::End(0)).map_err(failed)?;
@@ -65,12 +50,12 @@ impl Archive {
         source.by_ref().take(32).read_to_end(&mut head).map_err(failed)?;
         source.rewind().map_err(failed)?;
         let zip = ZipArchive::new(BufReader::new(source)).map_err(|e| not_a_zip(&head, &e).place(&place))?;
-        let mut archive = Archive { zip, names: vec![], bytes, place, limits };
-        archive.check_members().map_err(|e| e.place(&archive.place))?;
+        let mut archive = Archive { zip, names: vec![], known: HashSet::new(), place };
+        archive.check_members(bytes).map_err(|e| e.place(&archive.place))?;
         Ok(archive)
     }
 
-    fn check_members(&mut self) -> Result<()> {
+    fn check_members(&mut self, bytes: u64) -> Result<()> {
         let hostile = |what: String| {
             Err(Error::new(what).fix("do not trust this file; make it again with Keras, NumPy or Rhyton"))
         };
@@ -80,32 +65,25 @@ impl Archive {
             let entry = self.zip.by_index_raw(i).map_err(|e| damaged(&e))?;
             let name = entry.name().map_err(|e| damaged(&e))?.into_owned();
             total = total.saturating_add(entry.size());
-            let (unpacked, packed) = (entry.size(), entry.compressed_size().min(self.bytes));
             if !is_safe_name(&name) {
                 return hostile(format!("the archive member {name:?} would leave its folder"));
-            }
-            if self.limits.is_bomb(unpacked, packed) {
-                return hostile(format!(
-                    "the archive member {name:?} unpacks from {packed} to {unpacked} bytes: a zip bomb"
-                ));
             }
             if !seen.insert(name.trim_end_matches('/').to_owned()) {
                 return hostile(format!("the archive holds {name:?} twice"));
             }
             if !name.ends_with('/') {
+                self.known.insert(name.clone());
                 self.names.push(name);
             }
         }
         if self.zip.has_duplicate_names() {
             return hostile("the archive holds a member twice".into());
         }
-        if self.limits.is_bomb(total, self.bytes) {
-            return hostile(format!(
-                "the archive unpacks from {} to {total} bytes in all: a zip bomb",
-                self.bytes
-            ));
+        if total <= bytes.saturating_mul(RATIO) {
+            return Ok(());
         }
-        Ok(())
+        limits::UNPACKED_BYTES
+            .check(total, || format!("the archive unpacks from {bytes} to {total} bytes: a zip bomb"))
     }
 
     /// The names of the members in archive order, folders left out.
@@ -115,7 +93,7 @@ impl Archive {
 
     /// True when there is a member of this name.
     pub fn has(&self, name: &str) -> bool {
-        self.names.iter().any(|n| n == name)
+        self.known.contains(name)
     }
 
     /// The unpacked bytes of a member, checked against its checksum.

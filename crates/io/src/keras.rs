@@ -11,7 +11,7 @@ use rhyton_nn::model::json::{from_record, model_record};
 use rhyton_nn::object::snake_case;
 use rhyton_nn::policy::DTypePolicy;
 use rhyton_nn::training::{Compile, Compiled};
-use rhyton_tensor::{Error, Result, Tensor};
+use rhyton_tensor::{Error, Result, Tensor, limits};
 use serde_json::{Value as Json, json};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -21,8 +21,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const KERAS_VERSION: &str = "3.15.1";
 /// Where the optimizer's tensors are.
 const OPTIMIZER: &str = "optimizer/vars";
-/// Bytes of `config.json`; Keras's own models of a thousand layers stay below two million.
-const MAX_CONFIG: usize = 64 << 20;
 /// The largest whole number of a configuration; products of sizes stay far from the end of a machine word.
 const MAX_SIZE: u64 = i32::MAX as u64;
 /// Numbers that are no sizes.
@@ -299,14 +297,17 @@ fn config_of(archive: &mut Archive) -> Result<Json> {
             .fix(format!("check that this is the file you meant; it holds {held}")));
     }
     let bytes = archive.read("config.json")?;
-    if bytes.len() > MAX_CONFIG {
-        return Err(Error::new(format!("config.json has {} bytes", bytes.len()))
-            .expected(format!("at most {MAX_CONFIG}"))
-            .fix("do not trust this file"));
-    }
+    let values = at_most_values(&bytes);
+    limits::CONFIG_VALUES.check(values, || format!("config.json holds {values} values"))?;
     serde_json::from_slice(&bytes).map_err(|e| {
         Error::new(format!("config.json is damaged: {e}")).fix("copy the file or save the model again")
     })
+}
+
+/// How many values a JSON text holds, at most: one stands behind each comma, colon and opening bracket. A value takes
+/// far more memory than its two letters in the file, so they are counted before they are read.
+fn at_most_values(text: &[u8]) -> u64 {
+    1 + text.iter().filter(|b| matches!(b, b',' | b':' | b'[' | b'{')).count() as u64
 }
 
 /// Refuses Python code and sizes that no model has, wherever they are and before anything is built. The depth of

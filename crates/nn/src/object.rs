@@ -60,6 +60,11 @@ impl<T: ?Sized> Handle<T> {
         Handle(Err(error))
     }
 
+    /// The object, when there is one.
+    pub fn known(&self) -> Option<&Arc<T>> {
+        self.0.as_ref().ok()
+    }
+
     /// The object.
     ///
     /// # Errors
@@ -84,10 +89,18 @@ impl<T: ?Sized + Kind> Handle<T> {
     /// # Errors
     /// When the class is unknown or its configuration does not fit.
     pub fn from_json(value: &Value) -> Result<Handle<T>> {
+        Handle::read(value.clone())
+    }
+
+    /// [`Handle::from_json`] that uses the record up: nested records are not copied at every level.
+    ///
+    /// # Errors
+    /// When the class is unknown or its configuration does not fit.
+    pub fn read(mut value: Value) -> Result<Handle<T>> {
         if let Value::String(name) = value {
-            return Handle::named(name);
+            return Handle::named(&name);
         }
-        let Some(class) = value.get("class_name").and_then(Value::as_str) else {
+        let Some(class) = value.get("class_name").and_then(Value::as_str).map(String::from) else {
             return Err(Error::new(format!("{value} is no {}", T::WHAT))
                 .expected("a name, or an object with class_name and config"));
         };
@@ -98,8 +111,8 @@ impl<T: ?Sized + Kind> Handle<T> {
         if class == "function" {
             return Handle::named(value["config"].as_str().unwrap_or_default());
         }
-        let row = find::<T>(class)?;
-        let config = value.get("config").cloned().unwrap_or_else(|| json!({}));
+        let row = find::<T>(&class)?;
+        let config = value.get_mut("config").map_or_else(|| json!({}), Value::take);
         (row.build)(config).map(Handle::new).map_err(|e| e.place(format!("{} {class}", T::WHAT)))
     }
 
@@ -245,7 +258,7 @@ impl<T: ?Sized + Kind> Serialize for Handle<T> {
 
 impl<'de, T: ?Sized + Kind> Deserialize<'de> for Handle<T> {
     fn deserialize<D: Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
-        Handle::from_json(&Value::deserialize(d)?).map_err(|e| {
+        Handle::read(Value::deserialize(d)?).map_err(|e| {
             let text = e.to_string();
             INNER.set(Some(e));
             serde::de::Error::custom(text)

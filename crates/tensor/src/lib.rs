@@ -4,6 +4,7 @@
 mod dim;
 mod dtype;
 mod error;
+pub mod limits;
 pub mod memory;
 pub mod rng;
 mod shape;

@@ -76,12 +76,12 @@ impl Frame {
                 Place::Input(_) | Place::Output(_) => {}
             }
         }
+        let updates: HashSet<(usize, usize)> = plan.updates.iter().copied().collect();
         for (r, b) in plan.outputs.iter().enumerate() {
             let buffer = &plan.buffers[*b];
-            let updates = |p: usize| plan.updates.contains(&(r, p));
             frame.direct.push(match buffer.place {
                 Place::Output(i) => i == r,
-                Place::Input(p) => updates(p),
+                Place::Input(p) => updates.contains(&(r, p)),
                 _ => false,
             });
             frame.types.push((buffer.dtype, setting.sizes(&buffer.shape)?));

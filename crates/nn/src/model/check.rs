@@ -52,6 +52,15 @@ fn check_input(t: &Tensor, ty: &Type, name: &str, samples: usize) -> Result<Tens
         }
         return Err(e);
     }
+    if t.is_empty() {
+        // Without values, a file of a few bytes could hold any number of samples.
+        return Err(Error::new(format!(
+            "the samples hold no values: the data has the shape {:?}",
+            t.shape()
+        ))
+        .place(place)
+        .expected("at least 1 along every axis"));
+    }
     if t.shape()[0] != samples {
         return Err(
             Error::new(format!("{} samples, but the first input has {samples}", t.shape()[0])).place(place)

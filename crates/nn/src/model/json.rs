@@ -1,7 +1,8 @@
 //! A model's configuration as Keras writes it, and back.
 
-use crate::layer::{Base, Layer, LayerRef, full_config};
+use crate::layer::{Base, Layer, LayerRef, check_name, full_config};
 use crate::layers::Operation;
+use crate::model::bounds::{check_calls, few_settings};
 use crate::model::definition::{Call, Definition, Entry, Form, entries};
 use crate::model::structure::Structure;
 use crate::model::symbolic::{Inputs, Symbolic, apply};
@@ -9,7 +10,7 @@ use crate::object::{Object, record};
 use rhyton_graph::Type;
 use rhyton_tensor::{Error, Result};
 use serde_json::{Map, Value as Json, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 /// The `config` of a model's record.
@@ -56,10 +57,9 @@ fn sequential_config(d: &Definition) -> Json {
 }
 
 fn functional_config(d: &Definition) -> Json {
-    // Number of a call among the calls of its layer.
-    let number = |call: usize| d.calls[..call].iter().filter(|c| c.layer == d.calls[call].layer).count();
+    let numbers = d.call_numbers();
     let types = value_types(d);
-    let triple = |(c, o): (usize, usize)| json!([d.entries[d.calls[c].layer].name, number(c), o]);
+    let triple = |(c, o): (usize, usize)| json!([d.entries[d.calls[c].layer].name, numbers[c], o]);
     let tensor = |at: &(usize, usize)| {
         let (shape, dtype) = types.get(at).map_or((Json::Null, "float32"), |t| {
             let sizes: Vec<Option<usize>> = t.shape.iter().map(rhyton_tensor::Dim::as_fixed).collect();
@@ -88,16 +88,16 @@ fn functional_config(d: &Definition) -> Json {
         }
         json!({ "args": args, "kwargs": kwargs })
     };
+    let inputs: HashSet<usize> = d.inputs.iter().copied().collect();
     let layers: Vec<Json> = d
         .entries
         .iter()
-        .enumerate()
-        .map(|(i, e)| {
+        .zip(d.calls_by_entry())
+        .map(|(e, calls)| {
             let mut r = layer_record(&e.layer, &e.name);
-            let calls =
-                d.calls.iter().enumerate().filter(|(c, call)| call.layer == i && !d.inputs.contains(c));
+            let calls = calls.iter().filter(|c| !inputs.contains(c));
             r["name"] = e.name.clone().into();
-            r["inbound_nodes"] = calls.map(|(_, c)| node(c, &e.layer)).collect::<Vec<_>>().into();
+            r["inbound_nodes"] = calls.map(|c| node(&d.calls[*c], &e.layer)).collect::<Vec<_>>().into();
             r
         })
         .collect();
@@ -150,16 +150,19 @@ pub(crate) fn value_types(d: &Definition) -> HashMap<(usize, usize), Type> {
 /// # Errors
 /// When a layer is unknown or the connections do not fit.
 pub fn build_definition(config: Json) -> Result<Arc<dyn Layer>> {
-    Ok(Arc::new(from_config(&config)?))
+    Ok(Arc::new(from_config(config)?))
 }
 
 /// A model's definition from the record of a `config.json`.
 ///
 /// # Errors
-/// When a layer is unknown or the connections do not fit.
+/// When a layer is unknown, the connections do not fit or the model makes too many calls of layers.
 pub fn from_record(record: &Json) -> Result<Definition> {
     match record["class_name"].as_str() {
-        Some("Sequential" | "Functional" | "Model") => from_config(&record["config"]),
+        Some("Sequential" | "Functional" | "Model") => {
+            check_calls(&record["config"])?;
+            from_config(record["config"].clone())
+        }
         Some(other) => Err(Error::new(format!("the file holds a '{other}', not a model"))
             .expected("Sequential or Functional")
             .fix("build the network with Sequential or Model and save it again")),
@@ -167,35 +170,53 @@ pub fn from_record(record: &Json) -> Result<Definition> {
     }
 }
 
-fn from_config(config: &Json) -> Result<Definition> {
+fn from_config(mut config: Json) -> Result<Definition> {
     let mut base = Base::here();
     base.name = config["name"].as_str().map(String::from);
     base.trainable = config["trainable"].as_bool().unwrap_or(true);
     base.dtype = crate::policy::DTypePolicy::from_json(&config["dtype"]).map(Ok);
-    let records =
-        config["layers"].as_array().ok_or_else(|| Error::new("a model's configuration has no layers"))?;
-    if records.len() > 1 << 16 {
-        return Err(Error::new("a model's configuration has too many layers"));
-    }
-    if config.get("input_layers").is_some() {
-        functional_from(base, config, records)
-    } else {
-        sequential_from(base, config, records)
-    }
-}
-
-fn layer_of(record: &Json) -> Result<LayerRef> {
-    let place = record["config"]["name"].as_str().unwrap_or_default().to_string();
-    let made = match Operation::from_record(record) {
-        Some(operation) => operation.map(LayerRef::new),
-        None => LayerRef::from_json(record),
+    check_name(base.name.as_deref())?;
+    let Some(Json::Array(records)) = config.get_mut("layers").map(Json::take) else {
+        return Err(Error::new("a model's configuration has no layers"));
     };
-    made.map_err(|e| e.place(place))
+    let layers = records.into_iter().map(Recorded::read).collect::<Result<Vec<_>>>()?;
+    if config.get("input_layers").is_some() {
+        functional_from(base, &config, &layers)
+    } else {
+        sequential_from(base, &config, layers)
+    }
 }
 
-fn sequential_from(base: Base, config: &Json, records: &[Json]) -> Result<Definition> {
-    let mut layers = records.iter().map(layer_of).collect::<Result<Vec<_>>>()?;
-    let starts_with_input = records.first().is_some_and(|r| r["class_name"] == "InputLayer");
+/// A layer of a file and the nodes where it is called.
+struct Recorded {
+    name: String,
+    layer: LayerRef,
+    is_input: bool,
+    nodes: Vec<Json>,
+}
+
+impl Recorded {
+    /// Uses the record up, so that nested models are not held in a copy for each model around them.
+    fn read(mut record: Json) -> Result<Recorded> {
+        let own = record["config"]["name"].as_str().unwrap_or_default().to_string();
+        let name = record["name"].as_str().map_or(own.clone(), String::from);
+        let is_input = record["class_name"] == "InputLayer";
+        let nodes = match record.get_mut("inbound_nodes").map(Json::take) {
+            Some(Json::Array(nodes)) => nodes,
+            _ => vec![],
+        };
+        let layer = match Operation::from_record(&record) {
+            Some(operation) => operation.map(LayerRef::new),
+            None => LayerRef::read(record),
+        };
+        let layer = layer.map_err(|e| e.place(own))?;
+        Ok(Recorded { name, layer, is_input, nodes })
+    }
+}
+
+fn sequential_from(base: Base, config: &Json, layers: Vec<Recorded>) -> Result<Definition> {
+    let starts_with_input = layers.first().is_some_and(|r| r.is_input);
+    let mut layers: Vec<LayerRef> = layers.into_iter().map(|r| r.layer).collect();
     if !starts_with_input {
         let shape = config["build_input_shape"].clone();
         if !shape.is_array() {
@@ -213,67 +234,95 @@ fn sequential_from(base: Base, config: &Json, records: &[Json]) -> Result<Defini
     Definition::of(base, Form::Sequential, &values[..1], &values[values.len() - 1..])
 }
 
-fn functional_from(base: Base, config: &Json, records: &[Json]) -> Result<Definition> {
-    let layers = records.iter().map(layer_of).collect::<Result<Vec<_>>>()?;
-    let names: Vec<String> = records
-        .iter()
-        .map(|r| r["name"].as_str().or(r["config"]["name"].as_str()).unwrap_or_default().to_string())
-        .collect();
-    let index: HashMap<&str, usize> = names.iter().enumerate().map(|(i, n)| (n.as_str(), i)).collect();
+fn functional_from(base: Base, config: &Json, layers: &[Recorded]) -> Result<Definition> {
+    let index: HashMap<&str, usize> = layers.iter().enumerate().map(|(i, r)| (r.name.as_str(), i)).collect();
     let source = base.source;
     // made[layer][node] are the outputs of a call, filled as soon as its inputs are there.
     let mut made: Vec<Vec<Option<Vec<Symbolic>>>> =
-        records.iter().map(|r| vec![None; r["inbound_nodes"].as_array().map_or(0, Vec::len)]).collect();
-    for (i, r) in records.iter().enumerate() {
-        if r["class_name"] == "InputLayer" {
-            made[i] = vec![Some(apply(layers[i].clone(), Inputs::default(), source))];
-        }
+        layers.iter().map(|r| vec![None; r.nodes.len()]).collect();
+    let mut waiting = Waiting::of(layers, &index)?;
+    for (i, r) in layers.iter().enumerate().filter(|(_, r)| r.is_input) {
+        made[i] = vec![Some(apply(r.layer.clone(), Inputs::default(), source))];
+        waiting.is_made((i, 0));
     }
-    let mut order = vec![];
-    loop {
-        let mut progress = false;
-        for (i, r) in records.iter().enumerate() {
-            for n in 0..made[i].len() {
-                if made[i][n].is_some() {
-                    continue;
-                }
-                let node = &r["inbound_nodes"][n];
-                let mut look = |t: &Json| lookup(t, &index, &made);
-                let found = inputs_of(node, &layers[i], &mut look);
-                if let Some(inputs) = found.map_err(|e| e.place(&names[i]))? {
-                    let out = apply(layers[i].clone(), inputs, source);
-                    order.push((i, n));
-                    made[i][n] = Some(out);
-                    progress = true;
-                }
-            }
-        }
-        if !progress {
-            break;
-        }
+    while let Some((i, n)) = waiting.ready.pop_front() {
+        let r = &layers[i];
+        let mut look = |t: &Json| lookup(t, &index, &made);
+        let inputs = inputs_of(&r.nodes[n], &r.layer, &mut look).map_err(|e| e.place(&r.name))?;
+        let Some(inputs) = inputs.filter(|_| !r.is_input) else { continue };
+        few_settings(&inputs).map_err(|e| e.place(&r.name))?;
+        made[i][n] = Some(apply(r.layer.clone(), inputs, source));
+        waiting.is_made((i, n));
     }
     let ends = |key: &str| -> Result<(Structure, Vec<Symbolic>)> {
         let (structure, triples) = Structure::of(&config[key], &|v| v[0].is_string());
-        let bad = || Error::new(format!("{key} names a layer that is not connected"));
-        let ends = triples.iter().map(|t| end_of(t, &layers, &index, &made).ok_or_else(bad));
+        let bad = || {
+            Error::new(format!("{key} names a layer that is not connected"))
+                .expected("calls that read results of other calls, without a circle")
+        };
+        let ends = triples.iter().map(|t| end_of(t, layers, &index, &made).ok_or_else(bad));
         Ok((structure, ends.collect::<Result<_>>()?))
     };
     let ((takes, inputs), (gives, outputs)) = (ends("input_layers")?, ends("output_layers")?);
     let mut d = Definition::of(base, Form::Functional, &inputs, &outputs)?;
     (d.takes, d.gives) = (takes, gives);
-    reorder(&mut d, &layers)?;
+    reorder(&mut d, layers)?;
     Ok(d)
 }
 
+/// A call: layer and node.
+type At = (usize, usize);
+
+/// Calls that wait for the results of others: each is looked at once, in whatever order a file lists them.
+struct Waiting {
+    /// How many calls each call still waits for.
+    missing: HashMap<At, usize>,
+    /// Who waits for a call.
+    behind: HashMap<At, Vec<At>>,
+    ready: VecDeque<At>,
+}
+
+impl Waiting {
+    fn of(layers: &[Recorded], index: &HashMap<&str, usize>) -> Result<Waiting> {
+        let (mut missing, mut behind, mut ready) =
+            (HashMap::new(), HashMap::<At, Vec<At>>::new(), VecDeque::new());
+        for (i, r) in layers.iter().enumerate() {
+            for (n, node) in r.nodes.iter().enumerate() {
+                let mut triples = vec![];
+                references(node, &mut triples);
+                let reads = triples.into_iter().map(|t| call_of(t, index)).collect::<Result<HashSet<_>>>();
+                let reads = reads.map_err(|e| e.place(&r.name))?;
+                if reads.is_empty() {
+                    ready.push_back((i, n));
+                }
+                missing.insert((i, n), reads.len());
+                reads.into_iter().for_each(|at| behind.entry(at).or_default().push((i, n)));
+            }
+        }
+        Ok(Waiting { missing, behind, ready })
+    }
+
+    /// The results of `call` are there.
+    fn is_made(&mut self, call: At) {
+        for next in self.behind.remove(&call).unwrap_or_default() {
+            if let Some(n) = self.missing.get_mut(&next) {
+                *n -= 1;
+                if *n == 0 {
+                    self.ready.push_back(next);
+                }
+            }
+        }
+    }
+}
+
 /// Puts the layers into the order of the file.
-fn reorder(d: &mut Definition, layers: &[LayerRef]) -> Result<()> {
-    let same = |a: &LayerRef, b: &LayerRef| match (a.get(), b.get()) {
-        (Ok(a), Ok(b)) => std::ptr::addr_eq(Arc::as_ptr(a), Arc::as_ptr(b)),
-        _ => false,
-    };
-    let position = |e: &Entry| layers.iter().position(|l| same(l, &e.layer)).unwrap_or(usize::MAX);
+fn reorder(d: &mut Definition, layers: &[Recorded]) -> Result<()> {
+    let identity = |l: &LayerRef| l.get().ok().map(|l| Arc::as_ptr(l).cast::<()>());
+    let position: HashMap<_, usize> =
+        layers.iter().enumerate().map(|(i, r)| (identity(&r.layer), i)).collect();
+    let at = |e: &Entry| position.get(&identity(&e.layer)).copied().unwrap_or(usize::MAX);
     let mut order: Vec<usize> = (0..d.entries.len()).collect();
-    order.sort_by_key(|i| position(&d.entries[*i]));
+    order.sort_by_cached_key(|i| at(&d.entries[*i]));
     let mut new_index = vec![0; order.len()];
     order.iter().enumerate().for_each(|(new, old)| new_index[*old] = new);
     d.calls.iter_mut().for_each(|c| c.layer = new_index[c.layer]);
@@ -359,11 +408,34 @@ fn is_tensor(value: &Json) -> bool {
 type Made = [Vec<Option<Vec<Symbolic>>>];
 
 fn lookup(triple: &Json, index: &HashMap<&str, usize>, made: &Made) -> Result<Option<Symbolic>> {
+    call_of(triple, index).map(|_| lookup_triple(triple, index, made))
+}
+
+/// The call that makes a tensor.
+fn call_of(triple: &Json, index: &HashMap<&str, usize>) -> Result<At> {
     let name = triple[0].as_str().unwrap_or_default();
-    if !index.contains_key(name) {
-        return Err(Error::new(format!("an input comes from the layer '{name}', which does not exist")));
+    let unknown = || Error::new(format!("an input comes from the layer '{name}', which does not exist"));
+    let layer = index.get(name).ok_or_else(unknown)?;
+    Ok((*layer, triple[1].as_u64().map_or(usize::MAX, |n| n as usize)))
+}
+
+/// Every tensor that a node reads, wherever it stands.
+fn references<'a>(node: &'a Json, into: &mut Vec<&'a Json>) {
+    match node {
+        Json::Array(triples) => into.extend(triples),
+        _ => all_tensors(node, into),
     }
-    Ok(lookup_triple(triple, index, made))
+}
+
+fn all_tensors<'a>(value: &'a Json, into: &mut Vec<&'a Json>) {
+    match value {
+        Json::Object(o) if o.get("class_name").is_some_and(|c| c == "__keras_tensor__") => {
+            into.push(&value["config"]["keras_history"]);
+        }
+        Json::Object(map) => map.values().for_each(|v| all_tensors(v, into)),
+        Json::Array(items) => items.iter().for_each(|v| all_tensors(v, into)),
+        _ => {}
+    }
 }
 
 fn lookup_triple(triple: &Json, index: &HashMap<&str, usize>, made: &Made) -> Option<Symbolic> {
@@ -374,11 +446,11 @@ fn lookup_triple(triple: &Json, index: &HashMap<&str, usize>, made: &Made) -> Op
 
 /// The tensor that `input_layers` or `output_layers` names. As in Keras, number 0 of a nested functional model is its
 /// last call.
-fn end_of(triple: &Json, layers: &[LayerRef], index: &HashMap<&str, usize>, made: &Made) -> Option<Symbolic> {
+fn end_of(triple: &Json, layers: &[Recorded], index: &HashMap<&str, usize>, made: &Made) -> Option<Symbolic> {
     let layer = *index.get(triple[0].as_str()?)?;
     let (node, tensor) = (triple[1].as_u64()? as usize, triple[2].as_u64()? as usize);
     let calls = &made[layer];
-    let node = node.checked_sub(built_in_nodes(&layers[layer])).or_else(|| calls.len().checked_sub(1))?;
+    let node = node.checked_sub(built_in_nodes(&layers[layer].layer)).or_else(|| calls.len().checked_sub(1))?;
     calls.get(node)?.as_ref()?.get(tensor).cloned()
 }
 

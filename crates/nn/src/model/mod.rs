@@ -1,5 +1,6 @@
 //! Models: layers connected in sequence or as a graph, their weights, prediction.
 
+mod bounds;
 mod check;
 mod definition;
 pub mod json;

@@ -32,6 +32,18 @@ pub(crate) struct SymbolicCall {
     pub source: Source,
 }
 
+/// Long chains must not overflow the stack when they are dropped.
+impl Drop for SymbolicCall {
+    fn drop(&mut self) {
+        let mut pending = std::mem::take(&mut self.inputs).into_all();
+        while let Some(s) = pending.pop() {
+            if let Some(mut call) = Arc::into_inner(s.call) {
+                pending.append(&mut std::mem::take(&mut call.inputs).into_all());
+            }
+        }
+    }
+}
+
 impl Symbolic {
     /// Element type and sizes, the batch axis included.
     pub fn ty(&self) -> &Type {
@@ -78,6 +90,10 @@ impl Inputs {
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &Symbolic> {
         self.positional.iter().chain(self.named.iter().flat_map(|(_, v)| v))
+    }
+
+    fn into_all(self) -> Vec<Symbolic> {
+        self.positional.into_iter().chain(self.named.into_iter().flat_map(|(_, v)| v)).collect()
     }
 
     fn args(&self, of: impl Fn(&Symbolic) -> Value) -> Args {

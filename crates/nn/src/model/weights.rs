@@ -2,10 +2,12 @@
 
 use crate::backend::Program;
 use crate::layer::{Base, Cx, LayerRef, Place, Trace, Value, Variable};
+use crate::model::definition::Ranks;
 use crate::model::{Definition, Form, Symbolic};
 use rhyton_graph::{Expr, expr};
 use rhyton_tensor::rng::Stream;
 use rhyton_tensor::{Error, Result, Source, Tensor, memory};
+use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::{Arc, Mutex};
 
@@ -78,7 +80,8 @@ impl Model {
     fn blank(definition: Definition) -> Result<Model> {
         let traced = trace(&definition, Trace::new(false))?;
         let mut variables: Vec<Variable> = traced.trace.variables.into_iter().map(|(v, _)| v).collect();
-        variables.sort_by_key(|v| definition.rank(&v.location));
+        let ranks = Ranks::of(&definition);
+        variables.sort_by_cached_key(|v| ranks.rank(&v.location));
         Ok(Model {
             definition: Arc::new(definition),
             variables,
@@ -205,9 +208,11 @@ impl Model {
     /// Takes over every weight of `other` that has the same path and shape; returns how many.
     pub fn copy_weights_from(&mut self, other: &Model) -> usize {
         let mut copied = 0;
+        let others: HashMap<&str, &Tensor> =
+            other.variables.iter().map(|v| v.path.as_str()).zip(other.weights()).collect();
         for (v, value) in self.variables.iter().zip(&mut self.state) {
-            if let Some(t) = other.weight(&v.path).filter(|t| t.shape() == value.shape()) {
-                *value = t.clone();
+            if let Some(t) = others.get(v.path.as_str()).filter(|t| t.shape() == value.shape()) {
+                *value = (*t).clone();
                 copied += 1;
             }
         }
@@ -327,7 +332,7 @@ fn trace(definition: &Definition, mut trace: Trace) -> Result<Traced> {
     let (types, names) = (&definition.input_types, definition.input_names());
     let inputs: Vec<Expr> = types.iter().zip(&names).map(|(t, n)| Expr::param(n, t.clone())).collect();
     let given: Vec<Value> = inputs.iter().cloned().map(Value::from).collect();
-    trace.places.push(Place { location: String::new(), name: definition.name() });
+    trace.visit(String::new(), &definition.name());
     let mut cx = Cx::root(&mut trace, &definition.root_path(), definition.base.source);
     let values = definition.trace(&mut cx, &given);
     let all: Vec<Expr> = values.iter().flatten().map(|v| v.expr.clone()).collect();
