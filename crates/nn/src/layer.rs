@@ -496,12 +496,12 @@ impl Trace {
         }
     }
 
-<<<<<<< HEAD
     /// The value that an update of this trace gave a variable; updates that were taken out are no longer known here.
     fn newest_value(&self, variable: usize) -> Option<&Expr> {
         let (owner, value) = self.updates.get(*self.newest.get(&variable)?)?;
         (*owner == variable).then_some(value)
-=======
+    }
+
     /// Begins a call of a layer. A model called twice inside of a model called twice is small to write, not to trace.
     fn begin_call(&mut self) -> Result<()> {
         self.calls += 1;
@@ -512,7 +512,6 @@ impl Trace {
         }
         self.depth += 1;
         Ok(())
->>>>>>> hostile
     }
 
     /// Parameters of all weights, in order.

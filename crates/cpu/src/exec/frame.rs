@@ -12,6 +12,7 @@ use rhyton_graph::memory::Layout;
 use rhyton_graph::ops::Literal;
 use rhyton_graph::plan::{LaunchTime, Place, Plan};
 use rhyton_tensor::{DType, Result};
+use std::collections::HashSet;
 
 /// A plan with numbers instead of symbols, and the addresses of the current run.
 pub(crate) struct Frame {
