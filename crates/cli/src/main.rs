@@ -2,7 +2,6 @@
 
 mod commands;
 mod data;
-mod json;
 mod output;
 mod workloads;
 
@@ -11,6 +10,7 @@ use commands::{bench, demo, evaluate, fit, list, predict, quantize, summary};
 use rhyton::counting::Counting;
 use rhyton::nn::training::Compiled;
 use rhyton::{Result, io};
+use rhyton_cli::json;
 use std::path::Path;
 use std::process::ExitCode;
 

@@ -70,7 +70,7 @@ pub fn run(a: &Arguments) -> Result<()> {
         .shuffle(!a.no_shuffle)
         .seed(a.seed)
         .validation_split(a.validation_split)
-        .class_weight(class_weights(a.class_weight.as_deref())?);
+        .class_weight(a.class_weight.as_deref().map_or(Ok(vec![]), json::class_weights)?);
     if let Some(n) = a.batch_size {
         fit = fit.batch_size(n);
     }
@@ -124,19 +124,6 @@ fn can_write(out: &Path) -> Result<()> {
             .place("--out")
             .expected("a name that ends in .keras")),
     }
-}
-
-/// `{"0": 1.0, "1": 2.5}`.
-fn class_weights(text: Option<&str>) -> Result<Vec<(i64, f64)>> {
-    let Some(text) = text else { return Ok(vec![]) };
-    let wrong = || {
-        Error::new(format!("'{text}' gives no weights of classes"))
-            .place("--class-weight")
-            .expected(r#"a JSON object of class and weight: {"0": 1.0, "1": 2.5}"#)
-    };
-    let map: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).map_err(|_| wrong())?;
-    let pair = |(class, weight): (String, serde_json::Value)| Some((class.parse().ok()?, weight.as_f64()?));
-    map.into_iter().map(|p| pair(p).ok_or_else(wrong)).collect()
 }
 
 fn save_history(history: &History, path: &Path) -> Result<()> {
