@@ -38,6 +38,13 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Adds what another child did; answers may be the same again.
+    pub fn add(&mut self, other: Tally) {
+        self.inputs += other.inputs;
+        self.accepted += other.accepted;
+        self.answers = self.answers.max(other.answers);
+    }
+
     pub fn to_line(self) -> String {
         format!("{} {} {}", self.inputs, self.accepted, self.answers)
     }
@@ -54,7 +61,7 @@ pub fn run(a: &Arguments) -> Result<()> {
     let mut files = further_seeds(a.seeds.as_deref(), target)?;
     let note = File::create(&a.note).map_err(|e| Error::io("write the note", &a.note, &e))?;
     let scratch = a.note.with_extension(target.extension);
-    let done = watch::watched(move || {
+    let done = watch::watched(target.time, move || {
         let mut inputs = (target.seeds)()?;
         let own = inputs.len();
         inputs.append(&mut files);
@@ -71,7 +78,7 @@ pub fn once(target: &'static Target, input: Vec<u8>) -> Result<String> {
     let scratch =
         std::env::temp_dir().join(format!("rhyton-replay-{}.{}", std::process::id(), target.extension));
     let path = scratch.clone();
-    let answer = watch::watched(move || {
+    let answer = watch::watched(target.time, move || {
         watch::begin();
         let answer = (target.run)(&input, &path);
         watch::end();
@@ -112,7 +119,7 @@ impl Loop {
         while goes_on(tally.inputs) {
             let number = from + tally.inputs;
             let input = self.corpus.input(number, &self.target.form);
-            self.take_note(number, &input)?;
+            self.take_note(tally, &input)?;
             watch::begin();
             let answer = (self.target.run)(&input, &self.scratch);
             watch::end();
@@ -127,22 +134,21 @@ impl Loop {
         Ok(tally)
     }
 
-    /// Number and bytes of the running input, written over those of the one before.
-    fn take_note(&mut self, number: u64, input: &[u8]) -> Result<()> {
-        let mut bytes = Vec::with_capacity(16 + input.len());
-        bytes.extend(number.to_le_bytes());
-        bytes.extend((input.len() as u64).to_le_bytes());
-        bytes.extend(input);
+    /// The tally so far and the running input, written over those of the one before.
+    fn take_note(&mut self, tally: Tally, input: &[u8]) -> Result<()> {
+        let head = [tally.inputs, tally.accepted, tally.answers, input.len() as u64];
+        let bytes = [&head.map(u64::to_le_bytes).concat(), input].concat();
         let written = self.note.rewind().and_then(|()| self.note.write_all(&bytes));
         written.map_err(|e| Error::new(format!("cannot note the input: {e}")))
     }
 }
 
-/// The note of a child that died: number and bytes of its last input.
-pub fn read_note(path: &Path) -> Option<(u64, Vec<u8>)> {
+/// The note of a child that died: what it had done before its last input, and that input.
+pub fn read_note(path: &Path) -> Option<(Tally, Vec<u8>)> {
     let bytes = std::fs::read(path).ok()?;
-    let number = u64::from_le_bytes(*bytes.first_chunk()?);
-    let length = u64::from_le_bytes(*bytes.get(8..)?.first_chunk()?);
-    let input = bytes.get(16..)?.get(..usize::try_from(length).ok()?)?;
-    Some((number, input.to_vec()))
+    let (head, rest) = bytes.split_at_checked(32)?;
+    let [inputs, accepted, answers, length] =
+        [0, 8, 16, 24].map(|at| head[at..].first_chunk().map_or(0, |b| u64::from_le_bytes(*b)));
+    let input = rest.get(..usize::try_from(length).ok()?)?;
+    Some((Tally { inputs, accepted, answers }, input.to_vec()))
 }

@@ -56,7 +56,7 @@ impl Corpus {
     pub fn learn(&mut self, input: Vec<u8>, answer: &Result<()>) -> bool {
         let mut hasher = DefaultHasher::new();
         match answer {
-            Ok(()) => (input.len() / 64).hash(&mut hasher),
+            Ok(()) => (input.len() + 1).ilog2().hash(&mut hasher),
             Err(e) => e.problems.iter().for_each(|p| wording(&p.what).hash(&mut hasher)),
         }
         let new = self.known.insert(hasher.finish());
@@ -73,20 +73,23 @@ impl Corpus {
     }
 }
 
-/// An error without the parts that repeat the input: numbers and quotations.
+/// The first words of an error, without what repeats the input: numbers, quotations and lists.
 fn wording(text: &str) -> String {
-    let mut quote = None;
+    let mut closing = None;
     let mut out = String::new();
     for c in text.chars() {
-        match quote {
-            Some(q) if c == q => quote = None,
+        match closing {
+            Some(end) if c == end => closing = None,
             Some(_) => {}
-            None if matches!(c, '"' | '\'' | '`') => quote = Some(c),
-            None if c.is_ascii_digit() => {}
-            None => out.push(c),
+            None => match c {
+                '"' | '\'' | '`' => closing = Some(c),
+                '[' => closing = Some(']'),
+                c if c.is_alphabetic() || c == ' ' => out.push(c),
+                _ => {}
+            },
         }
     }
-    out
+    out.split_whitespace().take(12).collect()
 }
 
 #[cfg(test)]

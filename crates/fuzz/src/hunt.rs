@@ -65,20 +65,17 @@ impl<'a> Hunt<'a> {
     fn run(mut self, effort: Effort) -> Result<usize> {
         let start = Instant::now();
         let mut total = Tally::default();
-        let mut from = 0;
-        while let Some(left) = left(effort, start, from) {
+        while let Some(left) = left(effort, start, total.inputs) {
+            let from = total.inputs;
             match self.child(from, left)? {
                 End::Done(tally) => {
-                    total.inputs = from + tally.inputs;
-                    total.accepted += tally.accepted;
-                    total.answers = total.answers.max(tally.answers);
+                    total.add(tally);
                     break;
                 }
                 End::Died(words) => {
-                    let (number, input) = self.died_of(from, &words)?;
-                    from = number + 1;
-                    total.inputs = from;
-                    self.report(number, input, words)?;
+                    let (tally, input) = self.died_of(&words)?;
+                    total.add(Tally { inputs: tally.inputs + 1, ..tally });
+                    self.report(from + tally.inputs, input, words)?;
                     if self.deaths.values().sum::<usize>() >= MOST_DEATHS {
                         println!("{}: given up after {MOST_DEATHS} deaths", self.target.name);
                         break;
@@ -119,11 +116,10 @@ impl<'a> Hunt<'a> {
         }
     }
 
-    /// The input a child died of. Without one the fault is the fuzzer's own.
-    fn died_of(&self, from: u64, words: &str) -> Result<(u64, Vec<u8>)> {
-        let note = child::read_note(&self.note).filter(|(number, _)| *number >= from);
-        note.filter(|_| !words.starts_with("error: "))
-            .ok_or_else(|| Error::new(format!("the child of {} failed: {words}", self.target.name)))
+    /// What a child had done, and the input it died of. Without one the fault is the fuzzer's own.
+    fn died_of(&self, words: &str) -> Result<(Tally, Vec<u8>)> {
+        let note = child::read_note(&self.note).filter(|_| !words.starts_with("error: "));
+        note.ok_or_else(|| Error::new(format!("the child of {} failed: {words}", self.target.name)))
     }
 
     fn report(&mut self, number: u64, input: Vec<u8>, words: String) -> Result<()> {

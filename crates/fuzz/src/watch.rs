@@ -7,8 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Processor time of one input.
-const TIME: Duration = Duration::from_secs(2);
 /// Time on the clock, for an input that waits and does not compute.
 const WALL: Duration = Duration::from_secs(60);
 /// Bytes that one input may hold at a time.
@@ -19,13 +17,13 @@ const STACK: usize = 8 << 20;
 /// The input that is being read, counted from 1.
 static TURN: AtomicU64 = AtomicU64::new(0);
 
-/// Runs `work` on a thread that is watched from another one. A panic, or an input beyond the limits, ends the process
-/// with a line on standard error.
-pub fn watched<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+/// Runs `work` on a thread that is watched from another one. A panic, an input that takes more than `time` of the
+/// processor or goes beyond the other limits ends the process with a line on standard error.
+pub fn watched<T: Send + 'static>(time: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     std::panic::set_hook(Box::new(last_words));
     let worker = thread::Builder::new().name("reader".into()).stack_size(STACK).spawn(move || {
         let clock = Clock::of_this_thread();
-        thread::spawn(move || watch(&clock));
+        thread::spawn(move || watch(&clock, time));
         work()
     });
     worker.ok()?.join().ok()
@@ -52,15 +50,16 @@ fn last_words(info: &PanicHookInfo<'_>) {
     exit(101);
 }
 
-fn watch(clock: &Clock) {
+fn watch(clock: &Clock, time: Duration) {
     let mut last = (0, Duration::ZERO, Instant::now());
     loop {
         thread::sleep(Duration::from_millis(50));
         let turn = TURN.load(Relaxed);
-        if turn != last.0 {
+        // Before the first input seeds are made, which may take long.
+        if turn != last.0 || turn == 0 {
             last = (turn, clock.now(), Instant::now());
-        } else if clock.now().saturating_sub(last.1) > TIME || last.2.elapsed() > WALL {
-            eprintln!("slow: more than {} s", TIME.as_secs());
+        } else if clock.now().saturating_sub(last.1) > time || last.2.elapsed() > WALL {
+            eprintln!("slow: more than {time:?}");
             exit(102);
         }
     }

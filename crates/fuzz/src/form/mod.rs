@@ -19,8 +19,6 @@ pub enum Form {
     Archive,
     /// JSON somewhere in a file.
     Json(Envelope),
-    /// Lines, put right by a function afterwards as far as it can.
-    Repaired(fn(&str) -> String),
 }
 
 /// JSON and the file around it.
@@ -38,10 +36,6 @@ impl Form {
             // The container itself is hostile now and then.
             (_, 0) | (Form::Bytes, _) => None,
             (Form::Lines, _) => Some(lines::mutate(parent, other, random)),
-            (Form::Repaired(repair), _) => {
-                let text = lines::mutate(parent, other, random);
-                Some(repair(&String::from_utf8_lossy(&text)).into_bytes())
-            }
             (Form::Archive, _) => in_archive(parent, other, random),
             (Form::Json(envelope), _) => envelope.mutate(parent, other, random),
         };

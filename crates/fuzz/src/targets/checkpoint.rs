@@ -14,6 +14,7 @@ pub const TARGET: Target = Target {
     about: "states of training: read, and training gone on with",
     extension: "state",
     seeds,
+    time: super::TIME,
     form: Form::Json(Envelope { open, close }),
     run,
 };

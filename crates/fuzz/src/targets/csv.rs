@@ -11,6 +11,7 @@ pub const TARGET: Target = Target {
     about: "tables: text to columns, printed, described, made a tensor",
     extension: "csv",
     seeds,
+    time: super::TIME,
     form: Form::Lines,
     run,
 };

@@ -14,7 +14,8 @@ pub const TARGET: Target = Target {
     about: "the text of functions: read, printed again, compiled, run",
     extension: "graph",
     seeds,
-    form: Form::Repaired(with_right_types),
+    time: super::TIME,
+    form: Form::Lines,
     run,
 };
 
@@ -34,7 +35,7 @@ fn seeds() -> Result<Vec<Vec<u8>>> {
 }
 
 fn run(input: &[u8], _: &Path) -> Result<()> {
-    let f = text::parse(&String::from_utf8_lossy(input))?;
+    let f = read(&String::from_utf8_lossy(input))?;
     let printed = text::print(&f);
     let again = text::parse(&printed).map_err(|e| Error::new(format!("what is printed is not read: {e}")))?;
     if text::print(&again) != printed {
@@ -64,20 +65,26 @@ fn is_small(f: &Function) -> bool {
     })
 }
 
-/// After a change the types of the lines that follow are wrong, and nothing beyond the reader would ever see the
-/// text. The reader says which type it expects where; a few rounds of listening to it make the text fit again.
-fn with_right_types(changed: &str) -> String {
-    let mut lines: Vec<String> = changed.lines().map(String::from).collect();
+/// Reads a text. After a change the types of the lines that follow are wrong, and nothing beyond the reader would ever
+/// see the function. The reader says which type it expects where: listening to it makes the text fit again.
+fn read(text: &str) -> Result<Function> {
+    let mut lines: Vec<String> = text.lines().map(String::from).collect();
+    let mut answer = text::parse(text);
     for _ in 0..40 {
-        let Err(e) = text::parse(&lines.join("\n")) else { break };
-        let problem = &e.problems[0];
-        let line = problem.place.as_deref().and_then(|p| p.strip_prefix("line ")?.parse::<usize>().ok());
-        let (Some(line), Some(types)) = (line, problem.expected.as_deref()) else { break };
-        let line =
-            line.checked_sub(1).and_then(|l| lines.get_mut(l)).filter(|_| problem.what.contains("type"));
-        let Some((line, end)) = line.and_then(|l| l.rfind(" : ").map(|end| (l, end))) else { break };
-        line.truncate(end + 3);
-        line.push_str(types);
+        let Err(e) = &answer else { break };
+        let Some(types) = right_types(e, &mut lines) else { break };
+        types.0.truncate(types.1);
+        types.0.push_str(&e.problems[0].expected.clone().unwrap_or_default());
+        answer = text::parse(&lines.join("\n"));
     }
-    lines.join("\n")
+    answer
+}
+
+/// The line whose type is wrong, and where the type begins.
+fn right_types<'a>(e: &Error, lines: &'a mut [String]) -> Option<(&'a mut String, usize)> {
+    let problem = e.problems.first().filter(|p| p.what.contains("does not follow"))?;
+    let line: usize = problem.place.as_deref()?.strip_prefix("line ")?.parse().ok()?;
+    let line = lines.get_mut(line.checked_sub(1)?)?;
+    let at = line.rfind(" : ")? + 3;
+    Some((line, at))
 }

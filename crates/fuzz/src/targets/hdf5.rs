@@ -12,6 +12,7 @@ pub const TARGET: Target = Target {
     about: "HDF5 weights: the whole tree, and what is read written again",
     extension: "h5",
     seeds,
+    time: super::TIME,
     form: Form::Bytes,
     run,
 };

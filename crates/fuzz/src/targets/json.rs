@@ -11,6 +11,7 @@ pub const TARGET: Target = Target {
     about: "JSON of the command line: weights of classes, trained with",
     extension: "json",
     seeds,
+    time: super::TIME,
     form: Form::Json(Envelope {
         open: |bytes| serde_json::from_slice(bytes).ok(),
         close: |json, _| Some(json.to_string().into_bytes()),

@@ -15,6 +15,10 @@ mod zip;
 use crate::form::Form;
 use rhyton::{Error, Result};
 use std::path::Path;
+use std::time::Duration;
+
+/// The time for one input of a real reader.
+const TIME: Duration = Duration::from_secs(2);
 
 /// A reader.
 pub struct Target {
@@ -26,6 +30,8 @@ pub struct Target {
     pub extension: &'static str,
     /// Whole inputs, made with our own writers where we have one; the reader has to accept them.
     pub seeds: fn() -> Result<Vec<Vec<u8>>>,
+    /// Processor time that one input may take.
+    pub time: Duration,
     /// How inputs are changed.
     pub form: Form,
     /// Reads an input; the path is free for readers that want a file.

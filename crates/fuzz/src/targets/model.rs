@@ -22,6 +22,7 @@ pub const TARGET: Target = Target {
     about: ".keras files: loaded, summarized, predicted with, trained when compiled",
     extension: "keras",
     seeds: seeds::seeds,
+    time: super::TIME,
     form: Form::Json(Envelope { open, close }),
     run,
 };

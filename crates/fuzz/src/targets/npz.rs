@@ -12,6 +12,7 @@ pub const TARGET: Target = Target {
     about: "NumPy archives: every array, in both orders and all types",
     extension: "npz",
     seeds,
+    time: super::TIME,
     form: Form::Archive,
     run,
 };

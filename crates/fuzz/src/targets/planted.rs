@@ -4,6 +4,7 @@ use super::Target;
 use crate::form::Form;
 use rhyton::{Error, Result};
 use std::path::Path;
+use std::time::Duration;
 
 pub const TARGETS: &[Target] = &[
     planted("planted-panic", panics),
@@ -14,7 +15,9 @@ pub const TARGETS: &[Target] = &[
 ];
 
 const fn planted(name: &'static str, run: fn(&[u8], &Path) -> Result<()>) -> Target {
-    Target { name, about: "a planted fault", extension: "bin", seeds, form: Form::Bytes, run }
+    // The test waits for this time again and again.
+    let time = Duration::from_millis(200);
+    Target { name, about: "a planted fault", extension: "bin", seeds, time, form: Form::Bytes, run }
 }
 
 fn seeds() -> Result<Vec<Vec<u8>>> {

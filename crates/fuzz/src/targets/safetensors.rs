@@ -14,6 +14,7 @@ pub const TARGET: Target = Target {
     about: "safetensors: header and tensors",
     extension: "safetensors",
     seeds,
+    time: super::TIME,
     form: Form::Json(Envelope { open: header, close: with_header }),
     run,
 };

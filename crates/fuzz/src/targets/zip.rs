@@ -11,6 +11,7 @@ pub const TARGET: Target = Target {
     about: "zip archives: the list of members, every member unpacked",
     extension: "zip",
     seeds,
+    time: super::TIME,
     form: Form::Bytes,
     run,
 };
