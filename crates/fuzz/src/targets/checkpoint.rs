@@ -1,6 +1,6 @@
 //! Checkpoints: the state of training read from a file, and training gone on with.
 
-use super::{Target, safetensors, to_file, written};
+use super::{Target, array, safetensors, to_file, written};
 use crate::form::{Envelope, Form};
 use rhyton::io::{load_state, save_state};
 use rhyton::nn::callbacks::{Callback, SavePoint};
@@ -53,8 +53,8 @@ fn model() -> Result<Compiled> {
 }
 
 fn train(keeps: &mut KeepsState, resume: Option<TrainingState>) -> Result<()> {
-    let x = Tensor::from_fn([10, 2], |i| i as f32 / 10.0);
-    let y = Tensor::from_fn([10, 1], |i| (i % 3) as f32);
+    let x = array(&[10, 2], |i| i as f32 / 10.0)?;
+    let y = array(&[10, 1], |i| (i % 3) as f32)?;
     let mut fit = Fit::epochs(2)
         .batch_size(4)
         .seed(3)

@@ -17,7 +17,9 @@ pub const TARGET: Target = Target {
 };
 
 fn seeds() -> Result<Vec<Vec<u8>>> {
-    let texts: [&[u8]; 5] = [
+    let texts: [&[u8]; 6] = [
+        // x,y in gzip.
+        b"\x1f\x8b\x08\0\0\0\0\0\x02\x03\xab\xd0\xa9\xe42\xd41\xe22\xd61\xe1\x02\0\x97D)\x80\x0c\0\0\0",
         b"x,y\n1,2\n3,4\n",
         b"\xef\xbb\xbfname,age,city\r\n\"Ann, \"\"A\"\"\",31,\"two\r\nlines\"\r\nBob,NA,\r\n",
         b"a,a,a,\n1,2,3,4\n-.5,inf,1e308,\n",

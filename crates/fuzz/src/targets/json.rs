@@ -1,6 +1,6 @@
 //! JSON on the command line: weights of classes, and a step of training with them.
 
-use super::Target;
+use super::{Target, array};
 use crate::form::{Envelope, Form};
 use rhyton::nn::training::{Compile, Fit};
 use rhyton::prelude::*;
@@ -28,7 +28,7 @@ fn run(input: &[u8], _: &Path) -> Result<()> {
     let weights = rhyton_cli::json::class_weights(&String::from_utf8_lossy(input))?;
     let model = Sequential::new([2]).add(Dense::new(3).softmax()).build()?;
     let mut model = model.compile(Compile::new(SGD::new(0.1), "sparse_categorical_crossentropy"))?;
-    let x = Tensor::from_fn([6, 2], |i| i as f32 / 10.0);
-    let y = Tensor::from_fn([6], |i| (i % 3) as i32);
+    let x = array(&[6, 2], |i| i as f32 / 10.0)?;
+    let y = array(&[6], |i| (i % 3) as i32)?;
     model.fit((&x, &y), Fit::epochs(1).verbose(0).class_weight(weights)).map(drop)
 }

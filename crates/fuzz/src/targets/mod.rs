@@ -13,7 +13,8 @@ mod safetensors;
 mod zip;
 
 use crate::form::Form;
-use rhyton::{Error, Result};
+use rhyton::{Error, Result, Tensor};
+use rhyton_tensor::{DType, Element};
 use std::path::Path;
 use std::time::Duration;
 
@@ -61,6 +62,20 @@ pub fn find(name: &str) -> Result<&'static Target> {
         let known: Vec<&str> = ALL.iter().map(|t| t.name).collect();
         Error::new(format!("there is no reader '{name}'")).expected(known.join(", "))
     })
+}
+
+/// An array of this shape; `f` makes its elements.
+fn array<T: Element>(shape: &[usize], f: impl FnMut(usize) -> T) -> Result<Tensor> {
+    Tensor::new(shape, (0..shape.iter().product()).map(f).collect())
+}
+
+/// An array of each element type, an empty one and a single number.
+fn arrays() -> Result<Vec<(String, Tensor)>> {
+    let mut all = vec![("empty".into(), array(&[3, 0], |_| 0.0f32)?), ("one".into(), Tensor::scalar(1.5f32))];
+    for dtype in DType::ALL {
+        all.push((dtype.name().into(), array(&[2, 3], |i| i as f64)?.cast(dtype)));
+    }
+    Ok(all)
 }
 
 /// Writes an input to `path` for a reader that wants a file.

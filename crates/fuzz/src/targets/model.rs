@@ -4,7 +4,7 @@
 mod layers;
 mod seeds;
 
-use super::{Target, to_file};
+use super::{Target, array, to_file};
 use crate::form::{Envelope, Form, archive, members};
 use rhyton::graph::Type;
 use rhyton::io::load_keras;
@@ -12,7 +12,7 @@ use rhyton::nn::model::json::from_record;
 use rhyton::nn::training::{Compile, Compiled, Evaluate, Fit, Samples};
 use rhyton::{Error, Result, Tensor};
 use rhyton_nn::Model;
-use rhyton_tensor::{Bindings, DType, Shape};
+use rhyton_tensor::{Bindings, Shape};
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -117,14 +117,14 @@ fn inputs(model: &Model) -> Result<Vec<Tensor>> {
 /// Numbers of this type.
 fn like(ty: &Type) -> Result<Tensor> {
     let sizes = sizes(&ty.shape).ok_or_else(|| Error::new("the sizes do not follow from the samples"))?;
-    Ok(Tensor::from_fn(sizes, |i| (i * 7 % 3 % 2) as f32).cast(ty.dtype))
+    Ok(array(&sizes, |i| (i * 7 % 3 % 2) as f32)?.cast(ty.dtype))
 }
 
 /// Labels of classes along the last axis.
 fn labels(ty: &Type) -> Result<Tensor> {
     let mut sizes = sizes(&ty.shape).unwrap_or_default();
     sizes.pop();
-    Ok(Tensor::from_fn(sizes, |i| (i % 2) as i32).cast(DType::I32))
+    array(&sizes, |i| (i % 2) as i32)
 }
 
 /// The configuration of a model.

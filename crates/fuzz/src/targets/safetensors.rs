@@ -1,10 +1,9 @@
 //! The safetensors format.
 
-use super::{Target, written};
+use super::{Target, arrays, written};
 use crate::form::{Envelope, Form};
 use rhyton::io::{SafeTensors, write_safetensors};
 use rhyton::{Result, Tensor};
-use rhyton_tensor::DType;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,11 +19,7 @@ pub const TARGET: Target = Target {
 };
 
 fn seeds() -> Result<Vec<Vec<u8>>> {
-    let tensors: Vec<(String, Tensor)> = DType::ALL
-        .into_iter()
-        .map(|d| (d.name().into(), Tensor::from_fn([2, 3], |i| i as f64).cast(d)))
-        .chain([("empty".into(), Tensor::zeros(DType::I64, [0, 4])), ("one".into(), Tensor::scalar(1.5f32))])
-        .collect();
+    let tensors = arrays()?;
     let metadata = BTreeMap::from([("made by".to_string(), "Rhyton \"\u{fc}\"".to_string())]);
     let file = |part: &[(String, Tensor)]| {
         let named: Vec<(&str, &Tensor)> = part.iter().map(|(n, t)| (n.as_str(), t)).collect();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// Nodes that a text may unfold to when every call is replaced by its body: functions that call functions twice would
 /// double with every line.
-const MOST_NODES: usize = 1 << 20;
+const MOST_NODES: usize = 1 << 18;
 /// How deep calls and loops may nest.
 const MOST_LEVELS: usize = 64;
 
