@@ -2,7 +2,6 @@
 
 mod commands;
 mod data;
-mod json;
 mod output;
 mod signals;
 mod workloads;
@@ -13,6 +12,7 @@ use rhyton::counting::Counting;
 use rhyton::nn::training::Compiled;
 use rhyton::tensor::memory;
 use rhyton::{Result, io};
+use rhyton_cli::json;
 use std::path::Path;
 use std::process::ExitCode;
 

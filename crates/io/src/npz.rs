@@ -254,11 +254,13 @@ fn descr(dtype: DType) -> &'static str {
 /// Elements stored column by column, put row by row. `data` holds exactly the elements of `shape`.
 fn to_row_order(data: &[u8], shape: &[usize], size: usize) -> Result<Vec<u8>> {
     let mut out = memory::room(data.len())?;
+    // A header can claim a million axes of size 1. Those that are left are few: their sizes multiply to the elements.
+    let shape: Vec<usize> = shape.iter().copied().filter(|n| *n != 1).collect();
     let mut index = vec![0; shape.len()];
     for _ in 0..data.len() / size {
         let at = shape.iter().zip(&index).rev().fold(0, |at, (n, i)| at * n + i) * size;
         out.extend_from_slice(&data[at..at + size]);
-        for (i, n) in index.iter_mut().zip(shape).rev() {
+        for (i, n) in index.iter_mut().zip(&shape).rev() {
             *i += 1;
             if *i < *n {
                 break;
@@ -306,6 +308,20 @@ mod tests {
         assert_eq!(t.as_slice::<i16>(), Some(&[1, 2, 3, 4, 5, 6][..]));
         let python2 = "{\"descr\":'|u1','shape':(3L,),'fortran_order':False}";
         assert_eq!(read_npy(&npy(python2, &[1, 2, 3])).unwrap().shape(), [3]);
+    }
+
+    #[test]
+    fn a_million_axes_cost_nothing_per_element() {
+        let ones = "1, ".repeat(200_000);
+        let header = format!("{{'descr': '|u1', 'fortran_order': True, 'shape': ({ones}100000, 2), }}");
+        let mut file = b"\x93NUMPY\x02\x00".to_vec();
+        file.extend((header.len() as u32).to_le_bytes());
+        file.extend(header.as_bytes());
+        file.extend((0..200_000).map(|i| (i / 100_000) as u8));
+        let start = std::time::Instant::now();
+        let t = read_npy(&file).unwrap();
+        assert!(start.elapsed() < std::time::Duration::from_secs(1), "{:?}", start.elapsed());
+        assert_eq!(&t.as_slice::<u8>().unwrap()[..4], [0, 1, 0, 1]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("rhyton-io", &["tensor", "graph", "nn"]),
     ("rhyton", &["tensor", "graph", "cpu", "nn", "data", "plot", "io"]),
     ("rhyton-cli", &["rhyton"]),
+    ("fuzz", &["rhyton", "cli", "tensor", "graph", "nn", "io"]),
 ];
 const MAX_FILE_LINES: usize = 600;
 const MAX_FUNCTION_LINES: usize = 80;

@@ -94,7 +94,7 @@ fn arguments<'f>(a: &Arguments) -> Result<Fit<'f>> {
         .shuffle(!a.no_shuffle)
         .seed(a.seed)
         .validation_split(a.validation_split)
-        .class_weight(class_weights(a.class_weight.as_deref())?)
+        .class_weight(a.class_weight.as_deref().map_or(Ok(vec![]), json::class_weights)?)
         .resume_anyway(a.resume_anyway);
     if let Some(n) = a.batch_size {
         fit = fit.batch_size(n);
@@ -154,19 +154,6 @@ fn save(a: &Arguments, model: &Compiled, history: &History) -> Result<()> {
     let history = a.history.as_ref().map_or(Ok(()), |target| save_history(history, target));
     let problems = [model, history].into_iter().filter_map(Result::err).flat_map(|e| e.problems);
     Error::from_problems(problems.collect()).map_or(Ok(()), Err)
-}
-
-/// `{"0": 1.0, "1": 2.5}`.
-fn class_weights(text: Option<&str>) -> Result<Vec<(i64, f64)>> {
-    let Some(text) = text else { return Ok(vec![]) };
-    let wrong = || {
-        Error::new(format!("'{text}' gives no weights of classes"))
-            .place("--class-weight")
-            .expected(r#"a JSON object of class and weight: {"0": 1.0, "1": 2.5}"#)
-    };
-    let map: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).map_err(|_| wrong())?;
-    let pair = |(class, weight): (String, serde_json::Value)| Some((class.parse().ok()?, weight.as_f64()?));
-    map.into_iter().map(|p| pair(p).ok_or_else(wrong)).collect()
 }
 
 fn save_history(history: &History, target: &Target) -> Result<()> {

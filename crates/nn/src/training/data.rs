@@ -1,5 +1,6 @@
 //! Training data as users give it: tensors in tuples, or a source of batches.
 
+use super::batch::ends_early;
 use super::{Batch, Batches};
 use crate::model::Tensors;
 use rhyton_tensor::rng::Stream;
@@ -176,6 +177,10 @@ impl Batches for SampleBatches {
     }
 
     fn skip(&mut self, n: usize) -> Result<()> {
+        let batches = self.len().unwrap_or(0);
+        if n > batches {
+            return Err(ends_early(batches, n));
+        }
         self.at = n.saturating_mul(self.batch_size).min(self.rows.len());
         Ok(())
     }

@@ -122,3 +122,17 @@ fn sequences_may_differ_in_length_from_batch_to_batch() {
         assert!(logs.get("loss").is_some_and(f64::is_finite));
     }
 }
+
+#[test]
+fn a_state_that_claims_more_batches_than_there_are_is_refused() {
+    let (x, y) = (normal(&[8, 2], 1), normal(&[8, 1], 2));
+    let build = || linear(&[1.0, 1.0], 0.0, Compile::new("sgd", "mse"));
+    let mut model = build();
+    let history = model.fit((&x, &y), quiet(1)).unwrap();
+    let mut state = model.training_state(&history);
+    for seen in [5u64, u64::MAX / 2, u64::MAX] {
+        state.json["seen"] = seen.into();
+        let e = build().fit((&x, &y), quiet(2).batch_size(4).resume(state.clone())).unwrap_err().to_string();
+        assert!(e.starts_with("the data ends after 2 batches"), "{e}");
+    }
+}
