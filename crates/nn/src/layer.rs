@@ -530,7 +530,9 @@ impl<'a> Cx<'a> {
                     .fix("a shared layer must get inputs of one shape"),
                 );
             }
-            return self.used(&known.weight, param);
+            let updates = self.trace.updates.iter().rev();
+            let now = updates.into_iter().find(|(of, _)| of == i).map_or(param, |(_, value)| value);
+            return self.used(&known.weight, now);
         }
         let Some(sizes) = weight.shape.as_fixed() else {
             let what = format!("the weight '{}' would have the unknown shape {}", weight.name, weight.shape);
@@ -574,11 +576,12 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// Gives the state `name` of this layer a new value after the step.
+    /// Assigns the state `name` of this layer: what asks for it from here on, and the next step, get this value.
+    /// No gradient flows back through an assignment.
     pub fn update(&mut self, name: &str, value: Expr) {
         if let Some(i) = self.trace.by_path.get(&join(&self.scope.path, name)) {
             let dtype = self.trace.variables[*i].0.weight.dtype;
-            self.trace.updates.push((*i, value.cast(dtype)));
+            self.trace.updates.push((*i, value.cast(dtype).stop_gradient()));
         }
     }
 
