@@ -150,6 +150,9 @@ fn wrong_data() {
     b.error("two_inputs_for_one", compiled().predict([&x, &x]));
     let embedding = Sequential::of(Input::new([4]).int32()).add(Embedding::new(6, 2)).build().unwrap();
     b.error("fractions_as_indices", embedding.predict(&x));
+    let index = |x: i64| Tensor::from_fn([2, 4], |i| if i == 5 { x } else { 0 });
+    b.error("index_outside_the_table", embedding.predict(&index(6)));
+    b.error("index_that_does_not_fit_int32", embedding.predict(&index(1 << 40)));
     b.close();
 }
 
@@ -219,6 +222,11 @@ fn files() -> Book {
     write(&b.path("escape.keras"), &[("config.json", b"{}"), ("aa/evil.sh", b"rm -rf /")]);
     replace(&b.path("escape.keras"), b"aa/evil.sh", b"../evil.sh");
     bomb(&b.path("bomb.keras"));
+    let reader = Sequential::of(Input::new([2]).name("tokens")).add(Embedding::new(5, 3)).add(Flatten::new());
+    let reader = reader.add(Dense::new(1)).build().unwrap().compile(Compile::new("adam", "mse")).unwrap();
+    reader.save(b.path("reader.keras")).unwrap();
+    let (tokens, y) = (Tensor::from_fn([4, 2], |i| i as i64), Tensor::full([4, 1], 0.0f32));
+    rhyton::io::write_npz(b.path("tokens.npz"), &[("x0", &tokens), ("y0", &y)]).unwrap();
     altered(&b, "layer.keras", |c| c["config"]["layers"][1]["class_name"] = "Densee".into());
     altered(&b, "python.keras", |c| {
         c["config"]["layers"][1] = json!({ "class_name": "Lambda", "module": "keras.layers", "config": {
@@ -258,6 +266,11 @@ fn wrong_files_and_arguments_of_the_program() {
     predict("python_code_in_a_file", "python.keras");
     predict("weights_of_another_shape", "shapes.keras");
     predict("absurd_size_in_a_file", "huge.keras");
+    let tokens = ["FOLDER/reader.keras", "--data", "FOLDER/tokens.npz"];
+    let out = ["--out", "FOLDER/out.keras"];
+    for (command, out) in [("predict", &out[..]), ("fit", &out), ("evaluate", &[])] {
+        b.program("index_outside_the_table_in_a_file", &[&[command], &tokens[..], out].concat());
+    }
     let mut fit = |name: &str, model: &str, data: &str, more: &[&str]| {
         let (model, data) = (format!("FOLDER/{model}"), format!("FOLDER/{data}"));
         let usual = ["fit", &model, "--data", &data, "--verbose", "0"];

@@ -3,7 +3,7 @@
 
 use crate::expr::{Expr, Type, substitute, topological};
 use crate::function::Function;
-use crate::ops::{Control, Elementwise, Op};
+use crate::ops::{Control, Elementwise, Op, Unary};
 use rhyton_tensor::{DType, Error};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -81,14 +81,18 @@ pub fn vjp(results: &[Expr], cotangents: &[Option<Expr>], wrt: &[Expr]) -> Vec<O
     wrt.iter().map(|w| sums.get(&w.key()).cloned()).collect()
 }
 
-/// True for a parameter that was rounded to be used: its gradient adds up in float32 and must not be rounded itself.
+/// True for a weight that was rounded to be used, a parameter or what was assigned to one: its gradient adds up in
+/// float32 and must not be rounded itself.
 fn is_rounded_weight(e: &Expr) -> bool {
     let mut base = e;
     while let (Op::Movement(_), Some(input)) = (base.op(), base.inputs().first()) {
         base = input;
     }
-    let is_param = |e: &Expr| matches!(e.op(), Op::Control(Control::Param { .. }));
-    matches!(base.op(), Op::Elementwise(Elementwise::Cast(_))) && base.inputs().iter().all(is_param)
+    let is_weight = |e: &Expr| {
+        let assigned = Op::Elementwise(Elementwise::Unary(Unary::StopGradient));
+        matches!(e.op(), Op::Control(Control::Param { .. })) || *e.op() == assigned
+    };
+    matches!(base.op(), Op::Elementwise(Elementwise::Cast(_))) && base.inputs().iter().all(is_weight)
 }
 
 /// Whether each element of the one result depends on one element of the one parameter.

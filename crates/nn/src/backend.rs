@@ -1,5 +1,6 @@
 //! The backend that programs run on. The facade registers the default one; nothing here names any.
 
+use crate::indices::Guard;
 use rhyton_graph::compile::compile;
 use rhyton_graph::plan::{Backend, Executable, LaunchTime};
 use rhyton_graph::{Expr, Function};
@@ -35,9 +36,11 @@ pub fn set_backend(backend: Arc<dyn Backend>) {
     }
 }
 
-/// A compiled program: state first, then the batch (see [`Executable::run`]).
+/// A compiled program: state first, then the batch (see [`Executable::run`]). The numbers that choose rows or classes in it are
+/// checked before every run (see [`crate::indices`]).
 pub struct Program {
     executable: Box<dyn Executable>,
+    guard: Guard,
 }
 
 impl Program {
@@ -53,16 +56,31 @@ impl Program {
         results: Vec<Expr>,
         updates: &[(usize, usize)],
     ) -> Result<Program> {
+        Program::compile_given(name, params, state, results, updates, &[])
+    }
+
+    /// [`compile`](Program::compile) for callers that have checked the parameters `checked` themselves.
+    pub(crate) fn compile_given(
+        name: &str,
+        params: Vec<Expr>,
+        state: usize,
+        results: Vec<Expr>,
+        updates: &[(usize, usize)],
+        checked: &[Expr],
+    ) -> Result<Program> {
         let backend = backend()?;
+        let guard = Guard::new(&params, state, &results, checked);
         let plan = compile(&Function::new(name, params, results), state, updates, &*backend)?;
-        Ok(Program { executable: backend.load(Arc::new(plan))? })
+        Ok(Program { executable: backend.load(Arc::new(plan))?, guard })
     }
 
     /// Runs once; `results` is reused from call to call.
     ///
     /// # Errors
-    /// When a shape or type does not fit.
+    /// When a shape or type does not fit, or a number that is to choose a row or class chooses none; then nothing was
+    /// written.
     pub fn run(&mut self, state: &mut [Tensor], batch: &[Tensor], results: &mut Vec<Tensor>) -> Result<()> {
+        self.guard.check(state, batch, 0)?;
         self.executable.run(state, batch, results)
     }
 

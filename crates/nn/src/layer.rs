@@ -626,13 +626,13 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// Gives the state `name` of this layer a new value after the step. The next call of the layer within the step
-    /// sees it already.
+    /// Assigns the state `name` of this layer: what asks for it from here on, and the next step, get this value.
+    /// No gradient flows back through an assignment.
     pub fn update(&mut self, name: &str, value: Expr) {
         if let Some(i) = self.trace.by_path.get(&join(&self.scope.path, name)) {
             let dtype = self.trace.variables[*i].0.weight.dtype;
             self.trace.newest.insert(*i, self.trace.updates.len());
-            self.trace.updates.push((*i, value.cast(dtype)));
+            self.trace.updates.push((*i, value.cast(dtype).stop_gradient()));
         }
     }
 

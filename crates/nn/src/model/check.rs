@@ -1,5 +1,6 @@
 //! Whether data fits the inputs of a model.
 
+use crate::indices::shown;
 use crate::model::{Model, Tensors};
 use rhyton_graph::Type;
 use rhyton_tensor::{DType, Data, Error, Result, Tensor};
@@ -8,7 +9,8 @@ impl Model {
     /// The inputs in the types of the model, checked against its shapes.
     ///
     /// # Errors
-    /// When the number, a shape or a number of samples does not fit, or a value is NaN.
+    /// When the number, a shape or a number of samples does not fit, a value is NaN, or an index chooses no row of
+    /// its table.
     pub fn check_inputs(&self, x: Tensors<'_>) -> Result<Vec<Tensor>> {
         let checked = self.fit_inputs(x)?;
         let types = &self.definition().input_types;
@@ -28,7 +30,10 @@ impl Model {
             return Err(Error::new("there are no samples").place(format!("input '{}'", names[0])));
         }
         let each = x.0.iter().zip(types.iter().zip(&names));
-        each.map(|(t, (ty, name))| check_input(t, ty, name, samples)).collect()
+        let checked = each.map(|(t, (ty, name))| check_input(t, ty, name, samples));
+        let checked = checked.collect::<Result<Vec<Tensor>>>()?;
+        self.check_indices(&checked)?;
+        Ok(checked)
     }
 }
 
@@ -66,14 +71,27 @@ fn check_input(t: &Tensor, ty: &Type, name: &str, samples: usize) -> Result<Tens
             Error::new(format!("{} samples, but the first input has {samples}", t.shape()[0])).place(place)
         );
     }
-    if ty.dtype == DType::I32 && t.dtype().is_float() {
-        let whole = t.to_vec::<f32>().iter().all(|x| x.fract() == 0.0 && x.abs() < 2e9);
-        if !whole {
-            return Err(Error::new("indices must be whole numbers").place(place).expected("int32"));
-        }
-    }
-    reject_nan(&t).map_err(|e| e.place(place))?;
+    reject_nan(&t).and_then(|()| converts(&t, ty.dtype)).map_err(|e| e.place(place))?;
     Ok(t)
+}
+
+/// An error when converting `t` to int32 would change a number.
+pub(crate) fn converts(t: &Tensor, to: DType) -> Result<()> {
+    let narrow =
+        matches!(t.dtype(), DType::I32 | DType::I16 | DType::U16 | DType::I8 | DType::U8 | DType::Bool);
+    if to != DType::I32 || narrow {
+        return Ok(());
+    }
+    let (data, width) = (t.data(), t.shape().iter().skip(1).product::<usize>().max(1));
+    let lost = |i: &usize| f64::from(data.get_f64(*i) as i32) != data.get_f64(*i);
+    let Some(at) = (0..t.len()).find(lost) else { return Ok(()) };
+    let (number, sample) = (shown(t, at), at / width);
+    let error = if data.get_f64(at).fract() == 0.0 {
+        Error::new(format!("the number {number} of sample {sample} does not fit int32"))
+    } else {
+        Error::new(format!("the number {number} of sample {sample} is no whole number"))
+    };
+    Err(error.expected(format!("whole numbers from {} to {}", i32::MIN, i32::MAX)))
 }
 
 /// An error when a number of `t` is NaN.

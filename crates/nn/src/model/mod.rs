@@ -11,7 +11,7 @@ mod symbolic;
 mod table;
 mod weights;
 
-pub(crate) use check::reject_nan;
+pub(crate) use check::{converts, reject_nan};
 pub use definition::{Call, Definition, Entry, Form};
 pub use sequential::Sequential;
 pub use summary::Summary;

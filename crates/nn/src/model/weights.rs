@@ -1,6 +1,7 @@
 //! [`Model`]: a definition and its weights.
 
 use crate::backend::Program;
+use crate::indices::Guard;
 use crate::layer::{Base, Cx, LayerRef, Place, Trace, Value, Variable};
 use crate::model::definition::Ranks;
 use crate::model::{Definition, Form, Symbolic};
@@ -9,7 +10,7 @@ use rhyton_tensor::rng::Stream;
 use rhyton_tensor::{Error, Result, Source, Tensor, memory};
 use std::collections::HashMap;
 use std::panic::Location;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A model: its layers and one map from path to weight.
 pub struct Model {
@@ -19,6 +20,8 @@ pub struct Model {
     /// The weights, then the rest of a compiled model's state: programs take one list, predicting a prefix.
     state: Vec<Tensor>,
     predictor: Mutex<Option<Program>>,
+    /// Checks indices that come from the inputs.
+    guard: Mutex<Guard>,
 }
 
 /// A model traced once: what compiling a step starts from.
@@ -79,6 +82,8 @@ impl Model {
     /// The model without values for its weights.
     fn blank(definition: Definition) -> Result<Model> {
         let traced = trace(&definition, Trace::new(false))?;
+        let outputs: Vec<Expr> = traced.outputs.iter().map(|v| v.expr.clone()).collect();
+        let guard = Guard::new(&traced.inputs, 0, &outputs, &[]);
         let mut variables: Vec<Variable> = traced.trace.variables.into_iter().map(|(v, _)| v).collect();
         let ranks = Ranks::of(&definition);
         variables.sort_by_cached_key(|v| ranks.rank(&v.location));
@@ -88,7 +93,15 @@ impl Model {
             places: traced.trace.places,
             state: vec![],
             predictor: Mutex::new(None),
+            guard: Mutex::new(guard),
         })
+    }
+
+    /// An error when an index in the inputs chooses no row of its table.
+    pub(crate) fn check_indices(&self, inputs: &[Tensor]) -> Result<()> {
+        // A check that was cut off left nothing behind.
+        let mut guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        guard.check_all(inputs, &self.definition.input_types)
     }
 
     /// Draws all weights anew; nested trained models keep what they brought along.
@@ -309,9 +322,9 @@ impl Model {
         let traced = self.trace(false)?;
         let weights = traced.trace.params();
         let state = weights.len();
-        let params = weights.into_iter().chain(traced.inputs).collect();
+        let params = weights.iter().chain(&traced.inputs).cloned().collect();
         let results = traced.outputs.into_iter().map(|v| v.expr).collect();
-        Program::compile("predict", params, state, results, &[])
+        Program::compile_given("predict", params, state, results, &[], &traced.inputs)
     }
 }
 
@@ -375,6 +388,7 @@ impl Clone for Model {
             places: self.places.clone(),
             state: self.weights().to_vec(),
             predictor: Mutex::new(None),
+            guard: Mutex::new(self.guard.lock().unwrap_or_else(PoisonError::into_inner).clone()),
         }
     }
 }

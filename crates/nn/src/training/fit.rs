@@ -32,6 +32,7 @@ pub struct Fit<'f> {
     pub(crate) resume: Option<TrainingState>,
     pub(crate) resume_anyway: bool,
     pub(crate) verbose: Verbose,
+    pub(crate) warnings: bool,
     pub(crate) output: Option<Box<dyn Write + 'f>>,
 }
 
@@ -72,6 +73,7 @@ impl<'f> Fit<'f> {
             resume: None,
             resume_anyway: false,
             verbose: Verbose::Auto,
+            warnings: true,
             output: None,
         }
     }
@@ -180,7 +182,14 @@ impl<'f> Fit<'f> {
         self
     }
 
-    /// Writes progress and messages here instead of standard output.
+    /// Whether warnings are written (they are unless this says no), whatever `verbose` says: lines about what is legal
+    /// and almost surely a mistake. Callbacks get them in any case.
+    pub fn warnings(mut self, yes: bool) -> Self {
+        self.warnings = yes;
+        self
+    }
+
+    /// Writes progress, messages and warnings here instead of standard output and standard error.
     pub fn output(mut self, sink: impl Write + 'f) -> Self {
         self.output = Some(Box::new(sink));
         self

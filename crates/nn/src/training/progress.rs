@@ -43,6 +43,8 @@ pub(crate) struct Console<'a> {
     mode: Verbose,
     colors: bool,
     bar: Option<ProgressBar>,
+    /// Whether warnings are written.
+    pub(crate) warns: bool,
 }
 
 /// What standard output can show: whether lines can be drawn again, and whether in colours.
@@ -65,15 +67,27 @@ impl<'a> Console<'a> {
             Verbose::Auto | Verbose::Bar => Verbose::Lines,
             other => other,
         };
-        Console { sink, mode, colors, bar: None }
+        Console { sink, mode, colors, bar: None, warns: true }
     }
 
     /// Writes a line above the bar. A reader that went away is no reason to stop training.
     pub(crate) fn print(&mut self, line: &str) {
+        self.write(line, false);
+    }
+
+    /// Writes a warning: to standard error, where no sink was given.
+    pub(crate) fn warn(&mut self, warning: &str) {
+        if self.warns {
+            self.write(&format!("warning: {warning}"), true);
+        }
+    }
+
+    fn write(&mut self, line: &str, is_warning: bool) {
         let Console { sink, bar, .. } = self;
         let mut write = || {
             let _ = match sink {
                 Some(s) => writeln!(s, "{line}"),
+                None if is_warning => writeln!(std::io::stderr().lock(), "{line}"),
                 None => writeln!(std::io::stdout().lock(), "{line}"),
             };
         };
