@@ -5,7 +5,7 @@ use crate::layers::{activation::listed, check, embedding::any_last};
 use crate::{Args, Cx, Layer, Object, Outputs};
 use rhyton_graph::Expr;
 use rhyton_graph::ops::Scalar;
-use rhyton_tensor::{Error, Result};
+use rhyton_tensor::{DType, Error, Result};
 use serde_json::{Map, Value as Json};
 use std::sync::Arc;
 
@@ -116,7 +116,7 @@ impl Operation {
             Some(Json::Bool(b)) => Ok(Expr::scalar(*b)),
             Some(n) => {
                 let whole = n.as_i64().and_then(|n| i32::try_from(n).ok()).map(Scalar::I32);
-                let number = whole.or_else(|| n.as_f64().map(|x| Scalar::F32(x as f32)));
+                let number = whole.or_else(|| n.as_f64().map(|x| Scalar::from_f64(x, DType::F32)));
                 number.map(Expr::scalar).ok_or_else(|| Error::new(format!("the operand {n} is no number")))
             }
             None => tensors.next().ok_or_else(|| Error::new("an operand is missing")),
