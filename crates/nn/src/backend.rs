@@ -8,7 +8,7 @@ use rhyton_tensor::{Error, Result, Tensor};
 use std::sync::{Arc, RwLock};
 
 /// A default backend, submitted with `inventory::submit!`.
-pub struct DefaultBackend(pub fn() -> Arc<dyn Backend>);
+pub struct DefaultBackend(pub fn() -> Result<Arc<dyn Backend>>);
 inventory::collect!(DefaultBackend);
 
 static CHOSEN: RwLock<Option<Arc<dyn Backend>>> = RwLock::new(None);
@@ -16,7 +16,7 @@ static CHOSEN: RwLock<Option<Arc<dyn Backend>>> = RwLock::new(None);
 /// The backend in force.
 ///
 /// # Errors
-/// When no crate that was linked registered one.
+/// When no crate that was linked registered one, or the environment asks the default one for what it cannot give.
 pub fn backend() -> Result<Arc<dyn Backend>> {
     if let Some(b) = CHOSEN.read().ok().and_then(|b| b.clone()) {
         return Ok(b);
@@ -25,7 +25,7 @@ pub fn backend() -> Result<Arc<dyn Backend>> {
         return Err(Error::new("no backend is registered")
             .fix("depend on the crate `rhyton`, or call set_backend with one"));
     };
-    set_backend((default.0)());
+    set_backend((default.0)()?);
     backend()
 }
 

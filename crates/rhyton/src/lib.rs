@@ -42,5 +42,5 @@ pub mod config {
 }
 
 inventory::submit! {
-    rhyton_nn::backend::DefaultBackend(|| std::sync::Arc::new(rhyton_cpu::CpuBackend::new()))
+    rhyton_nn::backend::DefaultBackend(|| Ok(std::sync::Arc::new(rhyton_cpu::CpuBackend::new()?)))
 }

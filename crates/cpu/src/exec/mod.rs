@@ -21,6 +21,7 @@ pub(crate) mod task;
 pub(crate) mod testing;
 
 use crate::backend::Threads;
+use crate::denormals::as_zero;
 use crate::isa::Isa;
 use arena::Arena;
 use frame::Frame;
@@ -188,7 +189,7 @@ impl Executable for Program {
         if let Some((_, frame)) = self.frames.last_mut() {
             // SAFETY: `connect` gave every buffer an address of its size: parameters and results were checked
             // against the frame's shapes, temporaries lie in the arena.
-            unsafe { frame.run(self.threads.pool()) };
+            as_zero(|| unsafe { frame.run(self.threads.pool()) });
         }
         Ok(())
     }

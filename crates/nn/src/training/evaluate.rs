@@ -99,7 +99,7 @@ impl Compiled {
                 conditions.check(state, self)?;
             }
         }
-        let seed = self.begin_seed(&fit, resume.as_ref())?;
+        let seed = self.begin_seed(&fit, resume.as_ref());
         let (mut feed, validation, warnings) = self.feeds(data, &mut fit, seed)?;
         self.hold(true);
         let mut position = Position { epoch: fit.initial_epoch, seed, ..Position::default() };

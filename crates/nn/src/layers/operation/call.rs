@@ -72,7 +72,7 @@ impl Call {
             Json::Bool(b) => Ok(Expr::scalar(*b)),
             Json::Number(n) => {
                 let whole = n.as_i64().and_then(|n| i32::try_from(n).ok()).map(Scalar::I32);
-                let number = whole.or_else(|| n.as_f64().map(|x| Scalar::F32(x as f32)));
+                let number = whole.or_else(|| n.as_f64().map(|x| Scalar::from_f64(x, DType::F32)));
                 number.map(Expr::scalar).ok_or_else(|| self.odd("operand", value))
             }
             Json::Array(_) => self.array(value),
