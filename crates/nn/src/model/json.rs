@@ -450,7 +450,8 @@ fn end_of(triple: &Json, layers: &[Recorded], index: &HashMap<&str, usize>, made
     let layer = *index.get(triple[0].as_str()?)?;
     let (node, tensor) = (triple[1].as_u64()? as usize, triple[2].as_u64()? as usize);
     let calls = &made[layer];
-    let node = node.checked_sub(built_in_nodes(&layers[layer].layer)).or_else(|| calls.len().checked_sub(1))?;
+    let node =
+        node.checked_sub(built_in_nodes(&layers[layer].layer)).or_else(|| calls.len().checked_sub(1))?;
     calls.get(node)?.as_ref()?.get(tensor).cloned()
 }
 

@@ -4,7 +4,7 @@ use crate::Args;
 use crate::layers::check;
 use rhyton_graph::Expr;
 use rhyton_graph::ops::Scalar;
-use rhyton_tensor::{Error, Result, Tensor};
+use rhyton_tensor::{DType, Error, Result, Tensor};
 use serde_json::{Map, Value as Json};
 
 /// An operand: a tensor of the model, or what the file holds in its place.
