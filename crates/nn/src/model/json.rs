@@ -103,7 +103,7 @@ fn functional_config(d: &Definition) -> Json {
         .collect();
     let end = |(c, o): &(usize, usize)| {
         let first = built_in_nodes(&d.entries[d.calls[*c].layer].layer);
-        json!([d.entries[d.calls[*c].layer].name, number(*c) + first, o])
+        json!([d.entries[d.calls[*c].layer].name, numbers[*c] + first, o])
     };
     let inputs: Vec<(usize, usize)> = d.inputs.iter().map(|c| (*c, 0)).collect();
     json!({
