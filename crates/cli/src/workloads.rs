@@ -48,19 +48,19 @@ impl Workload {
     }
 
     /// `samples` samples and targets from a fixed seed.
-    pub fn data(&self, samples: usize) -> Result<(Tensor, Tensor)> {
+    pub fn data(&self, samples: usize) -> (Tensor, Tensor) {
         let mut random = Stream::new(0, 0, 1);
         let shape: Vec<usize> = [samples].iter().chain(self.sample).copied().collect();
         let x = match self.vocabulary {
-            Some(n) => Tensor::from_fn(shape.clone(), |_| random.below(n) as i32)?,
-            None => Tensor::from_fn(shape.clone(), |_| random.normal())?,
+            Some(n) => Tensor::from_fn(shape.clone(), |_| random.below(n) as i32),
+            None => Tensor::from_fn(shape.clone(), |_| random.normal()),
         };
         let y = match self.classes {
-            Some(n) if self.per_position => Tensor::from_fn(shape, |_| random.below(n) as i32)?,
-            Some(n) => Tensor::from_fn([samples], |_| random.below(n) as i32)?,
-            None => Tensor::from_fn([samples, 1], |_| random.normal())?,
+            Some(n) if self.per_position => Tensor::from_fn(shape, |_| random.below(n) as i32),
+            Some(n) => Tensor::from_fn([samples], |_| random.below(n) as i32),
+            None => Tensor::from_fn([samples, 1], |_| random.normal()),
         };
-        Ok((x, y))
+        (x, y)
     }
 }
 

@@ -58,7 +58,7 @@ fn forged(folder: &Path, name: &str, layers: &[(&str, &str, u64)]) {
 }
 
 fn inputs(folder: &Path) {
-    let x = Tensor::full([2, 4], 1.0f32).unwrap();
+    let x = Tensor::try_full([2, 4], 1.0f32).unwrap();
     rhyton::io::write_npz(folder.join("x.npz"), &[("x0", &x)]).unwrap();
 }
 
@@ -115,7 +115,7 @@ fn the_state_of_the_optimizer_and_batches_count() {
     // 4 MiB of weights, 8 MiB of Adam's moments.
     let model = Sequential::new([1024]).add(Dense::new(1024)).build().unwrap();
     model.compile(Compile::new("adam", "mse")).unwrap().save(dir.join("m.keras")).unwrap();
-    let x = Tensor::full([1024, 1024], 0.5f32).unwrap();
+    let x = Tensor::try_full([1024, 1024], 0.5f32).unwrap();
     rhyton::io::write_npz(dir.join("d.npz"), &[("x0", &x), ("y0", &x)]).unwrap();
     let fit = "fit m.keras --data d.npz --epochs 1 --out t.keras --batch-size 1024";
     let said = complaint(&dir, &format!("{fit} --memory 9M"), None);
@@ -139,7 +139,7 @@ fn memory_that_the_system_does_not_give() {
     assert!(said.contains("the system does not give"), "{said}");
     // The bytes of the file, then the numbers of the tensor.
     forged(&dir, "small.keras", &[("RepeatVector", "n", 1)]);
-    let x = Tensor::full([8 << 20, 4], 1.0f32).unwrap();
+    let x = Tensor::try_full([8 << 20, 4], 1.0f32).unwrap();
     rhyton::io::write_npz(dir.join("large.npz"), &[("x0", &x)]).unwrap();
     for megabytes in [120, 200, 300] {
         let said =

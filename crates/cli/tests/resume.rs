@@ -37,10 +37,8 @@ fn folder(name: &str, width: usize) -> PathBuf {
     let compile = Compile::new(Adam::new(1e-3), "sparse_categorical_crossentropy").metrics(["accuracy"]);
     model.compile(compile).unwrap().save(folder.join("model.keras")).unwrap();
     let noise = |i: usize| rng::block(1, 2, 3, i as u64)[0] as f32 / u32::MAX as f32;
-    let (x, y) = (
-        Tensor::from_fn([160, 12], noise).unwrap(),
-        Tensor::from_fn([160], |i| (noise(i * 7) * 2.99) as i32).unwrap(),
-    );
+    let (x, y) =
+        (Tensor::from_fn([160, 12], noise), Tensor::from_fn([160], |i| (noise(i * 7) * 2.99) as i32));
     rhyton::io::write_npz(folder.join("data.npz"), &[("x0", &x), ("y0", &y)]).unwrap();
     folder
 }

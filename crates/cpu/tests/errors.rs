@@ -22,7 +22,7 @@ fn program() -> Box<dyn Executable> {
 fn check(state: &[Tensor], batch: &[Tensor], text: &str) {
     let mut program = program();
     let mut now = state.to_vec();
-    let good = [Tensor::zeros(DType::F32, [2, 3]).unwrap(), Tensor::zeros(DType::I32, [2]).unwrap()];
+    let good = [Tensor::zeros(DType::F32, [2, 3]), Tensor::zeros(DType::I32, [2])];
     let mut results = vec![];
     // Before any run, and after a good one.
     for _ in 0..2 {
@@ -30,23 +30,23 @@ fn check(state: &[Tensor], batch: &[Tensor], text: &str) {
         let e = program.run(&mut now, batch, &mut results).unwrap_err();
         assert_eq!(e.to_string(), text);
         assert!(now.iter().zip(&before).all(|(a, b)| a.same_bits(b)), "the state was written");
-        program.run(&mut [Tensor::zeros(DType::F32, [3]).unwrap()], &good, &mut results).unwrap();
+        program.run(&mut [Tensor::zeros(DType::F32, [3])], &good, &mut results).unwrap();
     }
 }
 
 fn state() -> Vec<Tensor> {
-    vec![Tensor::full([3], 1.0f32).unwrap()]
+    vec![Tensor::full([3], 1.0f32)]
 }
 
 fn labels(n: usize) -> Tensor {
-    Tensor::zeros(DType::I32, [n]).unwrap()
+    Tensor::zeros(DType::I32, [n])
 }
 
 #[test]
 fn wrong_shape() {
     check(
         &state(),
-        &[Tensor::zeros(DType::F32, [2, 4]).unwrap(), labels(2)],
+        &[Tensor::zeros(DType::F32, [2, 4]), labels(2)],
         "'x' has the shape [2, 4]\n  in:       train_step\n  expected: [batch, 3]",
     );
 }
@@ -55,7 +55,7 @@ fn wrong_shape() {
 fn wrong_rank() {
     check(
         &state(),
-        &[Tensor::zeros(DType::F32, [6]).unwrap(), labels(2)],
+        &[Tensor::zeros(DType::F32, [6]), labels(2)],
         "'x' has the shape [6]\n  in:       train_step\n  expected: [batch, 3]",
     );
 }
@@ -64,7 +64,7 @@ fn wrong_rank() {
 fn sizes_that_contradict_each_other() {
     check(
         &state(),
-        &[Tensor::zeros(DType::F32, [2, 3]).unwrap(), labels(5)],
+        &[Tensor::zeros(DType::F32, [2, 3]), labels(5)],
         "'labels' has the shape [5]\n  in:       train_step\n  expected: [batch] with batch = 2",
     );
 }
@@ -73,7 +73,7 @@ fn sizes_that_contradict_each_other() {
 fn wrong_type() {
     check(
         &state(),
-        &[Tensor::zeros(DType::F64, [2, 3]).unwrap(), labels(2)],
+        &[Tensor::zeros(DType::F64, [2, 3]), labels(2)],
         "'x' is float64\n  in:       train_step\n  expected: float32\n  fix:      convert it with `.cast(DType::F32)`",
     );
 }
@@ -82,12 +82,12 @@ fn wrong_type() {
 fn wrong_number() {
     check(
         &state(),
-        &[Tensor::zeros(DType::F32, [2, 3]).unwrap()],
+        &[Tensor::zeros(DType::F32, [2, 3])],
         "1 state and 1 batch values were given\n  in:       train_step\n  expected: 1 state (counter) and 2 batch values (x, labels)",
     );
     check(
         &[],
-        &[Tensor::zeros(DType::F32, [2, 3]).unwrap(), labels(2)],
+        &[Tensor::zeros(DType::F32, [2, 3]), labels(2)],
         "0 state and 2 batch values were given\n  in:       train_step\n  expected: 1 state (counter) and 2 batch values (x, labels)",
     );
 }
@@ -95,8 +95,8 @@ fn wrong_number() {
 #[test]
 fn wrong_state() {
     check(
-        &[Tensor::zeros(DType::F32, [4]).unwrap()],
-        &[Tensor::zeros(DType::F32, [2, 3]).unwrap(), labels(2)],
+        &[Tensor::zeros(DType::F32, [4])],
+        &[Tensor::zeros(DType::F32, [2, 3]), labels(2)],
         "'counter' has the shape [4]\n  in:       train_step\n  expected: [3]",
     );
 }
@@ -105,7 +105,7 @@ fn wrong_state() {
 fn empty_batches_run() {
     let mut program = program();
     let (mut now, mut results) = (state(), vec![]);
-    program.run(&mut now, &[Tensor::zeros(DType::F32, [0, 3]).unwrap(), labels(0)], &mut results).unwrap();
+    program.run(&mut now, &[Tensor::zeros(DType::F32, [0, 3]), labels(0)], &mut results).unwrap();
     assert_eq!(now[0].as_slice::<f32>(), Some(&[1.0, 1.0, 1.0][..]));
     assert_eq!(results[0].shape(), [0, 3]);
 }
@@ -118,7 +118,7 @@ fn the_first_entry_of_an_empty_batch_is_an_error() {
     let plan = Arc::new(compile(&f, 0, &[], &backend).unwrap());
     let mut program = backend.load(plan).unwrap();
     let mut results = vec![];
-    program.run(&mut [], &[Tensor::zeros(DType::F32, [1, 3]).unwrap()], &mut results).unwrap();
-    let e = program.run(&mut [], &[Tensor::zeros(DType::F32, [0, 3]).unwrap()], &mut results).unwrap_err();
+    program.run(&mut [], &[Tensor::zeros(DType::F32, [1, 3])], &mut results).unwrap();
+    let e = program.run(&mut [], &[Tensor::zeros(DType::F32, [0, 3])], &mut results).unwrap_err();
     assert!(e.to_string().contains("give at least one sample"), "{e}");
 }

@@ -53,7 +53,10 @@ fn program(arena: bool) -> Box<dyn Executable> {
 }
 
 fn batch(n: usize) -> Vec<Tensor> {
-    vec![Tensor::from_fn([n, 16], |i| i as f32 * 0.01).unwrap(), Tensor::full([16, 16], 0.1f32).unwrap()]
+    vec![
+        Tensor::try_from_fn([n, 16], |i| i as f32 * 0.01).unwrap(),
+        Tensor::try_full([16, 16], 0.1f32).unwrap(),
+    ]
 }
 
 #[test]
@@ -62,7 +65,7 @@ fn refused_memory_is_an_error_and_no_state_is_lost() {
     let (small, large) = (batch(4), batch(1 << 16));
     for arena in [true, false] {
         let mut program = program(arena);
-        let mut state = [Tensor::zeros(DType::F32, [16]).unwrap()];
+        let mut state = [Tensor::try_zeros(DType::F32, [16]).unwrap()];
         let (mut before, mut after) = (vec![], vec![]);
         program.run(&mut state, &small, &mut before).unwrap();
         for _ in 0..2 {
@@ -80,13 +83,13 @@ fn refused_memory_is_an_error_and_no_state_is_lost() {
 }
 
 fn tensors() {
-    let t = Tensor::full([1 << 20], 1.0f32).unwrap();
+    let t = Tensor::try_full([1 << 20], 1.0f32).unwrap();
     let (bytes, rows, mut shared) = (vec![0; 1 << 22], vec![0; 1 << 19], t.clone());
     MOST.store(1 << 20, Relaxed);
     let all = [
-        Tensor::zeros(DType::F32, [1 << 20]).map(|_| ()),
-        Tensor::full([1 << 20], 1i32).map(|_| ()),
-        Tensor::from_fn([1 << 20], |i| i as f64).map(|_| ()),
+        Tensor::try_zeros(DType::F32, [1 << 20]).map(|_| ()),
+        Tensor::try_full([1 << 20], 1i32).map(|_| ()),
+        Tensor::try_from_fn([1 << 20], |i| i as f64).map(|_| ()),
         Tensor::from_le_bytes(DType::U8, [1 << 22], &bytes).map(|_| ()),
         t.rows(&rows).map(|_| ()),
         t.try_cast(DType::F64).map(|_| ()),

@@ -112,8 +112,7 @@ mod tests {
 
     #[test]
     fn a_ramp_keeps_its_slope_away_from_the_borders() {
-        let x =
-            Tensor::from_fn([1, 8, 1, 2], |i| (i / 2) as f32 * if i % 2 == 0 { 1.0 } else { -2.0 }).unwrap();
+        let x = Tensor::from_fn([1, 8, 1, 2], |i| (i / 2) as f32 * if i % 2 == 0 { 1.0 } else { -2.0 });
         let y = resize_bilinear(&x, 28, 3).unwrap();
         assert_eq!(y.shape(), [1, 28, 3, 2]);
         let v = y.to_vec::<f32>();
@@ -125,11 +124,11 @@ mod tests {
 
     #[test]
     fn the_same_size_changes_nothing_and_bad_input_is_told() {
-        let x = Tensor::from_fn([2, 3, 5, 2], |i| (i as f32).sin()).unwrap();
+        let x = Tensor::from_fn([2, 3, 5, 2], |i| (i as f32).sin());
         assert!(resize_bilinear(&x, 3, 5).unwrap().same_bits(&x));
         assert!(resize_bilinear(&x, 0, 5).is_err());
-        assert!(resize_bilinear(&Tensor::zeros(DType::F32, [0, 4]).unwrap(), 3, 3).is_err());
-        assert!(resize_bilinear(&Tensor::zeros(DType::U8, [4, 4]).unwrap(), 3, 3).is_err());
-        assert!(resize_bilinear(&Tensor::zeros(DType::F32, [4, 4, 1]).unwrap(), 3, 3).is_err());
+        assert!(resize_bilinear(&Tensor::zeros(DType::F32, [0, 4]), 3, 3).is_err());
+        assert!(resize_bilinear(&Tensor::zeros(DType::U8, [4, 4]), 3, 3).is_err());
+        assert!(resize_bilinear(&Tensor::zeros(DType::F32, [4, 4, 1]), 3, 3).is_err());
     }
 }

@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn windows_of_several_features_keep_their_order() {
-        let series = Tensor::from_fn([5, 2], |i| i as f64).unwrap();
+        let series = Tensor::from_fn([5, 2], |i| i as f64);
         let (x, y) = timeseries_windows(&series, 2, 2).unwrap();
         assert_eq!((x.shape(), y.shape()), (&[2, 2, 2][..], &[2, 2, 2][..]));
         assert_eq!(x.to_vec::<i32>(), [0, 1, 2, 3, 2, 3, 4, 5]);
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn windows_that_do_not_fit_are_errors() {
-        let s = Tensor::from_fn([5], |i| i as f32).unwrap();
+        let s = Tensor::from_fn([5], |i| i as f32);
         assert_eq!(timeseries_windows(&s, 4, 1).unwrap().0.shape(), [1, 4, 1]);
         for (window, horizon) in [(5, 1), (0, 1), (1, 0), (usize::MAX, 2)] {
             assert!(timeseries_windows(&s, window, horizon).is_err(), "{window} {horizon}");

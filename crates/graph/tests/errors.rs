@@ -87,12 +87,12 @@ fn running_with_wrong_arguments() {
             .unwrap_err()
     };
     assert_eq!(
-        words(&run(&[Tensor::zeros(DType::F32, [2, 4]).unwrap()])),
+        words(&run(&[Tensor::zeros(DType::F32, [2, 4])])),
         "'f.0' has the shape [2, 4]\n  expected: [batch, 3]"
     );
     assert_eq!(words(&run(&[])), "f got 0 values of state and 0 of the batch\n  expected: 0 and 1");
     assert_eq!(
-        words(&run(&[Tensor::zeros(DType::I32, [2, 3]).unwrap()])),
+        words(&run(&[Tensor::zeros(DType::I32, [2, 3])])),
         "parameter 0 of f is int32\n  expected: float32[batch, 3]"
     );
 }

@@ -101,7 +101,7 @@ fn windows_that_reach_too_far_are_refused() {
         );
         text::parse(&text).unwrap()
     };
-    let args = [Tensor::full([1, 4, 1], 1.0f32).unwrap(), Tensor::full([1, 1, 1], 1.0f32).unwrap()];
+    let args = [Tensor::try_full([1, 4, 1], 1.0f32).unwrap(), Tensor::try_full([1, 1, 1], 1.0f32).unwrap()];
     for (stride, pad) in [(1 << 60, "0"), (usize::MAX, "0"), (1, "9223372036854775807")] {
         let f = conv(stride, pad);
         let plan = compile(&f, 0, &[], &NullBackend).unwrap();

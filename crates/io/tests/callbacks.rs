@@ -26,10 +26,7 @@ fn model() -> Compiled {
 
 fn data() -> (Tensor, Tensor) {
     let wave = |i: usize| (i as f32 * 0.7).sin();
-    (
-        Tensor::from_fn([20, 3], wave).unwrap(),
-        Tensor::from_fn([20, 1], |i| wave(3 * i) * wave(3 * i + 1)).unwrap(),
-    )
+    (Tensor::from_fn([20, 3], wave), Tensor::from_fn([20, 1], |i| wave(3 * i) * wave(3 * i + 1)))
 }
 
 #[test]

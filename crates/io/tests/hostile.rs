@@ -62,14 +62,14 @@ fn mutate(bytes: &[u8], seed: u32) -> Vec<u8> {
 fn own_files(test: &str) -> Vec<(String, Vec<u8>)> {
     let mut root = Group::default();
     for (i, dtype) in DType::ALL.into_iter().enumerate() {
-        let t = Tensor::from_fn([3, 4], |i| i as f64).unwrap().cast(dtype);
+        let t = Tensor::from_fn([3, 4], |i| i as f64).cast(dtype);
         root.add_tensor(&format!("layers/layer_{i}/vars/0"), t).unwrap();
         let vars = root.group_mut(&format!("layers/layer_{i}/vars")).unwrap();
         vars.attributes.push(("name".into(), Attribute::Text(format!("layer_{i}"))));
     }
     root.attributes.push(("names".into(), Attribute::Texts(vec!["a".into(), "".into(), "ccc".into()])));
     let path = std::env::temp_dir().join(format!("rhyton-{test}-{}", std::process::id()));
-    let (a, b) = (Tensor::from_fn([5, 7], |i| i as f32).unwrap(), Tensor::vector(vec![1u8, 2, 3]));
+    let (a, b) = (Tensor::from_fn([5, 7], |i| i as f32), Tensor::vector(vec![1u8, 2, 3]));
     rhyton_io::write_npz(&path, &[("a", &a), ("b", &b)]).unwrap();
     let npz = rhyton_io::files::read(&path).unwrap();
     let metadata = [("k".to_owned(), "v".to_owned())].into();

@@ -203,7 +203,7 @@ fn targets_that_do_not_fit_are_explained() {
 #[test]
 fn a_batch_of_one_column_is_aligned() {
     for (t, p) in [(vec![3usize], vec![3usize, 1]), (vec![3, 1], vec![3])] {
-        let args = [Tensor::full(t, 1.0f32).unwrap(), Tensor::full(p, 3.0f32).unwrap()];
+        let args = [Tensor::full(t, 1.0f32), Tensor::full(p, 3.0f32)];
         let value =
             run(|x| vec![loss_value(&losses::MeanSquaredError::new(), &x[0], &x[1], None, None)], &args)
                 .unwrap();
@@ -213,11 +213,8 @@ fn a_batch_of_one_column_is_aligned() {
 
 #[test]
 fn weights_of_samples_reach_their_steps() {
-    let args = [
-        Tensor::full([2, 4, 1], 0.0f32).unwrap(),
-        Tensor::full([2, 4, 1], 1.0f32).unwrap(),
-        Tensor::vector(vec![1.0f32, 3.0]),
-    ];
+    let args =
+        [Tensor::full([2, 4, 1], 0.0f32), Tensor::full([2, 4, 1], 1.0f32), Tensor::vector(vec![1.0f32, 3.0])];
     let value =
         run(|x| vec![loss_value(&losses::MeanSquaredError::new(), &x[0], &x[1], None, Some(&x[2]))], &args);
     assert_eq!(value.unwrap()[0].to_vec::<f32>(), [2.0]);
@@ -263,7 +260,7 @@ fn closures_are_losses_and_metrics() {
         let d = t - p;
         (&d * &d * &d * &d).mean(&[1])
     });
-    let args = [Tensor::full([2, 2], 1i32).unwrap(), Tensor::full([2, 2], 3.0f32).unwrap()];
+    let args = [Tensor::full([2, 2], 1i32), Tensor::full([2, 2], 3.0f32)];
     let value =
         run(|x| vec![loss_value(&**quartic.get().unwrap(), &x[0], &x[1], None, None)], &args).unwrap();
     assert_eq!(value[0].to_vec::<f32>(), [16.0]);
@@ -372,7 +369,7 @@ fn wrong_settings_are_refused() {
 /// A step of plain descent at weight 1 and gradient `g`, with the loss scaled as the training loop does.
 fn step(o: OptimizerRef, g: impl Fn(&Expr) -> Expr) -> Vec<f32> {
     let p = Pipeline::new(&o, &[variable("w", &[2])]).unwrap();
-    let start = Tensor::full([2], 1.0f32).unwrap();
+    let start = Tensor::full([2], 1.0f32);
     let mut args = p.start(std::slice::from_ref(&start)).unwrap();
     let state: Vec<Expr> = p.types().iter().map(|t| Expr::param("s", t.clone())).collect();
     let w = Expr::param("w", Type::f32([2]));

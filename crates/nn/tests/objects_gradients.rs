@@ -41,7 +41,7 @@ fn check(what: &str, shape: &[usize], x: &[f64], body: impl Fn(&Expr) -> Expr) {
 /// Different weights of elements, so that sums do not hide what softmax does.
 fn weighted(y: &Expr) -> Expr {
     let n = y.shape().as_fixed().unwrap().iter().product::<usize>();
-    let w = Tensor::from_fn(y.shape().as_fixed().unwrap(), |i| 0.3 + (i * 7 % n) as f32 * 0.41).unwrap();
+    let w = Tensor::from_fn(y.shape().as_fixed().unwrap(), |i| 0.3 + (i * 7 % n) as f32 * 0.41);
     (y * Expr::constant(&w)).sum_all()
 }
 

@@ -22,7 +22,7 @@ const MOST_PIXELS: usize = 1 << 26;
 /// ```
 /// use rhyton_plot::image_grid;
 /// use rhyton_tensor::Tensor;
-/// let images = Tensor::from_fn([6, 8, 8], |i| (i % 8) as f32 / 7.0)?;
+/// let images = Tensor::from_fn([6, 8, 8], |i| (i % 8) as f32 / 7.0);
 /// image_grid(&images, 3, std::env::temp_dir().join("rhyton-doc-grid.png"))?;
 /// # Ok::<(), rhyton_tensor::Error>(())
 /// ```

@@ -88,7 +88,7 @@ fn main() -> Result<()> {
                     .unwrap_or_default()[1..],
             ]
             .concat();
-            let x = Tensor::from_fn(shape, |_| s.uniform().max(0.3)).unwrap();
+            let x = Tensor::from_fn(shape, |_| s.uniform().max(0.3));
             let repeats = if name == "vgg" && batch > 1 { 7 } else { 200 };
             let mut best = [f64::INFINITY; 2];
             for _ in 0..repeats {

@@ -9,9 +9,9 @@ static COUNTING: Counting = Counting;
 
 #[test]
 fn steps_allocate_nothing_and_memory_stays_flat() {
-    let x = Tensor::from_fn([100, 6], |i| (i * 37 % 100) as f32 / 100.0).unwrap();
-    let y = Tensor::from_fn([100], |i| (i % 3) as i32).unwrap();
-    let weights = Tensor::full([100], 0.5f32).unwrap();
+    let x = Tensor::from_fn([100, 6], |i| (i * 37 % 100) as f32 / 100.0);
+    let y = Tensor::from_fn([100], |i| (i % 3) as i32);
+    let weights = Tensor::full([100], 0.5f32);
     let model = Sequential::new([6])
         .add(Dense::new(16).activation("relu"))
         .add(BatchNormalization::new())

@@ -15,7 +15,7 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn data(samples: usize) -> (Tensor, Tensor) {
     let mut random = Stream::new(5, 0, 1);
-    let x = Tensor::from_fn([samples, 8], |_| random.normal()).unwrap();
+    let x = Tensor::from_fn([samples, 8], |_| random.normal());
     let rows = x.as_slice::<f32>().unwrap().chunks(8);
     let y = Tensor::vector(rows.map(|r| i32::from(r[0] + r[1] * r[2] > 0.0)).collect::<Vec<_>>());
     (x, y)
@@ -153,13 +153,12 @@ fn two_models_learn_against_each_other_in_one_step() {
     .unwrap();
     let mut random = Stream::new(2, 0, 1);
     for i in 0..400 {
-        let noise = Tensor::from_fn([32, 2], |_| random.normal()).unwrap();
-        let real = Tensor::from_fn([32, 1], |_| 4.0 + 0.5 * random.normal()).unwrap();
+        let noise = Tensor::from_fn([32, 2], |_| random.normal());
+        let real = Tensor::from_fn([32, 1], |_| 4.0 + 0.5 * random.normal());
         step.run(&[noise, real]).unwrap();
         assert_eq!(step.value("steps"), Some(f64::from(i)));
     }
-    let made =
-        step.models().unwrap()[0].predict(&Tensor::from_fn([200, 2], |_| random.normal()).unwrap()).unwrap();
+    let made = step.models().unwrap()[0].predict(&Tensor::from_fn([200, 2], |_| random.normal())).unwrap();
     let mean = made.to_vec::<f32>().iter().sum::<f32>() / 200.0;
     assert!((2.5..5.5).contains(&mean), "the generator makes {mean}, real ones are 4");
 }

@@ -15,10 +15,15 @@ macro_rules! elements {
 
         impl Data {
             /// `n` zeros.
+            pub fn zeros(dtype: DType, n: usize) -> Data {
+                match dtype { $(DType::$variant => Data::$variant(vec![<$type>::default(); n]),)* }
+            }
+
+            /// [`Data::zeros`] where there may be no memory for them.
             ///
             /// # Errors
-            /// When there is no memory for them.
-            pub fn zeros(dtype: DType, n: usize) -> Result<Data> {
+            /// When there is none.
+            pub fn try_zeros(dtype: DType, n: usize) -> Result<Data> {
                 Ok(match dtype {
                     $(DType::$variant => Data::$variant(memory::filled(n, <$type>::default())?),)*
                 })
@@ -220,29 +225,57 @@ impl Tensor {
 
     /// All zeros (false).
     ///
-    /// # Errors
-    /// When there is no memory for them.
-    pub fn zeros(dtype: DType, shape: impl Into<Vec<usize>>) -> Result<Tensor> {
+    /// This, [`Tensor::full`] and [`Tensor::from_fn`] are for sizes that the program knows: like a vector, they end it
+    /// where there is no memory. Sizes of files and users belong to the forms that begin with `try`.
+    pub fn zeros(dtype: DType, shape: impl Into<Vec<usize>>) -> Tensor {
         let shape = shape.into();
-        let n = memory::elements(&shape)?;
-        Ok(Tensor::made(shape, Data::zeros(dtype, n)?))
+        let data = Data::zeros(dtype, known(&shape));
+        Tensor::made(shape, data)
     }
 
     /// Every element `value`.
-    ///
-    /// # Errors
-    /// When there is no memory for them.
-    pub fn full<T: Element>(shape: impl Into<Vec<usize>>, value: T) -> Result<Tensor> {
+    pub fn full<T: Element>(shape: impl Into<Vec<usize>>, value: T) -> Tensor {
         let shape = shape.into();
-        let n = memory::elements(&shape)?;
-        Ok(Tensor::made(shape, T::wrap(memory::filled(n, value)?)))
+        let elements = vec![value; known(&shape)];
+        Tensor::made(shape, T::wrap(elements))
     }
 
     /// Element `i` is `f(i)`, in row-major order.
+    pub fn from_fn<T: Element>(shape: impl Into<Vec<usize>>, f: impl FnMut(usize) -> T) -> Tensor {
+        let shape = shape.into();
+        let mut elements = Vec::with_capacity(known(&shape));
+        elements.extend((0..known(&shape)).map(f));
+        Tensor::made(shape, T::wrap(elements))
+    }
+
+    /// [`Tensor::zeros`] where there may be no memory for them.
     ///
     /// # Errors
-    /// When there is no memory for them.
-    pub fn from_fn<T: Element>(shape: impl Into<Vec<usize>>, f: impl FnMut(usize) -> T) -> Result<Tensor> {
+    /// When there is none, or the limit does not allow it.
+    pub fn try_zeros(dtype: DType, shape: impl Into<Vec<usize>>) -> Result<Tensor> {
+        let shape = shape.into();
+        let data = Data::try_zeros(dtype, memory::elements(&shape)?)?;
+        Ok(Tensor::made(shape, data))
+    }
+
+    /// [`Tensor::full`] where there may be no memory for it.
+    ///
+    /// # Errors
+    /// When there is none, or the limit does not allow it.
+    pub fn try_full<T: Element>(shape: impl Into<Vec<usize>>, value: T) -> Result<Tensor> {
+        let shape = shape.into();
+        let elements = memory::filled(memory::elements(&shape)?, value)?;
+        Ok(Tensor::made(shape, T::wrap(elements)))
+    }
+
+    /// [`Tensor::from_fn`] where there may be no memory for it.
+    ///
+    /// # Errors
+    /// When there is none, or the limit does not allow it.
+    pub fn try_from_fn<T: Element>(
+        shape: impl Into<Vec<usize>>,
+        f: impl FnMut(usize) -> T,
+    ) -> Result<Tensor> {
         let shape = shape.into();
         let n = memory::elements(&shape)?;
         let mut elements = memory::room(n)?;
@@ -438,6 +471,11 @@ impl Tensor {
     }
 }
 
+/// Number of elements of sizes that the program knows; more than any vector has where the product is too large.
+fn known(shape: &[usize]) -> usize {
+    memory::elements(shape).unwrap_or(usize::MAX)
+}
+
 /// The elements of an iterator that knows its length.
 fn gathered<T>(elements: impl ExactSizeIterator<Item = T>) -> Result<Vec<T>> {
     let mut out = memory::room(elements.len())?;
@@ -473,9 +511,9 @@ mod tests {
     fn sizes_that_wrap_around_are_an_error() {
         // 2^64 elements: 0 when the product wraps around, 4 more in the second.
         for shape in [[1usize << 32, 1 << 32], [(1 << 62) + 1, 4], [usize::MAX, usize::MAX]] {
-            assert!(Tensor::zeros(DType::F32, shape).is_err(), "{shape:?}");
-            assert!(Tensor::full(shape, 1i8).is_err(), "{shape:?}");
-            assert!(Tensor::from_fn(shape, |_| 1i8).is_err(), "{shape:?}");
+            assert!(Tensor::try_zeros(DType::F32, shape).is_err(), "{shape:?}");
+            assert!(Tensor::try_full(shape, 1i8).is_err(), "{shape:?}");
+            assert!(Tensor::try_from_fn(shape, |_| 1i8).is_err(), "{shape:?}");
             assert!(Tensor::new(shape, vec![1.0f32; 4]).is_err(), "{shape:?}");
             assert!(Tensor::vector(vec![0u8; 4]).reshape(shape).is_err(), "{shape:?}");
             assert!(Tensor::vector(Vec::<u8>::new()).reshape(shape).is_err(), "{shape:?}");
@@ -491,7 +529,7 @@ mod tests {
 
     #[test]
     fn rows_join_again() {
-        let t = Tensor::from_fn([4, 2], |i| i as i32).unwrap();
+        let t = Tensor::from_fn([4, 2], |i| i as i32);
         let parts = [t.slice_rows(0..1).unwrap(), t.slice_rows(1..4).unwrap()];
         assert!(Tensor::concat_rows(&parts).unwrap().same_bits(&t));
         assert!(t.slice_rows(3..5).is_err());

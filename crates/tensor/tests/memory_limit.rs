@@ -7,9 +7,9 @@ use rhyton_tensor::{DType, Tensor};
 fn arrays_count_against_the_limit_while_they_live() {
     memory::set_limit(10_000);
     let before = memory::taken();
-    let t = Tensor::zeros(DType::F32, [2000]).unwrap();
+    let t = Tensor::try_zeros(DType::F32, [2000]).unwrap();
     assert_eq!(memory::taken() - before, 8000);
-    let e = Tensor::full([1000], 0.0f32).unwrap_err().to_string();
+    let e = Tensor::try_full([1000], 0.0f32).unwrap_err().to_string();
     let want =
         "3.9 KiB of memory are needed, and 7.8 KiB are in use already\n  expected: at most 9.8 KiB in all";
     assert!(e.starts_with(want), "{e}");

@@ -57,7 +57,7 @@ pub fn run(a: &Arguments) -> Result<()> {
 /// The peak is measured after the first workload, whose memory would else be that of the peak's matrices.
 fn measure(w: &Workload, a: &Arguments, peak: &OnceCell<f64>) -> Result<()> {
     let mut model = w.compile((w.model)()?)?;
-    let data = w.data(w.batch * w.steps)?;
+    let data = w.data(w.batch * w.steps);
     let mut epoch = |model: &mut Compiled| time_epoch(model, &data, w.batch);
     epoch(&mut model)?;
     epoch(&mut model)?;
@@ -164,7 +164,7 @@ fn machine_peak() -> Result<f64> {
     let sides: Vec<Expr> = ["a", "b"].map(|n| Expr::param(n, Type::f32([N, N]))).into();
     let product = sides[0].matmul(&sides[1]);
     let mut program = Program::compile("peak", sides, 0, vec![product], &[])?;
-    let batch = [Tensor::full([N, N], 1.0f32)?, Tensor::full([N, N], 1.0f32)?];
+    let batch = [Tensor::full([N, N], 1.0f32), Tensor::full([N, N], 1.0f32)];
     let (mut results, mut best) = (vec![], f64::INFINITY);
     for _ in 0..10 {
         let start = Instant::now();

@@ -173,8 +173,8 @@ impl Program {
             let (dtype, shape) = frame.result(*r);
             match results.get(k) {
                 Some(t) if t.dtype() == dtype && t.shape() == shape => {}
-                Some(_) => results[k] = Tensor::zeros(dtype, shape)?,
-                None => results.push(Tensor::zeros(dtype, shape)?),
+                Some(_) => results[k] = Tensor::try_zeros(dtype, shape)?,
+                None => results.push(Tensor::try_zeros(dtype, shape)?),
             }
             frame.set_output(*r, address_mut(&mut results[k])?);
         }

@@ -370,7 +370,7 @@ impl Generator {
             1 => self.push(Expr::full(like.shape().clone(), 0.75), 1.0, true),
             2 => self.push(1.0 / Expr::size(&Dim::symbol("batch")), 1.0, false),
             3 => {
-                let t = Tensor::vector(vec![-0.5f32, 0.5, 1.5]);
+                let t = Tensor::from_fn([3], |i| i as f32 - 0.5);
                 self.push(Expr::constant(&t), 2.0, true);
             }
             _ => {

@@ -15,7 +15,7 @@ fn every_type_and_rank_round_trips() {
     for (i, dtype) in DType::ALL.into_iter().enumerate() {
         for (j, shape) in [vec![], vec![0], vec![6], vec![2, 3], vec![1, 3, 2, 1]].into_iter().enumerate() {
             let n = shape.iter().product::<usize>();
-            let t = Tensor::from_fn([n], |i| i as f64).unwrap().cast(dtype).reshape(shape).unwrap();
+            let t = Tensor::from_fn([n], |i| i as f64).cast(dtype).reshape(shape).unwrap();
             root.add_tensor(&format!("{i:02}/{j}"), t.clone()).unwrap();
             let group = root.group_mut(&format!("{i:02}")).unwrap();
             group.attributes.push((format!("{j}"), Attribute::Numbers(t)));
@@ -137,7 +137,7 @@ fn soft_links_are_refused() {
 #[test]
 fn declared_sizes_are_checked_before_allocating() {
     let mut root = Group::default();
-    root.add_tensor("a", Tensor::from_fn([777], |i| i as f64).unwrap()).unwrap();
+    root.add_tensor("a", Tensor::from_fn([777], |i| i as f64)).unwrap();
     let bytes = write_hdf5(&root).unwrap();
     let sizes = positions(&bytes, 777);
     assert_eq!(sizes.len(), 2, "the size and the maximal size");

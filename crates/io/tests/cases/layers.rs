@@ -116,12 +116,12 @@ pub fn model_of((layer, shapes): &Case, i: usize) -> (Model, Vec<Tensor>) {
         .weights()
         .iter()
         .enumerate()
-        .map(|(w, t)| Tensor::from_fn(t.shape(), |k| value(w + i, k)).unwrap())
+        .map(|(w, t)| Tensor::from_fn(t.shape(), |k| value(w + i, k)))
         .collect();
     model.set_weights(&weights).unwrap();
     let data = shapes
         .iter()
-        .map(|s| Tensor::from_fn([&[2], *s].concat(), |k| (value(3, k) * 3.0).floor()).unwrap())
+        .map(|s| Tensor::from_fn([&[2], *s].concat(), |k| (value(3, k) * 3.0).floor()))
         .collect();
     (model, data)
 }

@@ -36,7 +36,7 @@ fn listed(e: &Expr, sparse: bool, axis: i64) -> Expr {
 
 impl Table {
     fn start(&self) -> Result<Vec<Tensor>> {
-        Ok(vec![Tensor::full([self.classes, self.classes], 0i32)?])
+        Ok(vec![Tensor::try_full([self.classes, self.classes], 0i32)?])
     }
 
     fn update(&self, state: &[Expr], t: &Expr, p: &Expr, weight: Option<&Expr>) -> Vec<Expr> {

@@ -132,7 +132,7 @@ pub(crate) use metric;
 
 /// The start of a state of float32 zeros.
 fn zeros(shapes: &[&[usize]]) -> Result<Vec<Tensor>> {
-    shapes.iter().map(|s| Tensor::full(s.to_vec(), 0.0f32)).collect()
+    shapes.iter().map(|s| Tensor::try_full(s.to_vec(), 0.0f32)).collect()
 }
 
 /// A state of which every tensor is poisoned by `bad`.

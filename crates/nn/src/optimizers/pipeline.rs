@@ -182,8 +182,8 @@ impl Pipeline {
                         return Err(Error::new(format!("{} has the unknown shape {}", e.name, e.ty.shape)));
                     };
                     match e.ty.dtype {
-                        DType::I32 => Tensor::full(shape, x as i32),
-                        _ => Tensor::full(shape, x),
+                        DType::I32 => Tensor::try_full(shape, x as i32),
+                        _ => Tensor::try_full(shape, x),
                     }
                 }
             })

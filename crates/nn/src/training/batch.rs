@@ -52,7 +52,7 @@ impl Batch {
 ///     fn start(&mut self, _pass: usize) -> Result<()> { self.at = 0; Ok(()) }
 ///     fn next(&mut self) -> Result<Option<&Batch>> {
 ///         if self.at == 10 { return Ok(None); }
-///         let x = Tensor::from_fn([4, 1], |i| (self.at * 4 + i) as f32)?;
+///         let x = Tensor::from_fn([4, 1], |i| (self.at * 4 + i) as f32);
 ///         self.at += 1;
 ///         self.batch = Batch::new(vec![x.clone()], vec![x], vec![]);
 ///         Ok(Some(&self.batch))

@@ -136,7 +136,7 @@ fn like(t: &Tensor, dtype: DType, samples: usize) -> Result<Tensor> {
     if let Some(n) = shape.first_mut() {
         *n = samples;
     }
-    Tensor::zeros(dtype, shape)
+    Tensor::try_zeros(dtype, shape)
 }
 
 impl Batches for SampleBatches {

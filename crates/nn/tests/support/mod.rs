@@ -11,7 +11,7 @@ use rhyton_tensor::{DType, Result, Tensor};
 /// Reproducible normal numbers.
 pub fn normal(shape: &[usize], seed: u64) -> Tensor {
     let mut random = Stream::new(seed, 0, 99);
-    Tensor::from_fn(shape, |_| random.normal()).unwrap()
+    Tensor::from_fn(shape, |_| random.normal())
 }
 
 /// A tensor of these elements.

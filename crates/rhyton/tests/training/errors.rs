@@ -79,7 +79,7 @@ fn fit_checks_its_arguments_all_at_once() {
         "a validation_split of 0.9999 leaves no samples\n  in:       fit\n  \
          expected: at least one of 6 samples in each part"
     );
-    let weights = Tensor::full([6], 1.0f32).unwrap();
+    let weights = Tensor::full([6], 1.0f32);
     assert_eq!(
         text(trained().fit((&x, &y, &weights), quiet(1).class_weight([(0, 2.0)]))),
         "class weights and sample weights cannot both be given\n  in:       class_weight\n  \
@@ -120,16 +120,16 @@ fn data_is_checked_before_anything_runs() {
     );
     assert!(fit(&x, &label(-1.0)).starts_with("the label -1 of sample 2 is no class"));
     assert!(fit(&x, &label(0.5)).contains("use another loss if the targets are no labels"));
-    let with_nan = Tensor::from_fn([6, 4], |i| if i == 9 { f32::NAN } else { 0.0 }).unwrap();
+    let with_nan = Tensor::from_fn([6, 4], |i| if i == 9 { f32::NAN } else { 0.0 });
     assert_eq!(
         fit(&with_nan, &y),
         "the data holds NaN\n  in:       input 'input_layer'\n  \
          expected: numbers; the first NaN is in sample 2\n  fix:      drop or fill missing values first"
     );
     assert!(fit(&x, &label(f32::NAN)).starts_with("the data holds NaN\n  in:       targets of 'dense'"));
-    let empty = Tensor::zeros(DType::F32, [0, 4]).unwrap();
+    let empty = Tensor::zeros(DType::F32, [0, 4]);
     assert_eq!(
-        fit(&empty, &Tensor::zeros(DType::I32, [0]).unwrap()),
+        fit(&empty, &Tensor::zeros(DType::I32, [0])),
         "there are no samples\n  in:       input 'input_layer'"
     );
 }
@@ -147,7 +147,7 @@ fn targets_that_do_not_fit_the_loss_are_told_the_way_out() {
         "2 tensors of targets for a model with 1 outputs\n  expected: targets for dense\n  \
          fix:      give the targets as a list in the order of the outputs"
     );
-    let weights = Tensor::full([6, 2, 2], 1.0f32).unwrap();
+    let weights = Tensor::full([6, 2, 2], 1.0f32);
     let e = text(trained().fit((&x, &labels(6, 3), &weights), quiet(1)));
     assert!(e.contains("one weight for each sample, or one for each step of each sample"), "{e}");
 }

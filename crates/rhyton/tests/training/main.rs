@@ -20,12 +20,12 @@ use rhyton::tensor::rng::Stream;
 /// Reproducible normal numbers.
 fn normal(shape: &[usize], seed: u64) -> Tensor {
     let mut random = Stream::new(seed, 0, 99);
-    Tensor::from_fn(shape, |_| random.normal()).unwrap()
+    Tensor::from_fn(shape, |_| random.normal())
 }
 
 /// Labels 0, 1, .., `classes` - 1, 0, ..
 fn labels(n: usize, classes: usize) -> Tensor {
-    Tensor::from_fn([n], |i| (i * 7 % classes) as i32).unwrap()
+    Tensor::from_fn([n], |i| (i * 7 % classes) as i32)
 }
 
 /// `w x + b` with the given kernel and bias.

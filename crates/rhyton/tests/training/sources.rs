@@ -62,13 +62,13 @@ fn a_stream_trains_like_tensors() {
 
 #[test]
 fn streams_in_other_types_are_converted_and_checked() {
-    let x = Tensor::from_fn([20, 4], |i| (i * 37 % 256) as u8).unwrap();
-    let y = Tensor::from_fn([20], |i| (i % 3) as i64).unwrap();
+    let x = Tensor::from_fn([20, 4], |i| (i * 37 % 256) as u8);
+    let y = Tensor::from_fn([20], |i| (i % 3) as i64);
     let (mut a, mut b) = (build(), build());
     let expected = a.fit((&x, &y), quiet(2).batch_size(8).shuffle(false)).unwrap();
     let history = b.fit(&mut Stream::new(&x, &y, 8, true), quiet(2)).unwrap();
     assert_eq!(history, expected);
-    let wrong = Tensor::from_fn([20], |i| i as i64).unwrap();
+    let wrong = Tensor::from_fn([20], |i| i as i64);
     let e = a.fit(&mut Stream::new(&x, &wrong, 8, true), quiet(1)).unwrap_err();
     assert!(e.to_string().starts_with("the label 3 of sample 3 is no class"), "{e}");
 }

@@ -109,7 +109,7 @@ impl Line {
 fn over_time() -> Result<Curve> {
     const STEPS: usize = 100;
     let w = Workload::named("cnn")?;
-    let (mut model, data) = (w.compile((w.model)()?)?, w.data(w.batch * STEPS)?);
+    let (mut model, data) = (w.compile((w.model)()?)?, w.data(w.batch * STEPS));
     time_epoch(&mut model, &data, w.batch)?;
     let ys = (0..100).map(|_| time_epoch(&mut model, &data, w.batch)).collect::<Result<Vec<_>>>()?;
     let xs = (1..=100).map(|i| (i * STEPS) as f64).collect();
@@ -120,7 +120,7 @@ fn over_time() -> Result<Curve> {
 fn over_batch_size() -> Result<Curve> {
     let w = Workload::named("cnn")?;
     let sizes = [8, 16, 32, 64, 96, 128, 160, 192, 224, 256];
-    let subjects = sizes.map(|batch| Ok((w.compile((w.model)()?)?, w.data(batch * 10)?, batch)));
+    let subjects = sizes.map(|batch| Ok((w.compile((w.model)()?)?, w.data(batch * 10), batch)));
     let ys = alternately(subjects.into_iter().collect::<Result<_>>()?)?;
     Ok(Curve::new("Over batch size (cnn)", "samples in a batch", sizes.map(|n| n as f64).into(), ys))
 }
@@ -135,7 +135,7 @@ fn over_model_size() -> Result<Curve> {
     };
     let models = [1, 2, 4, 6, 8, 10, 12, 14, 16].map(deep).into_iter().collect::<Result<Vec<_>>>()?;
     let xs = models.iter().map(|m| m.count_params().0 as f64 / 1e3).collect();
-    let subjects = models.into_iter().map(|m| Ok((w.compile(m)?, w.data(w.batch * 20)?, w.batch)));
+    let subjects = models.into_iter().map(|m| Ok((w.compile(m)?, w.data(w.batch * 20), w.batch)));
     let ys = alternately(subjects.collect::<Result<_>>()?)?;
     Ok(Curve::new("Over model size (dense, 256 wide)", "thousands of weights", xs, ys))
 }
