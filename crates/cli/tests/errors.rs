@@ -207,8 +207,7 @@ fn files() -> Book {
     std::fs::write(b.path("cut.keras"), &whole[..whole.len() / 2]).unwrap();
     std::fs::write(b.path("text.keras"), "<html>404 Not Found</html>").unwrap();
     std::fs::write(b.path("hdf5.keras"), b"\x89HDF\r\n\x1a\nand so on").unwrap();
-    let config =
-        json!({ "class_name": "Sequential", "config": {"layers": [{"class_name": "Old", "config": {}}]} });
+    let config = json!({ "class_name": "Sequential", "config": {"layers": [{"class_name": "Old", "config": {"name": "first"}}]} });
     let (config, weights) = (config.to_string(), empty_hdf5());
     write(
         &b.path("keras2.keras"),
