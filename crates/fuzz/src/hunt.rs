@@ -133,6 +133,7 @@ impl<'a> Hunt<'a> {
         let path = self.options.out.join(name).with_extension(self.target.extension);
         // A busy machine is no finding: the input has to do it again on its own.
         if self.replay(&input, &path)?.as_ref() != Some(&kind) {
+            std::fs::remove_file(&path).ok();
             println!("{}: input {number} died once, but not again: {words}", self.target.name);
             return Ok(());
         }
