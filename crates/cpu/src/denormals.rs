@@ -29,10 +29,11 @@ impl Drop for Restore {
     }
 }
 
-// Rust takes for granted that this register has its usual content, so why may we change it? Between the two writes
-// this thread runs our kernels alone. They are reached through pointers to functions and take all their numbers from
-// memory; a block of assembly may read and write any memory, so no load or store moves past it, and with them no
-// arithmetic. What the compiler itself computes ahead is arithmetic of constants, none of which are denormal.
+// Rust and LLVM take for granted that this register has its usual content, and promise nothing where it has not. What
+// they can do with that is two things, and neither hurts. They may move arithmetic past the change of mode: but between
+// the two writes this thread runs kernels alone, which are reached through pointers to functions and take all numbers
+// from memory, and no load or store moves past a block of assembly that may touch memory. And they may compute ahead
+// what is made of constants: no constant of a kernel is denormal, nor is what is made of them.
 
 #[cfg(target_arch = "x86_64")]
 mod register {
@@ -90,7 +91,7 @@ mod register {
 
 #[cfg(test)]
 mod tests {
-    use super::{as_zero, register};
+    use super::as_zero;
     use crate::pool::Pool;
     use std::hint::black_box;
     use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -144,6 +145,7 @@ mod tests {
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn the_callers_own_mode_is_kept() {
+        use super::register;
         let usual = register::read();
         let upwards = usual & !0x3f | 2 << 13;
         let up = || (black_box(1f32) + black_box(1e-10)) > 1.0;
