@@ -258,7 +258,7 @@ fn what_differs_from_the_beginning_is_named_and_stops() {
     let both = text(&mut build(), &other_x, &y, arguments(2).seed(3));
     labels(both, &["seed was 2, is 3; data.input 0 was"]);
     // More epochs are no difference, and neither is a seed that is not given.
-    let mut go_on = |fit: Fit<'_>| {
+    let go_on = |fit: Fit<'_>| {
         build()
             .fit((&other_x, &y), fit.resume(state.clone()).callback(Backup::default()))
             .map(|h| h.epoch.len())

@@ -8,7 +8,6 @@ use rhyton::nn::training::Compiled;
 use rhyton::plot::{Chart, save_panels};
 use rhyton::prelude::*;
 use serde_json::{Value as Json, json};
-use std::io::Write;
 use std::path::Path;
 
 /// Points of one curve, with what they were predicted to be.
