@@ -156,7 +156,7 @@ fn disturb(t: &Training, trouble: Trouble, time: Duration, at_the_end: bool, par
         while !t.is_saving() && child.try_wait().unwrap().is_none() && start.elapsed() < 20 * time {
             std::thread::sleep(Duration::from_micros(200));
         }
-        std::thread::sleep(within(Duration::from_millis(20)));
+        std::thread::sleep(within(Duration::from_millis(10)));
     } else {
         std::thread::sleep(within(time));
     }

@@ -21,7 +21,7 @@ fn folder(name: &str) -> PathBuf {
 
 fn rhyton(folder: &Path, line: &str) -> Command {
     let mut c = Command::new(env!("CARGO_BIN_EXE_rhyton"));
-    c.current_dir(folder).args(line.split(' ')).args(["--data", "my data.npz"]);
+    c.current_dir(folder).args(line.split_whitespace()).args(["--data", "my data.npz"]);
     c
 }
 
@@ -149,9 +149,8 @@ fn going_on_with_something_else_is_refused_unless_wanted() {
         ("--batch-size 8 --resume", "began: batch size was 32, is 8\n"),
         ("--no-shuffle --resume", "began: shuffle was true, is false\n"),
         ("--validation-split 0.5 --resume", "began: validation split was 0.0, is 0.5\n"),
-        (r#"--class-weight {"0":2} --resume"#, "began: class weight.0 was"),
     ];
-    for (more, wanted) in &more[..4] {
+    for (more, wanted) in more {
         let (code, said) = fit(more);
         assert!(code == Some(1) && said.contains(wanted) && said.contains("--resume-anyway"), "{said}");
         assert!(!said.contains("go on with: /"), "{said}");

@@ -5,9 +5,11 @@
 
 use crate::files::{self, ReadSeek, WriteSeek};
 use rhyton_tensor::{Error, Result, limits, memory};
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::io::{self, BufReader, Cursor, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::rc::Rc;
 use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
@@ -175,51 +177,77 @@ fn damaged(e: &ZipError) -> Error {
 pub struct ArchiveWriter<'a> {
     zip: ZipWriter<Sink<'a>>,
     names: HashSet<String>,
+    error: Rc<OnceCell<io::Error>>,
 }
 
-/// Writes nothing after a failed write, and says nothing of it: the zip library tries to finish an archive that is
-/// dropped, and would tell standard error, not us, that this failed too.
+/// Hides from the zip library that the disk is full. Told of it, the library would try to finish the archive when it
+/// is dropped, and write to standard error or panic because that fails too. It goes on writing to nowhere instead, and
+/// [`ArchiveWriter`] finds the error here.
 struct Sink<'a> {
     out: &'a mut dyn WriteSeek,
+    /// Where the library believes to be, and the end of what it believes to have written.
     at: u64,
-    failed: bool,
+    end: u64,
+    error: Rc<OnceCell<io::Error>>,
 }
 
 impl Sink<'_> {
-    fn watch<T>(&mut self, done: io::Result<T>) -> io::Result<T> {
-        self.failed |= done.as_ref().is_err_and(|e| e.kind() != ErrorKind::Interrupted);
-        done
+    /// What `act` does with the file, or `pretended` once something has failed.
+    fn attempt<T>(
+        &mut self,
+        pretended: T,
+        act: impl FnOnce(&mut dyn WriteSeek) -> io::Result<T>,
+    ) -> io::Result<T> {
+        if self.error.get().is_some() {
+            return Ok(pretended);
+        }
+        match act(self.out) {
+            Err(e) if e.kind() != ErrorKind::Interrupted => {
+                self.error.get_or_init(|| e);
+                Ok(pretended)
+            }
+            done => done,
+        }
+    }
+
+    fn is_at(&mut self, at: u64) -> u64 {
+        (self.at, self.end) = (at, self.end.max(at));
+        at
     }
 }
 
 impl Write for Sink<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let done = if self.failed { Ok(bytes.len()) } else { self.out.write(bytes) };
-        self.at += *done.as_ref().unwrap_or(&0) as u64;
-        self.watch(done)
+        let n = self.attempt(bytes.len(), |out| match out.write(bytes)? {
+            0 if !bytes.is_empty() => Err(ErrorKind::WriteZero.into()),
+            n => Ok(n),
+        })?;
+        self.is_at(self.at + n as u64);
+        Ok(n)
     }
     fn flush(&mut self) -> io::Result<()> {
-        let done = if self.failed { Ok(()) } else { self.out.flush() };
-        self.watch(done)
+        self.attempt((), |out| out.flush())
     }
 }
 
 impl Seek for Sink<'_> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let done = match to {
-            _ if !self.failed => self.out.seek(to),
-            SeekFrom::Start(at) => Ok(at),
-            SeekFrom::End(by) | SeekFrom::Current(by) => Ok(self.at.saturating_add_signed(by)),
+        let pretended = match to {
+            SeekFrom::Start(at) => at,
+            SeekFrom::End(by) => self.end.saturating_add_signed(by),
+            SeekFrom::Current(by) => self.at.saturating_add_signed(by),
         };
-        self.at = *done.as_ref().unwrap_or(&self.at);
-        self.watch(done)
+        let at = self.attempt(pretended, |out| out.seek(to))?;
+        Ok(self.is_at(at))
     }
 }
 
 impl<'a> ArchiveWriter<'a> {
     /// An archive that goes to `out`.
     pub fn new(out: &'a mut dyn WriteSeek) -> ArchiveWriter<'a> {
-        ArchiveWriter { zip: ZipWriter::new(Sink { out, at: 0, failed: false }), names: HashSet::new() }
+        let error = Rc::<OnceCell<_>>::default();
+        let sink = Sink { out, at: 0, end: 0, error: error.clone() };
+        ArchiveWriter { zip: ZipWriter::new(sink), names: HashSet::new(), error }
     }
 
     /// Adds a member.
@@ -240,7 +268,8 @@ impl<'a> ArchiveWriter<'a> {
             .unix_permissions(0o644)
             .large_file(content.len() as u64 >= u64::from(u32::MAX));
         self.zip.start_file(name, options).map_err(|e| zip_write_failed(&e))?;
-        self.zip.write_all(content).map_err(|e| files::write_failed(&e))
+        self.zip.write_all(content).map_err(|e| files::write_failed(&e))?;
+        check(&self.error)
     }
 
     /// Writes the list of members, without which the archive is not readable.
@@ -248,8 +277,13 @@ impl<'a> ArchiveWriter<'a> {
     /// # Errors
     /// When writing fails.
     pub fn finish(self) -> Result<()> {
-        self.zip.finish().map(|_| ()).map_err(|e| zip_write_failed(&e))
+        self.zip.finish().map_err(|e| zip_write_failed(&e))?;
+        check(&self.error)
     }
+}
+
+fn check(error: &OnceCell<io::Error>) -> Result<()> {
+    error.get().map_or(Ok(()), |e| Err(files::write_failed(e)))
 }
 
 fn zip_write_failed(e: &ZipError) -> Error {

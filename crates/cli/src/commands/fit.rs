@@ -125,14 +125,13 @@ fn check_targets(a: &Arguments) -> Result<()> {
         return twice("standard input", "--data and --validation-data");
     }
     let checkpoint = a.checkpoint.clone().map(Target::File);
-    if a.history.as_ref() == Some(&a.out) {
-        return twice("the place", "--out and --history");
-    }
-    if checkpoint.as_ref() == Some(&a.out) {
-        return twice("the place", "--out and --checkpoint");
-    }
-    if checkpoint.is_some() && checkpoint == a.history {
-        return twice("the place", "--history and --checkpoint");
+    let places =
+        [("--out", Some(&a.out)), ("--history", a.history.as_ref()), ("--checkpoint", checkpoint.as_ref())];
+    for (one, other) in [(0, 1), (0, 2), (1, 2)] {
+        let ((a, at), (b, there)) = (places[one], places[other]);
+        if at.is_some() && at == there {
+            return twice("the place", &format!("{a} and {b}"));
+        }
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::files;
 use rhyton_nn::callbacks::{Callback, CallbackState};
 use rhyton_nn::training::{Logs, Training};
-use rhyton_tensor::{Error, Result};
+use rhyton_tensor::Result;
 use serde_json::json;
 use std::fs::OpenOptions;
 use std::io::{Seek, SeekFrom, Write};
@@ -87,7 +87,7 @@ impl Callback for CSVLogger {
         let old = std::fs::metadata(&self.path).map_or(0, |m| m.len());
         self.written = (self.append && old > 0).then_some(old);
         self.columns.clear();
-        self.try_file().map_err(|e| Error::io("write the figures of epochs", &self.path, &e))?;
+        self.try_file().map_err(|e| files::explain("write the figures of epochs", &self.path, &e))?;
         files::try_target(&self.path, 0)
     }
 
@@ -101,7 +101,7 @@ impl Callback for CSVLogger {
         }
         let cells = self.columns.iter().map(|c| cell(cx.logs().get(c)));
         text += &self.line([epoch.to_string()].into_iter().chain(cells));
-        self.write(&text).map_err(|e| Error::io("write the figures of an epoch", &self.path, &e))
+        self.write(&text).map_err(|e| files::explain("write the figures of an epoch", &self.path, &e))
     }
 
     fn state(&self) -> CallbackState {
