@@ -21,8 +21,8 @@ fn models() -> [Model; 2] {
         .add(Dense::new(2).kernel_regularizer("l2"));
     let x = Input::new([2]).symbolic();
     let twice = Dense::new(2).activation("tanh").shared();
-    let h = twice.apply(&twice.apply(&x));
-    let critic = Model::new(&[x], &[Dense::new(1).apply(&BatchNormalization::new().apply(&h))]);
+    let h = twice.apply(twice.apply(&x));
+    let critic = Model::new(&[x], &[Dense::new(1).apply(BatchNormalization::new().apply(&h))]);
     [generator.build().unwrap(), critic.unwrap()]
 }
 
