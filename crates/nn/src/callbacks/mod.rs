@@ -139,6 +139,8 @@ hooks! {
     on_train_begin();
     /// After the last epoch.
     on_train_end();
+    /// When something is almost surely a mistake; the line that was written, without `warning: `.
+    on_warning(warning: &str);
     /// Before an epoch.
     on_epoch_begin(epoch: usize);
     /// After an epoch and its validation; entries added to the logs go to the history.

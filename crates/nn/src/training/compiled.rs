@@ -2,6 +2,7 @@
 
 use super::objective::{Figure, Objective};
 use super::programs::{Kind, Parts, Signature, beside};
+use super::warnings::End;
 use super::{Batch, Compile};
 use crate::backend::Program;
 use crate::layer::Variable;
@@ -30,6 +31,14 @@ pub struct Compiled {
     pub(crate) passes: usize,
     /// Seed of shuffling.
     pub(crate) seed: u64,
+    /// What the outputs end in.
+    pub(super) ends: Vec<End>,
+    /// Warnings said already.
+    pub(super) warned: Vec<String>,
+    /// Whether a loss was not finite: steps go on regardless from then on.
+    diverged: bool,
+    /// What was found out about that loss, until it is told.
+    finding: Option<String>,
 }
 
 impl Model {
@@ -52,6 +61,7 @@ impl Model {
         };
         let traced = self.trace(false)?;
         let outputs = traced.outputs.iter().map(|v| v.expr.ty().clone()).collect();
+        let ends = traced.outputs.iter().map(|v| End::of(&v.expr)).collect();
         let mut compiled = Compiled {
             model: self,
             arguments,
@@ -64,6 +74,10 @@ impl Model {
             results: vec![],
             passes: 0,
             seed: 0,
+            ends,
+            warned: vec![],
+            diverged: false,
+            finding: None,
         };
         compiled.start_optimizer()?;
         Ok(compiled)
@@ -246,7 +260,47 @@ impl Compiled {
         };
         let end = if kind == Kind::Train { self.model.state().len() } else { self.figures_at().end };
         let state = &mut self.model.state_mut()[..end];
-        self.programs[at].2.run(state, &batch.tensors, &mut self.results)
+        self.programs[at].2.run(state, &batch.tensors, &mut self.results)?;
+        let loss = self.results.first().filter(|_| kind == Kind::Train && !self.diverged);
+        match loss.map(|t| t.data().get_f64(0)) {
+            Some(loss) if !loss.is_finite() => self.go_on(loss, batch),
+            _ => Ok(()),
+        }
+    }
+
+    /// After a step that left all as it was, because its loss was not finite: finds out why, and does it again.
+    fn go_on(&mut self, loss: f64, batch: &Batch) -> Result<()> {
+        let value = if loss.is_nan() { "NaN" } else { "infinite" };
+        self.finding = Some(format!("turned {value}, {}", self.first_not_finite(batch)?));
+        self.hold(false);
+        self.step(Kind::Train, batch)
+    }
+
+    /// Whether training steps stop at a loss that is not finite, to find out why.
+    pub(super) fn hold(&mut self, yes: bool) {
+        if self.diverged == yes {
+            self.diverged = !yes;
+            self.programs.retain(|(kind, ..)| *kind != Kind::Train);
+        }
+    }
+
+    /// Whether no step was done yet.
+    pub(super) fn is_untried(&self) -> bool {
+        self.programs.is_empty()
+    }
+
+    /// What was found out about a loss that was not finite, once.
+    pub(super) fn take_finding(&mut self) -> Option<String> {
+        self.finding.take()
+    }
+
+    /// Whether this warning is a new one.
+    pub(super) fn is_news(&mut self, warning: &str) -> bool {
+        let news = !self.warned.iter().any(|w| w == warning);
+        if news {
+            self.warned.push(warning.into());
+        }
+        news
     }
 
     /// Whether a program for `signature` takes this batch, judged by types and numbers of axes: the program itself
@@ -286,21 +340,25 @@ impl Compiled {
                 self.set_figure_state(starts);
             }
         }
+        let program = self.parts(&signature).compile(kind).map_err(|e| e.source(self.arguments.source))?;
+        self.programs.push((kind, signature, program));
+        Ok(self.programs.len() - 1)
+    }
+
+    pub(super) fn parts<'a>(&'a self, signature: &'a Signature) -> Parts<'a> {
         let types = |t: &Tensor| Type::new(t.dtype(), t.shape().to_vec());
-        let parts = Parts {
+        Parts {
             model: &self.model,
             objective: &self.objective,
             pipeline: &self.pipeline,
             figures: &self.figures,
             figure_types: self.figure_state().iter().map(types).collect(),
-            signature: &signature,
-        };
-        let program = parts.compile(kind).map_err(|e| e.source(self.arguments.source))?;
-        self.programs.push((kind, signature, program));
-        Ok(self.programs.len() - 1)
+            signature,
+            holds: !self.diverged,
+        }
     }
 
-    fn signature(&self, batch: &Batch) -> Result<Signature> {
+    pub(super) fn signature(&self, batch: &Batch) -> Result<Signature> {
         let given = super::checks::targets_of(batch.y().len(), &self.objective)?;
         let of = |(y, output): (&Option<usize>, &Type)| {
             y.and_then(|i| batch.y().get(i)).map(|t| beside(t, t.dtype(), Some(output)))

@@ -66,13 +66,6 @@ impl<'a> Training<'a> {
         self.console.print(line);
     }
 
-    /// Writes a warning where progress is shown, unless nothing is.
-    pub(crate) fn print_warning(&mut self, what: &str) {
-        if !self.console.is_silent() {
-            self.print(&format!("warning: {what}"));
-        }
-    }
-
     /// What a callback does whose figure is not in the logs of an epoch: nothing where validation may have been left
     /// out this time.
     ///

@@ -31,6 +31,7 @@ pub struct Fit<'f> {
     pub(crate) callbacks: Vec<Box<dyn Callback + 'f>>,
     pub(crate) resume: Option<TrainingState>,
     pub(crate) verbose: Verbose,
+    pub(crate) warnings: bool,
     pub(crate) output: Option<Box<dyn Write + 'f>>,
 }
 
@@ -70,6 +71,7 @@ impl<'f> Fit<'f> {
             callbacks: vec![],
             resume: None,
             verbose: Verbose::Auto,
+            warnings: true,
             output: None,
         }
     }
@@ -171,7 +173,14 @@ impl<'f> Fit<'f> {
         self
     }
 
-    /// Writes progress and messages here instead of standard output.
+    /// Whether warnings are written (they are unless this says no), whatever `verbose` says: lines about what is legal
+    /// and almost surely a mistake. Callbacks get them in any case.
+    pub fn warnings(mut self, yes: bool) -> Self {
+        self.warnings = yes;
+        self
+    }
+
+    /// Writes progress, messages and warnings here instead of standard output and standard error.
     pub fn output(mut self, sink: impl Write + 'f) -> Self {
         self.output = Some(Box::new(sink));
         self

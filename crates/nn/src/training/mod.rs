@@ -7,6 +7,7 @@ mod compile;
 mod compiled;
 mod context;
 mod data;
+mod diverged;
 mod evaluate;
 mod feed;
 mod figures;
@@ -20,6 +21,7 @@ mod progress;
 mod run;
 mod state;
 mod step;
+mod warnings;
 
 pub use batch::{Batch, Batches};
 pub use choice::{Choice, LossWeights, Losses, Metrics, PerOutput, by_output};

@@ -37,6 +37,8 @@ pub(crate) struct Parts<'a> {
     /// Types of the figures' state.
     pub(crate) figure_types: Vec<Type>,
     pub(crate) signature: &'a Signature,
+    /// Whether a training step leaves all state as it was where the loss is not finite.
+    pub(crate) holds: bool,
 }
 
 /// The type of a target or weight beside an output: sizes that the model leaves open stay open.
@@ -63,34 +65,66 @@ impl Draft {
         self.updates.push((self.results.len(), parameter));
         self.results.push(value);
     }
+
+    /// Lets every update happen only where the loss is finite.
+    fn hold(&mut self, loss: &Expr) {
+        let finite = loss.is_finite();
+        for (result, parameter) in &self.updates {
+            self.results[*result] = finite.select(&self.results[*result], &self.params[*parameter]);
+        }
+    }
+}
+
+/// A step up to its loss.
+pub(super) struct Body {
+    traced: Traced,
+    figures: Vec<Expr>,
+    optimizer: Vec<Expr>,
+    goals: Vec<GoalValues>,
+    pub(super) loss: Expr,
+    pub(super) params: Vec<Expr>,
+    /// The first of the parameters are state.
+    pub(super) state: usize,
 }
 
 impl Parts<'_> {
-    /// Compiles a step. Its state is a prefix of the model's: weights and figures for testing; optimizer and random
-    /// key as well for training.
-    pub(crate) fn compile(&self, kind: Kind) -> Result<Program> {
+    /// A step up to its loss. Its state is a prefix of the model's: weights and figures for testing; optimizer and
+    /// random key as well for training.
+    pub(super) fn body(&self, kind: Kind) -> Result<Body> {
         let traced = self.model.trace(kind == Kind::Train)?;
-        let weights = traced.trace.params();
         let figures = params("figure", &self.figure_types);
-        let mut draft = Draft { params: [&weights[..], &figures].concat(), results: vec![], updates: vec![] };
         let optimizer = params("optimizer", &self.pipeline.types());
+        let mut all = [traced.trace.params(), figures.clone()].concat();
         if kind == Kind::Train {
-            draft.params.extend(optimizer.iter().cloned());
-            draft.params.extend(traced.trace.key.clone());
+            all.extend(optimizer.iter().cloned());
+            all.extend(traced.trace.key.clone());
         }
-        let state = draft.params.len();
+        let state = all.len();
         let given: Vec<Type> = self.signature.targets.iter().flatten().cloned().collect();
         let (targets, sample_weights) = (params("target", &given), params("weight", &self.signature.weights));
-        draft.params.extend(traced.inputs.iter().chain(&targets).chain(&sample_weights).cloned());
+        all.extend(traced.inputs.iter().chain(&targets).chain(&sample_weights).cloned());
         let goals = self.goals(&traced, &targets, &sample_weights);
         let loss = self.total_loss(&traced, &goals);
+        Ok(Body { traced, figures, optimizer, goals, loss, params: all, state })
+    }
+
+    /// Compiles a step. The one result of a training step that is no update is the loss.
+    pub(crate) fn compile(&self, kind: Kind) -> Result<Program> {
+        let Body { traced, figures, optimizer, goals, loss, params, state } = self.body(kind)?;
+        let mut draft = Draft { params, results: vec![], updates: vec![] };
         self.update_state(&traced, &mut draft);
         if kind == Kind::Train {
             self.update_weights(&traced, &loss, &optimizer, &mut draft);
         }
-        self.update_figures(&goals, &loss, &figures, &traced, weights.len(), &mut draft);
+        self.update_figures(&goals, &loss, &figures, &traced, &mut draft);
+        if kind == Kind::Train {
+            if self.holds {
+                draft.hold(&loss);
+            }
+            draft.results.push(loss);
+        }
         let name = if kind == Kind::Train { "train_step" } else { "test_step" };
-        Program::compile(name, draft.params, state, draft.results, &draft.updates)
+        Program::compile_given(name, draft.params, state, draft.results, &draft.updates, &traced.inputs)
     }
 
     fn goals(&self, traced: &Traced, targets: &[Expr], weights: &[Expr]) -> Vec<GoalValues> {
@@ -170,9 +204,9 @@ impl Parts<'_> {
         loss: &Expr,
         state: &[Expr],
         traced: &Traced,
-        first: usize,
         draft: &mut Draft,
     ) {
+        let first = traced.trace.variables.len();
         let samples = traced.inputs.first().and_then(|x| x.shape().first().cloned()).unwrap_or_default();
         let samples = Expr::size(&samples);
         let mut at = 0;
@@ -209,7 +243,8 @@ struct GoalValues {
 }
 
 fn params(name: &str, types: &[Type]) -> Vec<Expr> {
-    types.iter().enumerate().map(|(i, t)| Expr::param(&format!("{name}.{i}"), t.clone())).collect()
+    let numbered = |i: usize| if types.len() == 1 { name.into() } else { format!("{name}.{i}") };
+    types.iter().enumerate().map(|(i, t)| Expr::param(&numbered(i), t.clone())).collect()
 }
 
 /// Indices of the weights that training changes.

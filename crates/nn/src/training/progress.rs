@@ -41,6 +41,8 @@ pub(crate) struct Console<'a> {
     sink: Option<Box<dyn Write + 'a>>,
     mode: Verbose,
     bar: Option<ProgressBar>,
+    /// Whether warnings are written.
+    pub(crate) warns: bool,
 }
 
 impl<'a> Console<'a> {
@@ -52,15 +54,27 @@ impl<'a> Console<'a> {
             Verbose::Auto | Verbose::Bar => Verbose::Lines,
             other => other,
         };
-        Console { sink, mode, bar: None }
+        Console { sink, mode, bar: None, warns: true }
     }
 
     /// Writes a line above the bar. A reader that went away is no reason to stop training.
     pub(crate) fn print(&mut self, line: &str) {
+        self.write(line, false);
+    }
+
+    /// Writes a warning: to standard error, where no sink was given.
+    pub(crate) fn warn(&mut self, warning: &str) {
+        if self.warns {
+            self.write(&format!("warning: {warning}"), true);
+        }
+    }
+
+    fn write(&mut self, line: &str, is_warning: bool) {
         let Console { sink, bar, .. } = self;
         let mut write = || {
             let _ = match sink {
                 Some(s) => writeln!(s, "{line}"),
+                None if is_warning => writeln!(std::io::stderr().lock(), "{line}"),
                 None => writeln!(std::io::stdout().lock(), "{line}"),
             };
         };

@@ -37,6 +37,15 @@ impl<'f> Run<'f> {
         Ok(())
     }
 
+    /// Says a warning, unless it was said before.
+    pub(crate) fn warn(&mut self, warning: &str) -> Result<()> {
+        if !self.cx.model.is_news(warning) {
+            return Ok(());
+        }
+        self.cx.console.warn(warning);
+        self.each(|c, cx| c.on_warning(warning, cx))
+    }
+
     /// The next step; false when the data is over.
     fn step(&mut self, kind: Kind, feed: &mut Feed<'_>) -> Result<bool> {
         let Some(batch) = feed.batches.next()? else { return Ok(false) };
@@ -123,6 +132,10 @@ impl FitRun<'_> {
                 ended = true;
                 break;
             }
+            if let Some(finding) = self.run.cx.model.take_finding() {
+                let (epoch, step) = (self.position.epoch + 1, step + 1);
+                self.run.warn(&format!("the loss of step {step} of epoch {epoch} {finding}"))?;
+            }
             self.run.each(|c, cx| c.on_train_batch_end(step, cx))?;
             self.position.step += 1;
             progress.step(step + 1, &self.run.cx.console, || self.run.cx.model.logs());
@@ -133,9 +146,7 @@ impl FitRun<'_> {
             return Err(empty("fit"));
         }
         if let Some(wanted) = self.feed.steps.filter(|n| steps < *n && !self.run.cx.stopping) {
-            self.run
-                .cx
-                .print_warning(&format!("the data ended after {steps} of {wanted} steps of the epoch"));
+            self.run.warn(&format!("the data ended after {steps} of {wanted} steps of the epoch"))?;
         }
         self.feed.end_epoch(ended);
         Ok(steps)

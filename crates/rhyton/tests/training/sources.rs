@@ -4,7 +4,7 @@ use super::*;
 use rhyton::nn::training::{Batch, Batches, Source};
 
 /// Rows of tensors, dealt out by a user's own code; a length may be unknown.
-struct Stream {
+pub(super) struct Stream {
     x: Tensor,
     y: Tensor,
     size: usize,
@@ -15,7 +15,7 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(x: &Tensor, y: &Tensor, size: usize, known: bool) -> Stream {
+    pub(super) fn new(x: &Tensor, y: &Tensor, size: usize, known: bool) -> Stream {
         Stream { x: x.clone(), y: y.clone(), size, known, at: 0, batch: Batch::default(), passes: vec![] }
     }
 }
