@@ -6,8 +6,15 @@ use rhyton::Result;
 use rhyton::data::parse_idx;
 use std::path::Path;
 
-pub const TARGET: Target =
-    Target { name: "idx", about: "IDX files of MNIST", extension: "idx", seeds, form: Form::Bytes, run };
+pub const TARGET: Target = Target {
+    name: "idx",
+    about: "IDX files of MNIST",
+    extension: "idx",
+    seeds,
+    time: super::TIME,
+    form: Form::Bytes,
+    run,
+};
 
 fn seeds() -> Result<Vec<Vec<u8>>> {
     let file = |code: u8, width: usize, sizes: &[u8]| {
