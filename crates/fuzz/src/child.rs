@@ -137,7 +137,7 @@ impl Loop {
     /// The tally so far and the running input, written over those of the one before.
     fn take_note(&mut self, tally: Tally, input: &[u8]) -> Result<()> {
         let head = [tally.inputs, tally.accepted, tally.answers, input.len() as u64];
-        let bytes = [&head.map(u64::to_le_bytes).concat(), input].concat();
+        let bytes = [&head.map(u64::to_le_bytes).concat()[..], input].concat();
         let written = self.note.rewind().and_then(|()| self.note.write_all(&bytes));
         written.map_err(|e| Error::new(format!("cannot note the input: {e}")))
     }
