@@ -5,9 +5,8 @@ use rhyton_tensor::{Error, Result, memory};
 use std::io::Read;
 use std::path::Path;
 
-/// What data may inflate to whatever its size; beyond, it may inflate to [`RATIO`] times its size.
-const FREE: u64 = 128 << 20;
-/// Tables of numbers and images pack to a tenth at best, zeros to a thousandth.
+/// Data may inflate to this many times its size, and to [`limits::UNPACKED_BYTES`] whatever its size: tables of numbers
+/// and images pack to a tenth at best, zeros to a thousandth.
 const RATIO: u64 = 100;
 
 /// The bytes of a file, inflated when they start as gzip does.
@@ -22,7 +21,7 @@ pub(crate) fn inflate(bytes: Vec<u8>, name: &str) -> Result<Vec<u8>> {
         return Ok(bytes);
     }
     let mut out = Vec::new();
-    let most = FREE.max((bytes.len() as u64).saturating_mul(RATIO));
+    let most = limits::UNPACKED_BYTES.get()?.max((bytes.len() as u64).saturating_mul(RATIO));
     MultiGzDecoder::new(bytes.as_slice()).take(most.saturating_add(1)).read_to_end(&mut out).map_err(
         |e| {
             let error = memory::reading(&e).unwrap_or_else(|| {
@@ -35,7 +34,7 @@ pub(crate) fn inflate(bytes: Vec<u8>, name: &str) -> Result<Vec<u8>> {
     if out.len() as u64 > most {
         return Err(Error::new(format!("{} bytes inflate to more than {most}", bytes.len()))
             .place(name)
-            .fix("if you trust the file, inflate it yourself and read what comes out"));
+            .fix("if you trust the file, inflate it yourself, or set RHYTON_MAX_UNPACKED_BYTES higher"));
     }
     Ok(out)
 }
@@ -54,7 +53,7 @@ mod tests {
     #[test]
     fn a_little_that_becomes_very_much_is_refused() {
         let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        for _ in 0..=FREE >> 20 {
+        for _ in 0..=limits::UNPACKED_BYTES.get().unwrap() >> 20 {
             std::io::Write::write_all(&mut packed, &[b'0'; 1 << 20]).unwrap();
         }
         let e = inflate(packed.finish().unwrap(), "zeros.gz").unwrap_err().to_string();

@@ -89,7 +89,7 @@ fn wording(text: &str) -> String {
             },
         }
     }
-    out.split_whitespace().take(12).collect()
+    out.split_whitespace().take(30).collect()
 }
 
 #[cfg(test)]

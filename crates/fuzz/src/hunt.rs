@@ -187,6 +187,8 @@ fn this_program() -> Result<Command> {
     let mut command = Command::new(program);
     // Several children share the machine, and one thread's processor time is watched.
     command.env("RHYTON_THREADS", "1").stdin(Stdio::null());
+    // A reader's own limit comes before the fuzzer's, which only those reach who do not keep to it.
+    command.env("RHYTON_MEMORY", "300M");
     Ok(command)
 }
 

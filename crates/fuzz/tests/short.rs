@@ -63,7 +63,7 @@ fn an_overflow_of_the_stack_is_found() {
 
 #[test]
 fn a_hang_is_found() {
-    finds("planted-hang", "200", "slow: more than 200ms");
+    finds("planted-hang", "200", "slow: more than 1s");
 }
 
 #[test]
