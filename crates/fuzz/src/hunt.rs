@@ -42,6 +42,8 @@ pub fn all(targets: &[&'static Target], effort: Effort, options: &Options) -> Re
 struct Hunt<'a> {
     target: &'static Target,
     options: &'a Options,
+    /// Where children write; it goes with what those leave that die.
+    folder: PathBuf,
     note: PathBuf,
     /// Deaths by their last words.
     deaths: BTreeMap<String, usize>,
@@ -58,11 +60,20 @@ enum End {
 impl<'a> Hunt<'a> {
     fn new(target: &'static Target, options: &'a Options) -> Hunt<'a> {
         let name = format!("rhyton-fuzz-{}-{}", target.name, std::process::id());
-        let note = std::env::temp_dir().join(format!("{name}.note"));
-        Hunt { target, options, note, deaths: BTreeMap::new(), saved: 0 }
+        let folder = std::env::temp_dir().join(name);
+        let note = folder.join("note");
+        Hunt { target, options, folder, note, deaths: BTreeMap::new(), saved: 0 }
     }
 
     fn run(mut self, effort: Effort) -> Result<usize> {
+        let folder = self.folder.clone();
+        std::fs::create_dir_all(&folder).map_err(|e| Error::io("make the folder", &folder, &e))?;
+        let found = self.hunt(effort);
+        std::fs::remove_dir_all(&folder).ok();
+        found
+    }
+
+    fn hunt(&mut self, effort: Effort) -> Result<usize> {
         let start = Instant::now();
         let mut total = Tally::default();
         while let Some(left) = left(effort, start, total.inputs) {
@@ -83,7 +94,6 @@ impl<'a> Hunt<'a> {
                 }
             }
         }
-        std::fs::remove_file(&self.note).ok();
         println!(
             "{:<12} {:>9} inputs in {:>4} s, {:>8} accepted, {:>4} different answers, {} findings",
             self.target.name,
@@ -102,7 +112,7 @@ impl<'a> Hunt<'a> {
             Effort::Time(t) => format!("{}s", t.as_secs().max(1)),
         };
         std::fs::remove_file(&self.note).ok();
-        let mut command = this_program()?;
+        let mut command = self.this_program()?;
         command.arg("child").arg(self.target.name);
         command.args(["--seed", &self.options.seed.to_string(), "--from", &from.to_string()]);
         command.args(["--effort", &effort]).arg("--note").arg(&self.note);
@@ -155,7 +165,7 @@ impl<'a> Hunt<'a> {
     /// How reading `input` alone ends the process, if it does.
     fn replay(&self, input: &[u8], path: &Path) -> Result<Option<String>> {
         save(path, input)?;
-        let mut command = this_program()?;
+        let mut command = self.this_program()?;
         command.arg("replay").arg(self.target.name).arg(path);
         let (status, _, words) = finish(command)?;
         Ok((!status.success()).then(|| kind_of(&words)))
@@ -169,6 +179,17 @@ impl<'a> Hunt<'a> {
         };
         self.target.form.shrink(input, still)
     }
+
+    fn this_program(&self) -> Result<Command> {
+        let program = std::env::current_exe().map_err(|e| Error::new(format!("cannot find myself: {e}")))?;
+        let mut command = Command::new(program);
+        command.stdin(Stdio::null()).env("TMPDIR", &self.folder);
+        // Several children share the machine, and one thread's processor time is watched.
+        command.env("RHYTON_THREADS", "1");
+        // A reader's own limit comes before the fuzzer's, which only those reach who do not keep to it.
+        command.env("RHYTON_MEMORY", "100M");
+        Ok(command)
+    }
 }
 
 /// What of the effort is left, if anything.
@@ -180,16 +201,6 @@ fn left(effort: Effort, start: Instant, done: u64) -> Option<Effort> {
             (rest >= Duration::from_secs(1)).then_some(Effort::Time(rest))
         }
     }
-}
-
-fn this_program() -> Result<Command> {
-    let program = std::env::current_exe().map_err(|e| Error::new(format!("cannot find myself: {e}")))?;
-    let mut command = Command::new(program);
-    // Several children share the machine, and one thread's processor time is watched.
-    command.env("RHYTON_THREADS", "1").stdin(Stdio::null());
-    // A reader's own limit comes before the fuzzer's, which only those reach who do not keep to it.
-    command.env("RHYTON_MEMORY", "300M");
-    Ok(command)
 }
 
 /// Runs a child to its end: status, standard output, and the last words from standard error.

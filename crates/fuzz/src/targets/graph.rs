@@ -1,9 +1,9 @@
 //! The text of functions: read, checked, printed again, compiled and run.
 
-use super::Target;
+use super::{SMALL, Target};
 use crate::form::Form;
 use rhyton::graph::testing::{random_args, random_function, with_gradients};
-use rhyton::graph::{Function, compile, text};
+use rhyton::graph::{Expr, Function, compile, text};
 use rhyton::{Error, Result};
 use rhyton_tensor::Bindings;
 use std::path::Path;
@@ -18,9 +18,6 @@ pub const TARGET: Target = Target {
     form: Form::Lines,
     run,
 };
-
-/// Elements of all values of a function that is run; larger ones are only compiled.
-const ELEMENTS: usize = 1 << 20;
 
 fn seeds() -> Result<Vec<Vec<u8>>> {
     let mut seeds: Vec<Vec<u8>> = vec![];
@@ -45,7 +42,7 @@ fn run(input: &[u8], _: &Path) -> Result<()> {
     let plan = compile(&f, 0, &[], &*backend)?;
     text::print_plan(&plan);
     let mut program = backend.load(Arc::new(plan))?;
-    if !is_small(&f) {
+    if !worth_running(&f) {
         return Ok(());
     }
     let mut results = vec![];
@@ -55,14 +52,12 @@ fn run(input: &[u8], _: &Path) -> Result<()> {
     Ok(())
 }
 
-fn is_small(f: &Function) -> bool {
+/// As [`super::worth_running`]; arguments are made here and so are small.
+fn worth_running(f: &Function) -> bool {
     let bindings = Bindings::from([("batch".into(), 3)]);
-    let mut left = ELEMENTS;
-    f.nodes().iter().chain(&f.params).all(|node| {
-        let sizes = node.shape().eval(&bindings);
-        let elements = sizes.and_then(|s| s.iter().try_fold(1usize, |a, n| a.checked_mul(*n)));
-        elements.and_then(|n| left.checked_sub(n)).map(|rest| left = rest).is_some()
-    })
+    let elements = |e: &Expr| e.shape().eval(&bindings)?.iter().try_fold(1usize, |a, n| a.checked_mul(*n));
+    let small = |p: &Expr| elements(p).is_some_and(|n| n < SMALL / 4);
+    f.params.iter().all(small) && super::worth_running(f.nodes().iter().map(elements))
 }
 
 /// Reads a text. After a change the types of the lines that follow are wrong, and nothing beyond the reader would ever

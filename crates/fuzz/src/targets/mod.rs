@@ -78,6 +78,18 @@ fn arrays() -> Result<Vec<(String, Tensor)>> {
     Ok(all)
 }
 
+/// Elements of all values of a program that is run.
+const SMALL: usize = 1 << 20;
+/// So many that the program has to be refused before it runs.
+const HUGE: usize = 1 << 36;
+
+/// Whether a program of values with so many elements is worth running: between small and huge it would be right to
+/// take minutes. What is not even a number of elements counts as huge.
+fn worth_running(elements: impl Iterator<Item = Option<usize>>) -> bool {
+    let all = elements.fold(0usize, |sum, n| sum.saturating_add(n.unwrap_or(HUGE)));
+    all <= SMALL || all >= HUGE
+}
+
 /// Writes an input to `path` for a reader that wants a file.
 fn to_file(input: &[u8], path: &Path) -> Result<()> {
     std::fs::write(path, input).map_err(|e| Error::io("write the input", path, &e))

@@ -4,7 +4,7 @@
 mod layers;
 mod seeds;
 
-use super::{Target, array, to_file};
+use super::{SMALL, Target, array, to_file};
 use crate::form::{Envelope, Form, archive, members};
 use rhyton::graph::Type;
 use rhyton::io::load_keras;
@@ -27,8 +27,6 @@ pub const TARGET: Target = Target {
     run,
 };
 
-/// Elements of the inputs, and of all values of a model that is run.
-const ELEMENTS: usize = 1 << 20;
 /// The member that holds the configuration.
 const CONFIG: &str = "config.json";
 
@@ -63,7 +61,7 @@ fn without_its_weights(input: &[u8], refusal: Error) -> Result<()> {
 }
 
 fn predict(model: &Model) -> Result<()> {
-    if !is_small(model)? {
+    if !worth_running(model)? {
         return Ok(());
     }
     model.predict_all(&inputs(model)?, 2).map(drop)
@@ -71,7 +69,7 @@ fn predict(model: &Model) -> Result<()> {
 
 fn train(mut model: Compiled) -> Result<()> {
     model.summary();
-    if !is_small(&model)? {
+    if !worth_running(&model)? {
         return Ok(());
     }
     let x = inputs(&model)?;
@@ -101,12 +99,13 @@ fn elements(shape: &Shape) -> Option<usize> {
     sizes(shape)?.iter().try_fold(1usize, |a, n| a.checked_mul(*n))
 }
 
-/// Whether the values of a model are few enough to be computed.
-fn is_small(model: &Model) -> Result<bool> {
-    let mut left = ELEMENTS;
+/// Whether a model is small enough to be run, or so large that it has to be refused. Its inputs are made here and so
+/// are small.
+fn worth_running(model: &Model) -> Result<bool> {
+    let mut inputs = model.definition().input_types.iter();
     let traced = model.trace(false)?;
-    let mut shapes = traced.values.iter().flatten().map(|v| v.expr.shape());
-    Ok(shapes.all(|s| elements(s).and_then(|n| left.checked_sub(n)).map(|rest| left = rest).is_some()))
+    let values = traced.values.iter().flatten().map(|v| elements(v.expr.shape()));
+    Ok(inputs.all(|t| elements(&t.shape).is_some_and(|n| n < SMALL)) && super::worth_running(values))
 }
 
 /// Small whole numbers, which any layer takes.
