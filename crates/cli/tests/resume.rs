@@ -238,7 +238,8 @@ fn disturbed_training_ends_in_the_same_bits() {
 #[test]
 fn a_full_disk_at_the_end_leaves_the_checkpoint() {
     let folder = folder("full", 300);
-    let size = std::fs::metadata(folder.join("model.keras")).unwrap().len() * 3;
+    // The checkpoint is about as large as the model: weights and the optimizer's two moments of each.
+    let size = std::fs::metadata(folder.join("model.keras")).unwrap().len();
     let on = |room: u64, command: &str| {
         let script = format!(
             "mount -t tmpfs -o size={room} tmpfs out || exit 77
@@ -253,8 +254,9 @@ fn a_full_disk_at_the_end_leaves_the_checkpoint() {
     let state = "--checkpoint out/state";
     // Room for the trials and the checkpoint, not for the model beside it.
     match on(size * 3 / 2, state) {
-        Ok(run) if run.status.code() == Some(1) => {
+        Ok(run) if run.status.code() != Some(77) && !text(&run.stderr).starts_with("unshare") => {
             let said = text(&run.stderr);
+            assert_eq!(run.status.code(), Some(1), "{said}");
             let parts =
                 ["No space left", "free some space", "is kept, as of", "go on with: ", "out/state --resume"];
             parts.iter().for_each(|p| assert!(said.contains(p), "{p} in {said}"));
@@ -268,6 +270,7 @@ fn a_full_disk_at_the_end_leaves_the_checkpoint() {
     Compiled::load(folder.join("m.keras")).unwrap();
     assert_eq!(std::fs::read_to_string(folder.join("left")).unwrap(), "h.json\nm.keras\n");
     // A disk that cannot hold the model is found out before training.
+    std::fs::remove_file(folder.join("kept")).unwrap();
     let run = on(size / 2, "").unwrap();
     let said = text(&run.stderr);
     assert!(said.contains("No space left") && said.contains("out/m.keras"), "{said}");

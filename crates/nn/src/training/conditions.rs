@@ -116,6 +116,7 @@ fn short(value: &Json) -> String {
     let text = match value {
         Json::Null => "nothing".into(),
         Json::String(s) => s.clone(),
+        Json::Number(n) if n.is_f64() => format!("{:?}", n.as_f64().unwrap_or_default() as f32),
         other => other.to_string(),
     };
     match text.char_indices().nth(60) {
