@@ -1,7 +1,7 @@
 //! Reading whole files, compressed or not.
 
 use flate2::read::MultiGzDecoder;
-use rhyton_tensor::{Error, Result, memory};
+use rhyton_tensor::{Error, Result, limits, memory};
 use std::io::Read;
 use std::path::Path;
 
