@@ -52,14 +52,14 @@ def save(name, model, x, y=None, sw=None, fit=None, change=None, reload=True):
     data |= {"sw0": sw} if sw is not None else {}
     np.savez_compressed(folder / "data.npz", **data)
     expected = {f"p{i}": t for i, t in enumerate(flat(model.predict(x, verbose=0)))}
+    # Paths of weights change when Keras loads a model, so the trained one is judged by what it predicts.
     info = {"rtol": 2e-4, "atol": 2e-5, "weights": []}
     if y is not None:
         result = model.evaluate(x, y, sample_weight=sw, verbose=0, return_dict=True, batch_size=4)
         info["evaluate"] = {"batch_size": 4, "result": result}
     if fit:
         done = model.fit(x, y, sample_weight=sw, verbose=0, shuffle=False, **fit)
-        info |= {"fit": {**fit, "shuffle": False}, "history": done.history, "weights": [v.path for v in model.variables]}
-        expected |= {f"w{i}": np.asarray(v.value) for i, v in enumerate(model.variables)}
+        info |= {"fit": {**fit, "shuffle": False}, "history": done.history}
         expected |= {f"q{i}": t for i, t in enumerate(flat(model.predict(x, verbose=0)))}
         model.save(folder / "trained.keras")
         repack(folder / "trained.keras")
