@@ -66,7 +66,7 @@ fn train(name: &str, weights: &[Vec<usize>], batch: &[Type], f: impl FnOnce(&[Ex
     for l in &plan.launches {
         println!("   {} r{} w{}", l.label, l.reads.len(), l.writes.len());
     }
-    let layout = memory::layout(&plan, &testing::bindings(32)).unwrap();
+    let layout = memory::layout(&plan, &rhyton_graph::testing::bindings(32)).unwrap();
     println!("   arena {} peak {}", layout.total, layout.peak);
 }
 fn main() {
