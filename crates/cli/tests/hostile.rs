@@ -4,6 +4,7 @@
 use rhyton::Tensor;
 use rhyton::io::ArchiveWriter;
 use rhyton::tensor::DType;
+use rhyton::tensor::testing::shared;
 use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -329,22 +330,15 @@ fn npy(shape: &str, data: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The collection beside the repository, where it is there: every model with every command. Sizes that multiply to
-/// more than a machine holds (S1 to S3) are tested in `memory.rs`.
+/// The collection beside the repository, where it is there: every model with every command.
 #[test]
 fn the_collected_files_do_no_harm() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/cases/hostile");
-    let Ok(entries) = std::fs::read_dir(&folder) else {
-        eprintln!("skipped: there is no folder {}", folder.display());
-        return;
-    };
+    let Some(folder) = shared("cases/hostile") else { return };
+    let entries = std::fs::read_dir(&folder).unwrap();
     let scratch = Scratch::new("collected");
     let mut wrong = vec![];
-    let is_ours = |p: &PathBuf| {
-        let name = p.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        name.ends_with(".keras") && !["S1", "S2", "S3"].iter().any(|s| name.starts_with(s))
-    };
-    for model in entries.map(|e| e.unwrap().path()).filter(is_ours) {
+    let is_model = |p: &PathBuf| p.extension().is_some_and(|e| e == "keras");
+    for model in entries.map(|e| e.unwrap().path()).filter(is_model) {
         let own = model.with_extension("npz");
         let source = if own.exists() { own } else { folder.join("x.npz") };
         let data = scratch.0.join("data.npz");

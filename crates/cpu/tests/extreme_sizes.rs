@@ -4,7 +4,7 @@
 
 use rhyton_cpu::CpuBackend;
 use rhyton_cpu::isa::Isa;
-use rhyton_graph::ops::{Contract, ConvKind, PoolKind, Window};
+use rhyton_graph::ops::{Contract, ConvKind, Op, PoolKind, Window};
 use rhyton_graph::plan::Backend;
 use rhyton_graph::testing::{assert_close, random_args};
 use rhyton_graph::{Expr, Function, Type, compile, expr, interpret, text};
@@ -134,8 +134,14 @@ fn function(seed: u64, refused: &mut usize) -> Function {
 /// Whether the interpreter, which stores everything in double precision, is done in a moment.
 fn is_small(f: &Function, batch: usize) -> bool {
     let bindings = Bindings::from([("batch".into(), batch)]);
-    let few =
-        |e: &Expr| e.shape().eval(&bindings).is_some_and(|s| memory::elements(&s).is_ok_and(|n| n < 5000));
+    let few = |e: &Expr| {
+        // A window is walked whole, though most of it lies beside the input.
+        let window = match e.op() {
+            Op::Window(w) => w.window.iter().all(|n| *n < 100),
+            _ => true,
+        };
+        window && e.shape().eval(&bindings).is_some_and(|s| memory::elements(&s).is_ok_and(|n| n < 5000))
+    };
     expr::topological(&f.results).iter().all(few)
 }
 
@@ -151,7 +157,7 @@ fn run(f: &Function, args: &[Tensor], threads: usize) -> Result<Vec<Tensor>> {
 fn a_right_result_or_an_error() {
     memory::set_limit(LIMIT);
     let (mut refused, mut right, mut errors) = (0, 0, 0);
-    let seeds: u64 = std::env::var("RHYTON_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(1500);
+    let seeds: u64 = std::env::var("RHYTON_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(400);
     for seed in 0..seeds {
         let f = function(seed, &mut refused);
         // What is written reads back, or is refused.
