@@ -2,8 +2,8 @@
 //! holds). `RHYTON_CONFORMANCE` names the folder of cases, otherwise it is `../shared/conformance` beside the
 //! repository; without it there is nothing to do. `RHYTON_CASES=layers/` runs the cases whose names hold that text.
 
-use rhyton::tensor::testing::shared;
 use rhyton::nn::Model;
+use rhyton::tensor::testing::shared;
 use rhyton::{Tensor, io};
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
@@ -146,8 +146,9 @@ impl Case {
         };
         let (old, new) = (config(&self.file("model.keras")), config(made));
         for key in ["input_layers", "output_layers"] {
-            let (old, new) = (&old["config"][key], &new["config"][key]);
-            if old.to_string() != new.to_string() {
+            // As texts: the order of a dictionary counts.
+            let [old, new] = [&old, &new].map(|config| config["config"][key].to_string());
+            if old != new {
                 return Err(format!("{key} is {new} instead of {old}"));
             }
         }

@@ -26,9 +26,9 @@ fn keras_files() -> Vec<PathBuf> {
     // Of the rest of the catalogue, what has to pass.
     let required: HashSet<&str> = include_str!("../../cli/tests/conformance_required.txt").lines().collect();
     found.retain(|p| match p.to_string_lossy().split_once("conformance/catalogue/") {
-        Some((_, case)) => case.rsplit_once('/').is_some_and(|(case, _)| {
-            required.contains(format!("catalogue/{case}").as_str())
-        }),
+        Some((_, case)) => case
+            .rsplit_once('/')
+            .is_some_and(|(case, _)| required.contains(format!("catalogue/{case}").as_str())),
         None => true,
     });
     found.sort();
