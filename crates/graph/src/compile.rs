@@ -28,6 +28,28 @@ pub fn compile(
     updates: &[(usize, usize)],
     backend: &dyn Backend,
 ) -> Result<Plan> {
+    compile_watched(function, state, updates, None, backend)
+}
+
+/// Updates that happen only where a result is finite: the program ends before them otherwise.
+pub struct Watch<'a> {
+    /// The result, a float32 without axes.
+    pub result: usize,
+    /// The parameters that then stay as they are.
+    pub held: &'a [usize],
+}
+
+/// [`compile`] with updates that wait for a result. The plan has no [`Plan::stop`] where some of them cannot wait.
+///
+/// # Errors
+/// As for [`compile`].
+pub fn compile_watched(
+    function: &Function,
+    state: usize,
+    updates: &[(usize, usize)],
+    watch: Option<&Watch>,
+    backend: &dyn Backend,
+) -> Result<Plan> {
     let mut problems = crate::expr::problems(&function.results);
     problems.extend(wrong_updates(function, state, updates));
     if let Some(e) = Error::from_problems(problems) {
@@ -35,7 +57,7 @@ pub fn compile(
     }
     crate::verify::verify(function)?;
     let passed = Arc::new(passes::run(function, &Context { backend, updates })?);
-    crate::lower::lower(&passed, state, updates, backend)
+    crate::lower::lower(&passed, state, updates, watch, backend)
 }
 
 fn param_name(p: &Expr) -> String {

@@ -29,8 +29,20 @@ pub struct Plan {
     /// may itself read the old value through the very view it writes: a kernel reads an element before it writes
     /// any output at that place.
     pub updates: Vec<(usize, usize)>,
+    /// Where the program may end early.
+    pub stop: Option<Stop>,
     /// The buffer of each result.
     pub outputs: Vec<BufferId>,
+}
+
+/// The program ends after some launches when a result, a float32 without axes that they store, is not finite. The other
+/// results are not written then, nor the parameters that were to be held (see [`crate::compile::Watch`]).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stop {
+    /// The result.
+    pub result: usize,
+    /// The number of launches.
+    pub after: usize,
 }
 
 /// One contiguous piece of memory in row-major order.

@@ -6,7 +6,7 @@ use crate::expr::{Expr, Type};
 use crate::function::Function;
 use crate::interp::{Value, bind};
 use crate::ops::{Contract, ConvKind, Index, Op, Random, Scalar};
-use crate::plan::{Backend, Executable, Kernel, Launch, Place, Plan, Program, Reduction, Step, View};
+use crate::plan::{Backend, Executable, Kernel, Launch, Place, Plan, Program, Reduction, Step, Stop, View};
 use crate::verify::elements;
 use rhyton_tensor::{Bindings, DType, Dim, Error, Result, Tensor};
 use std::sync::Arc;
@@ -131,7 +131,11 @@ fn run(plan: &Plan, args: Vec<Vec<f64>>, bindings: &Bindings) -> Result<Memory> 
             Place::Output(_) | Place::Temp => vec![f64::NAN; zero.data.len()],
         });
     }
-    for launch in &plan.launches {
+    for (at, launch) in plan.launches.iter().enumerate() {
+        let stops = |s: Stop| s.after == at && !memory[plan.outputs[s.result]][0].is_finite();
+        if plan.stop.is_some_and(stops) {
+            break;
+        }
         let (reads, writes) = launch.shapes();
         let inputs: Vec<Vec<f64>> = launch
             .reads

@@ -1,7 +1,7 @@
 //! The backend that programs run on. The facade registers the default one; nothing here names any.
 
 use crate::indices::Guard;
-use rhyton_graph::compile::compile;
+use rhyton_graph::compile::{Watch, compile_watched};
 use rhyton_graph::plan::{Backend, Executable, LaunchTime};
 use rhyton_graph::{Expr, Function};
 use rhyton_tensor::{Error, Result, Tensor};
@@ -41,6 +41,8 @@ pub fn set_backend(backend: Arc<dyn Backend>) {
 pub struct Program {
     executable: Box<dyn Executable>,
     guard: Guard,
+    /// Whether it ends before what it was to hold, see [`Watch`].
+    pub(crate) stops: bool,
 }
 
 impl Program {
@@ -56,10 +58,11 @@ impl Program {
         results: Vec<Expr>,
         updates: &[(usize, usize)],
     ) -> Result<Program> {
-        Program::compile_given(name, params, state, results, updates, &[])
+        Program::compile_given(name, params, state, results, updates, &[], None)
     }
 
-    /// [`compile`](Program::compile) for callers that have checked the parameters `checked` themselves.
+    /// [`compile`](Program::compile) for callers that have checked the parameters `checked` themselves, with updates that
+    /// wait for a result.
     pub(crate) fn compile_given(
         name: &str,
         params: Vec<Expr>,
@@ -67,11 +70,14 @@ impl Program {
         results: Vec<Expr>,
         updates: &[(usize, usize)],
         checked: &[Expr],
+        watch: Option<&Watch>,
     ) -> Result<Program> {
         let backend = backend()?;
         let guard = Guard::new(&params, state, &results, checked);
-        let plan = compile(&Function::new(name, params, results), state, updates, &*backend)?;
-        Ok(Program { executable: backend.load(Arc::new(plan))?, guard })
+        let function = Function::new(name, params, results);
+        let plan = compile_watched(&function, state, updates, watch, &*backend)?;
+        let stops = plan.stop.is_some();
+        Ok(Program { executable: backend.load(Arc::new(plan))?, guard, stops })
     }
 
     /// Runs once; `results` is reused from call to call.

@@ -259,7 +259,7 @@ impl Guard {
         let computed = self.marked.iter().filter(|m| m.given.is_none());
         let results = computed.map(|m| m.numbers.clone()).collect();
         let (params, all) = (self.params.clone(), &self.params);
-        Program::compile_given("indices", params, self.state, results, &[], all)
+        Program::compile_given("indices", params, self.state, results, &[], all, None)
     }
 }
 

@@ -59,6 +59,10 @@ impl Program {
         let sound = plan.inputs.iter().chain(&plan.outputs).all(|b| *b < plan.buffers.len())
             && plan.graph.params.len() == inputs
             && plan.updates.iter().all(|(r, p)| *r < plan.outputs.len() && *p < plan.state)
+            && plan.stop.is_none_or(|s| {
+                let buffer = plan.outputs.get(s.result).and_then(|b| plan.buffers.get(*b));
+                buffer.is_some_and(|b| b.dtype == DType::F32 && b.shape.rank() == 0)
+            })
             && plan.state <= inputs;
         if !sound {
             return Err(Error::new(format!("the plan '{}' does not fit its own buffers", plan.name)));

@@ -324,7 +324,7 @@ impl Model {
         let state = weights.len();
         let params = weights.iter().chain(&traced.inputs).cloned().collect();
         let results = traced.outputs.into_iter().map(|v| v.expr).collect();
-        Program::compile_given("predict", params, state, results, &[], &traced.inputs)
+        Program::compile_given("predict", params, state, results, &[], &traced.inputs, None)
     }
 }
 

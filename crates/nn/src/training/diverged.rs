@@ -29,7 +29,7 @@ impl Parts<'_> {
         let values = leaving(&body.loss);
         let bad = |e: &Expr| e.cast(DType::F32).is_finite().not().cast(DType::F32).sum_all();
         let (results, all) = (values.iter().map(bad).collect(), body.params.clone());
-        let program = Program::compile_given("probe", body.params, body.state, results, &[], &all)?;
+        let program = Program::compile_given("probe", body.params, body.state, results, &[], &all, None)?;
         Ok((program, values.iter().map(|e| e.node().path.clone()).collect()))
     }
 }

@@ -7,8 +7,10 @@ use crate::losses::loss_value;
 use crate::metrics::merged_weight;
 use crate::model::{Model, Traced};
 use crate::optimizers::Pipeline;
+use rhyton_graph::compile::Watch;
 use rhyton_graph::{Expr, Type, grad};
 use rhyton_tensor::{DType, Dim, Result, Tensor};
+use std::ops::Range;
 
 /// Which step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,12 +68,19 @@ impl Draft {
         self.results.push(value);
     }
 
-    /// Lets every update happen only where the loss is finite.
-    fn hold(&mut self, loss: &Expr) {
+    /// Lets every update but those of `waiting` parameters happen only where the loss is finite.
+    fn hold(&mut self, loss: &Expr, waiting: &[usize]) {
         let finite = loss.is_finite();
-        for (result, parameter) in &self.updates {
+        for (result, parameter) in self.updates.iter().filter(|(_, p)| !waiting.contains(p)) {
             self.results[*result] = finite.select(&self.results[*result], &self.params[*parameter]);
         }
+    }
+
+    /// The weights and what the optimizer keeps of each: their updates are large, and come last anyway.
+    fn large(&self, trained: &[usize], optimizer: &Range<usize>) -> Vec<usize> {
+        let wide = |p: &usize| self.params[*p].rank() > 0;
+        let updated = self.updates.iter().map(|(_, p)| *p);
+        updated.filter(|p| (trained.contains(p) || optimizer.contains(p)) && wide(p)).collect()
     }
 }
 
@@ -108,8 +117,17 @@ impl Parts<'_> {
         Ok(Body { traced, figures, optimizer, goals, loss, params: all, state })
     }
 
-    /// Compiles a step. The one result of a training step that is no update is the loss.
+    /// Compiles a step. The one result of a training step that is no update is the loss. A step that holds ends before
+    /// the updates of weights where the loss is not finite; small state is held by choosing between old and new.
     pub(crate) fn compile(&self, kind: Kind) -> Result<Program> {
+        let program = self.compile_holding(kind, true)?;
+        if kind == Kind::Test || !self.holds || program.stops {
+            return Ok(program);
+        }
+        self.compile_holding(kind, false)
+    }
+
+    fn compile_holding(&self, kind: Kind, by_stopping: bool) -> Result<Program> {
         let Body { traced, figures, optimizer, goals, loss, params, state } = self.body(kind)?;
         let mut draft = Draft { params, results: vec![], updates: vec![] };
         self.update_state(&traced, &mut draft);
@@ -117,14 +135,21 @@ impl Parts<'_> {
             self.update_weights(&traced, &loss, &optimizer, &mut draft);
         }
         self.update_figures(&goals, &loss, &figures, &traced, &mut draft);
+        let mut held = vec![];
         if kind == Kind::Train {
             if self.holds {
-                draft.hold(&loss);
+                let first = traced.trace.variables.len() + figures.len();
+                let optimizer = first..first + optimizer.len();
+                held = draft.large(&trained(&traced.trace.variables), &optimizer);
+                draft.hold(&loss, if by_stopping { &held } else { &[] });
             }
             draft.results.push(loss);
         }
+        let watch = Watch { result: draft.results.len().saturating_sub(1), held: &held };
+        let watch = Some(&watch).filter(|w| by_stopping && !w.held.is_empty());
         let name = if kind == Kind::Train { "train_step" } else { "test_step" };
-        Program::compile_given(name, draft.params, state, draft.results, &draft.updates, &traced.inputs)
+        let (params, results, checked) = (draft.params, draft.results, &traced.inputs);
+        Program::compile_given(name, params, state, results, &draft.updates, checked, watch)
     }
 
     fn goals(&self, traced: &Traced, targets: &[Expr], weights: &[Expr]) -> Vec<GoalValues> {
