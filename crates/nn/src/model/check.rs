@@ -19,26 +19,28 @@ impl Model {
 
     /// The inputs checked as in [`Model::check_inputs`], in the types they came in.
     pub(crate) fn fit_inputs(&self, x: Tensors<'_>) -> Result<Vec<Tensor>> {
-        let (types, names) = (&self.definition().input_types, self.definition().input_names());
+        let types = &self.definition().input_types;
+        let names = || self.definition().input_names();
         if x.0.len() != types.len() {
             return Err(Error::new(format!("the model takes {} inputs, got {}", types.len(), x.0.len()))
                 .place(self.name())
-                .expected(names.join(", ")));
+                .expected(names().join(", ")));
         }
         let samples = x.0[0].shape().first().copied().unwrap_or(0);
         if samples == 0 {
-            return Err(Error::new("there are no samples").place(format!("input '{}'", names[0])));
+            return Err(Error::new("there are no samples").place(format!("input '{}'", names()[0])));
         }
-        let each = x.0.iter().zip(types.iter().zip(&names));
-        let checked = each.map(|(t, (ty, name))| check_input(t, ty, name, samples));
+        let each = x.0.iter().zip(types).enumerate();
+        let checked = each.map(|(i, (t, ty))| {
+            check_input(t, ty, samples).map_err(|e| e.place(format!("input '{}'", names()[i])))
+        });
         let checked = checked.collect::<Result<Vec<Tensor>>>()?;
         self.check_indices(&checked)?;
         Ok(checked)
     }
 }
 
-fn check_input(t: &Tensor, ty: &Type, name: &str, samples: usize) -> Result<Tensor> {
-    let place = format!("input '{name}'");
+fn check_input(t: &Tensor, ty: &Type, samples: usize) -> Result<Tensor> {
     let mut t = t.clone();
     // A flat list of numbers is a list of samples of one number, as in Keras.
     if t.rank() + 1 == ty.shape.rank() && ty.shape.last().is_some_and(|d| d.is(1)) {
@@ -50,7 +52,6 @@ fn check_input(t: &Tensor, ty: &Type, name: &str, samples: usize) -> Result<Tens
         && t.shape().iter().zip(ty.shape.iter()).skip(1).all(|(n, d)| d.as_fixed().is_none_or(|d| d == *n));
     if !fits {
         let mut e = Error::new(format!("the data has the shape {:?}", t.shape()))
-            .place(place)
             .expected(format!("{} (any number of samples first)", ty.shape.keras()));
         if t.rank() + 1 == ty.shape.rank() {
             e = e.fix("add the missing axis with reshape");
@@ -63,15 +64,13 @@ fn check_input(t: &Tensor, ty: &Type, name: &str, samples: usize) -> Result<Tens
             "the samples hold no values: the data has the shape {:?}",
             t.shape()
         ))
-        .place(place)
         .expected("at least 1 along every axis"));
     }
     if t.shape()[0] != samples {
-        return Err(
-            Error::new(format!("{} samples, but the first input has {samples}", t.shape()[0])).place(place)
-        );
+        return Err(Error::new(format!("{} samples, but the first input has {samples}", t.shape()[0])));
     }
-    reject_nan(&t).and_then(|()| converts(&t, ty.dtype)).map_err(|e| e.place(place))?;
+    reject_nan(&t)?;
+    converts(&t, ty.dtype)?;
     Ok(t)
 }
 
