@@ -466,7 +466,10 @@ mod tests {
             [big.clone() * 4, b.clone() * &big * &big, sum.clone() - &sum, Dim::default() - &lowest];
         for d in products.iter().chain([&sum, &Dim::fixed(usize::MAX), &(Dim::default() - &sum)]) {
             assert!(d.is_too_large(), "{d}");
-            assert!((d.clone() * Dim::default()).is_too_large() && d.floor_div(2).is_too_large(), "it spreads");
+            assert!(
+                (d.clone() * Dim::default()).is_too_large() && d.floor_div(2).is_too_large(),
+                "it spreads"
+            );
             assert!(d.maximum(&b).is_too_large() && (b.clone() + d).is_too_large(), "it spreads");
             assert_eq!(d.eval(&Bindings::from([("batch".into(), 1)])), None);
             assert!(Shape(vec![b.clone(), d.clone()]).check().unwrap_err().to_string().contains("axis 1"));
