@@ -165,8 +165,17 @@ impl At<'_> {
                 .ok_or_else(|| Error::new(format!("the distance {d} is not known or too large")))
         };
         if sizes.contains(&0) {
-            // Nothing is read, and yet the numbers must be some.
-            return view.strides.iter().chain([&view.offset]).try_for_each(|d| number(d).map(|_| ()));
+            // Nothing is read, and yet kernels compute with these numbers.
+            number(&view.offset)?;
+            let far = |(d, n): (&Dim, &usize)| -> Result<()> {
+                let far = number(d)?.checked_mul(*n.max(&1) as i64);
+                if far.is_some_and(|f| f.unsigned_abs() <= MOST_ELEMENTS as u64) {
+                    Ok(())
+                } else {
+                    Err(outside())
+                }
+            };
+            return view.strides.iter().zip(&sizes).try_for_each(far);
         }
         let mut ends = (number(&view.offset)?, number(&view.offset)?);
         let mut unit = 1i64;

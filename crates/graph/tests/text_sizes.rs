@@ -2,9 +2,9 @@
 
 use rhyton_graph::reference::NullBackend;
 use rhyton_graph::testing::{bindings, random_function};
-use rhyton_graph::{Function, bounds, compile, interpret, memory, text};
-use rhyton_tensor::Tensor;
+use rhyton_graph::{Expr, Function, Type, bounds, compile, interpret, memory, text};
 use rhyton_tensor::rng::Stream;
+use rhyton_tensor::{Dim, Tensor};
 
 const NUMBERS: [&str; 12] = [
     "0",
@@ -110,4 +110,14 @@ fn windows_that_reach_too_far_are_refused() {
         assert!(interpret(&f, &args).unwrap_err().to_string().contains("reach too far"));
     }
     assert!(bounds::check(&compile(&conv(2, "0"), 0, &[], &NullBackend).unwrap(), &bindings(1)).is_ok());
+}
+
+#[test]
+fn slices_of_slices_whose_steps_multiply_to_too_much_stay_two() {
+    let x = Expr::param("x", Type::f32(vec![Dim::symbol("batch")]));
+    let twice = x.slice_step(0, 0.into(), 2.into(), 1 << 40).slice_step(0, 0.into(), 1.into(), 1 << 40);
+    let f = Function::new("f", vec![x], vec![twice.exp()]);
+    let plan = compile(&f, 0, &[], &NullBackend).unwrap();
+    bounds::check(&plan, &bindings(3)).unwrap();
+    assert!(bounds::check(&plan, &bindings(0)).is_err(), "there is no first element");
 }

@@ -256,7 +256,7 @@ impl At<'_> {
         }
         if let Some((Movement::Slice { axis: before, start: s, step: t, .. }, y)) = under {
             let start = s.clone() + start.clone() * *t;
-            let both = Movement::Slice { axis: *axis, start, len: len.clone(), step: step * t };
+            let both = Movement::Slice { axis: *axis, start, len: len.clone(), step: step.checked_mul(*t)? };
             return (axis == before).then(|| self.make(both, vec![y.clone()]));
         }
         match x.op() {
