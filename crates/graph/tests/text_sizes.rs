@@ -121,3 +121,12 @@ fn slices_of_slices_whose_steps_multiply_to_too_much_stay_two() {
     bounds::check(&plan, &bindings(3)).unwrap();
     assert!(bounds::check(&plan, &bindings(0)).is_err(), "there is no first element");
 }
+
+#[test]
+fn loops_with_more_states_than_there_are_inputs_are_refused() {
+    let text = "fn @0 \"step\" null\n  %0 = param \"x\" : float32[]\n  return %0\n\
+                fn @1 \"f\" null\n  %0 = param \"x\" : float32[2]\n  \
+                %1 = scan @0 {\"carries\":18446744073709551615,\"xs\":1,\"length\":\"2\",\"reverse\":false} (%0) \
+                : float32[]\n  return %1\n";
+    assert!(text::parse(text).is_err());
+}

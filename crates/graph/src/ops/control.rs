@@ -300,7 +300,7 @@ fn infer_scan(
     length: &Dim,
     inputs: &[&Type],
 ) -> Result<Vec<Type>> {
-    if inputs.len() < carries + xs || body.results.len() < carries {
+    if carries.checked_add(xs).is_none_or(|n| inputs.len() < n) || body.results.len() < carries {
         return Err(Error::new("a scan has too few inputs or results"));
     }
     let mut slices: Vec<Type> = inputs.iter().map(|t| (*t).clone()).collect();
