@@ -248,8 +248,7 @@ impl Control {
 
     pub(crate) fn vjp(&self, out: &Expr, cotangents: &[Option<Expr>]) -> Vec<Option<Expr>> {
         match self {
-            Control::Call(f) => crate::grad::call_vjp(f, out, cotangents),
-            Control::Scan { .. } => crate::grad_scan::scan_vjp(self, out, cotangents),
+            Control::Call(_) | Control::Scan { .. } => crate::transform::own_gradient(out, cotangents),
             Control::Param { .. }
             | Control::Scalar(_)
             | Control::Literal(_)
