@@ -8,7 +8,7 @@ use rhyton_graph::testing::assert_close;
 use rhyton_graph::transform::{Backward, Occurrence, Walked, backward, forward};
 use rhyton_graph::{Expr, Function, interpret};
 use rhyton_nn::layers::*;
-use rhyton_nn::model::{Input, Model, Sequential, Symbolic};
+use rhyton_nn::model::{Applicable, Input, Model, Sequential, Symbolic};
 use rhyton_tensor::{DType, Tensor};
 use support::interval::{Bounds, Interval};
 use support::normal;
@@ -60,7 +60,7 @@ fn relu(x: f64) -> f64 {
 fn a_relu_used_twice_is_two_occurrences() {
     let x = Input::new([3]).symbolic();
     let rectify: rhyton_nn::LayerRef = ReLU::new().into();
-    let first = rectify.apply(&x);
+    let first = rectify.clone().apply(&x);
     let second = rectify.apply(&(Rescaling::new(-1.0).offset(1.0).apply(&first)));
     let model = Model::new(&[x], &[second]).unwrap();
     // y = relu(1 - relu(x)): the slope that reaches the first ReLU is negative everywhere.

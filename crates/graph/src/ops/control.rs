@@ -282,6 +282,18 @@ impl Control {
         }
     }
 
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Control::Param { .. } => "param",
+            Control::Scalar(_) => "scalar",
+            Control::Literal(_) => "literal",
+            Control::Size(_) => "size",
+            Control::Call(f) => &f.name,
+            Control::Scan { .. } => "scan",
+            Control::Poison(_) => "poison",
+        }
+    }
+
     pub(crate) fn class(&self) -> Class {
         match self {
             Control::Call(_) | Control::Scan { .. } => Class::Anchor,

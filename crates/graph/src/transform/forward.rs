@@ -99,7 +99,7 @@ fn step<F: Forward>(
             true => Ok(values),
             false => Err(Error::new(format!(
                 "the rule for {} gives {} values",
-                crate::text::op_name(e.op()),
+                e.op().name(),
                 values.len()
             ))
             .expected(siblings.len().to_string())),
@@ -112,7 +112,7 @@ fn step<F: Forward>(
         Op::Control(Control::Scan { body, carries, xs, reverse, .. }) => {
             Loop { rules, body, carries: *carries, xs: *xs, reverse: *reverse }.walk(inputs)
         }
-        op => Err(Error::new(format!("no rule says what {} does here", crate::text::op_name(op)))),
+        op => Err(Error::new(format!("no rule says what {} does here", op.name()))),
     }
 }
 
