@@ -32,12 +32,7 @@ impl Named {
     /// assert_eq!(y.shape().to_string(), "[3]");
     /// ```
     #[track_caller]
-    pub fn apply(
-        &'static self,
-        attrs: Value,
-        inputs: &[Expr],
-        body: impl FnOnce(&[Expr]) -> Expr,
-    ) -> Expr {
+    pub fn apply(&'static self, attrs: Value, inputs: &[Expr], body: impl FnOnce(&[Expr]) -> Expr) -> Expr {
         let [y] = self.build(attrs, inputs, None, |p| [body(p)]);
         y
     }
@@ -143,6 +138,32 @@ table! {
     ATTENTION = "attention", "softmax(q k^T `scale`) v, for inputs (q, k, v, a mask and factors of the scores if any)";
 
     ABS_MAX_QUANTIZE = "abs_max_quantize", "x as whole numbers from -127 to 127 and the scale over `axes`";
+
+    HINGE = "hinge", "mean(max(1 - t p, 0))";
+    SQUARED_HINGE = "squared_hinge", "mean(max(1 - t p, 0)^2)";
+    CATEGORICAL_HINGE = "categorical_hinge", "max(largest wrong score - right score + 1, 0)";
+    KL_DIVERGENCE = "kl_divergence", "sum(t log(t / p))";
+    POISSON = "poisson", "mean(p - t log p)";
+    BINARY_FOCAL_CROSSENTROPY = "binary_focal_crossentropy", "binary crossentropy in which easy samples count less";
+    CATEGORICAL_FOCAL_CROSSENTROPY = "categorical_focal_crossentropy", "categorical crossentropy in which easy samples count less";
+    CATEGORICAL_GENERALIZED_CROSS_ENTROPY = "categorical_generalized_cross_entropy", "(1 - p[t]^`q`) / `q`";
+    BINARY_CROSSENTROPY = "binary_crossentropy", "mean(-(t log p + (1 - t) log(1 - p)))";
+    CATEGORICAL_CROSSENTROPY = "categorical_crossentropy", "-sum(t log p)";
+    SPARSE_CATEGORICAL_CROSSENTROPY = "sparse_categorical_crossentropy", "-log p[t]";
+    MEAN_SQUARED_ERROR = "mean_squared_error", "mean((t - p)^2) over the last axis";
+    MEAN_ABSOLUTE_ERROR = "mean_absolute_error", "mean(|t - p|) over the last axis";
+    MEAN_ABSOLUTE_PERCENTAGE_ERROR = "mean_absolute_percentage_error", "100 mean(|t - p| / max(|t|, 1e-7)) over the last axis";
+    MEAN_SQUARED_LOGARITHMIC_ERROR = "mean_squared_logarithmic_error", "mean((log(t + 1) - log(p + 1))^2) over the last axis";
+    HUBER = "huber", "squared below `delta`, linear beyond";
+    LOG_COSH = "log_cosh", "mean(log(cosh(p - t))) over the last axis";
+    COSINE_SIMILARITY = "cosine_similarity", "minus the cosine between t and p along the last axis";
+    DICE = "dice", "1 - 2 sum(t p) / (sum(t) + sum(p))";
+    TVERSKY = "tversky", "1 - overlap, with weights for what is missing and what is too much";
+    PEARSON_CORRELATION = "pearson_correlation", "the correlation of t and p along the last axis";
+    CONCORDANCE_CORRELATION = "concordance_correlation", "the agreement of t and p along the last axis";
+    ACCURACY = "accuracy", "1 where t equals p";
+    BINARY_ACCURACY = "binary_accuracy", "1 where p is on the side of `threshold` that t says";
+    ROOT_MEAN_SQUARED_ERROR = "root_mean_squared_error", "(t - p)^2, whose mean the metric takes the root of";
 }
 
 impl PartialEq for Named {

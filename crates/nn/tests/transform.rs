@@ -48,7 +48,8 @@ fn attributed(model: &Model, rules: &dyn Backward, x: &Tensor) -> Tensor {
 }
 
 fn close(have: &Tensor, want: &[f64]) {
-    let want = Tensor::new(have.shape().to_vec(), want.iter().map(|x| *x as f32).collect::<Vec<_>>()).unwrap();
+    let want =
+        Tensor::new(have.shape().to_vec(), want.iter().map(|x| *x as f32).collect::<Vec<_>>()).unwrap();
     assert_close(&[have.cast(DType::F32)], &[want], 1e-5, "attribution");
 }
 
@@ -71,7 +72,8 @@ fn a_relu_used_twice_is_two_occurrences() {
 
 /// An LSTM of one unit over one feature with ReLU as activation, by hand: the input's attribution, guided or not.
 fn lstm_by_hand(weights: &[Tensor], x: &[f64], guided: bool) -> Vec<f64> {
-    let [k, u, b] = [0, 1, 2].map(|i| weights[i].to_vec::<f32>().into_iter().map(f64::from).collect::<Vec<_>>());
+    let [k, u, b] =
+        [0, 1, 2].map(|i| weights[i].to_vec::<f32>().into_iter().map(f64::from).collect::<Vec<_>>());
     let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
     let (mut h, mut c) = (0.0, 0.0);
     let mut steps = vec![];
@@ -130,7 +132,8 @@ fn output(model: &Model, x: &Tensor) -> Vec<f64> {
     let traced = model.trace(false).unwrap();
     let params = traced.trace.params().into_iter().chain(traced.inputs).collect();
     let args: Vec<Tensor> = model.weights().iter().cloned().chain([x.clone()]).collect();
-    interpret(&Function::new("output", params, vec![traced.outputs[0].expr.clone()]), &args).unwrap()[0].to_vec()
+    interpret(&Function::new("output", params, vec![traced.outputs[0].expr.clone()]), &args).unwrap()[0]
+        .to_vec()
 }
 
 #[test]
@@ -155,9 +158,11 @@ fn intervals_hold_every_output_of_what_they_allow() {
         for k in 0..40u64 {
             let noise = normal(shape, 100 + k).to_vec::<f32>();
             let moved = x.to_vec::<f32>().into_iter().zip(noise);
-            let moved = moved.map(|(x, n)| x + if k % 2 == 0 { 0.1 * n.signum() } else { n.clamp(-0.1, 0.1) });
+            let moved =
+                moved.map(|(x, n)| x + if k % 2 == 0 { 0.1 * n.signum() } else { n.clamp(-0.1, 0.1) });
             let y = output(&model, &Tensor::new(shape.to_vec(), moved.collect::<Vec<f32>>()).unwrap());
-            let inside = y.iter().zip(low.iter().zip(&high)).all(|(y, (l, h))| l - 1e-6 <= *y && *y <= h + 1e-6);
+            let inside =
+                y.iter().zip(low.iter().zip(&high)).all(|(y, (l, h))| l - 1e-6 <= *y && *y <= h + 1e-6);
             assert!(inside, "{y:?} outside {low:?} .. {high:?}");
         }
         // Without room the bounds are the output itself.
@@ -170,10 +175,15 @@ fn intervals_hold_every_output_of_what_they_allow() {
 #[test]
 fn an_operation_without_a_rule_is_named_with_its_layer() {
     let x: Symbolic = Input::new([3]).symbolic();
-    let model = Model::new(&[x.clone()], &[GaussianNoise::new(0.1).apply(&Softmax::new().apply(&x))]).unwrap();
+    let model =
+        Model::new(&[x.clone()], &[GaussianNoise::new(0.1).apply(&Softmax::new().apply(&x))]).unwrap();
     let traced = model.trace(false).unwrap();
     let input = traced.inputs[0].clone();
-    let walked = forward(&Bounds, &[traced.outputs[0].expr.clone()], &[(input.clone(), Interval(input.clone(), input))]);
+    let walked = forward(
+        &Bounds,
+        &[traced.outputs[0].expr.clone()],
+        &[(input.clone(), Interval(input.clone(), input))],
+    );
     let error = walked.err().unwrap().to_string();
     assert!(error.contains("no rule says what div does here") && error.contains("softmax"), "{error}");
 }

@@ -84,11 +84,7 @@ fn walk<F: Forward>(
 }
 
 /// The results of one operation.
-fn step<F: Forward>(
-    rules: &F,
-    e: &Expr,
-    inputs: &[Walked<F::Image>],
-) -> Result<Vec<Walked<F::Image>>> {
+fn step<F: Forward>(rules: &F, e: &Expr, inputs: &[Walked<F::Image>]) -> Result<Vec<Walked<F::Image>>> {
     let plain: Option<Vec<Expr>> = inputs.iter().map(plain).collect();
     if let Some(plain) = plain {
         return Ok(e.with_inputs(plain).into_iter().map(Walked::Plain).collect());
@@ -97,12 +93,8 @@ fn step<F: Forward>(
     if let Some(values) = rules.rule(&Occurrence::new(e, e.inputs(), &siblings), inputs)? {
         return match values.len() == siblings.len() {
             true => Ok(values),
-            false => Err(Error::new(format!(
-                "the rule for {} gives {} values",
-                e.op().name(),
-                values.len()
-            ))
-            .expected(siblings.len().to_string())),
+            false => Err(Error::new(format!("the rule for {} gives {} values", e.op().name(), values.len()))
+                .expected(siblings.len().to_string())),
         };
     }
     match e.op() {

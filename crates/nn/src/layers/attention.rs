@@ -250,14 +250,7 @@ impl Attention {
 
     /// The same with the scores `[batch, heads, query steps, key steps]` at hand, for dropout (`kept` multiplies them
     /// on their way to the values) and for who asks for them: a query without anything to look at gets zeros.
-    fn scored(
-        &self,
-        q: &Expr,
-        k: &Expr,
-        v: &Expr,
-        mask: Option<Expr>,
-        kept: Option<Expr>,
-    ) -> (Expr, Expr) {
+    fn scored(&self, q: &Expr, k: &Expr, v: &Expr, mask: Option<Expr>, kept: Option<Expr>) -> (Expr, Expr) {
         let (masked, dropped) = (mask.is_some(), kept.is_some());
         let inputs: Vec<Expr> = [q, k, v].into_iter().cloned().chain(mask).chain(kept).collect();
         let mut attrs = json!(self);

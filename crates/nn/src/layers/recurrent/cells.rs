@@ -89,7 +89,8 @@ impl Cell<'_> {
         let (h, units) = (&states[0], recurrent.units);
         match self {
             Cell::Simple { activation } => {
-                let (attrs, inputs) = (json!({ "activation": activation }), [z.clone(), recurrent.of(h, 0..1)]);
+                let (attrs, inputs) =
+                    (json!({ "activation": activation }), [z.clone(), recurrent.of(h, 0..1)]);
                 vec![named::SIMPLE_RNN_CELL.apply(attrs, &inputs, |p| activation.apply(&(&p[0] + &p[1])))]
             }
             Cell::Lstm { activation, recurrent: gate } => {
