@@ -1,5 +1,7 @@
-//! Figures as JSON, with `NaN` and `Infinity` as Python writes and reads them: a loss may be one.
+//! JSON of the command line. Figures are written with `NaN` and `Infinity` as Python writes and reads them: a loss may
+//! be one.
 
+use rhyton::{Error, Result};
 use serde_json::Value as Json;
 
 /// A number.
@@ -21,6 +23,21 @@ pub fn list(values: &[f64]) -> String {
 pub fn object(items: impl Iterator<Item = (String, String)>) -> String {
     let items: Vec<String> = items.map(|(name, value)| format!("{}: {value}", Json::from(name))).collect();
     format!("{{{}}}", items.join(", "))
+}
+
+/// Weights of classes: `{"0": 1.0, "1": 2.5}`.
+///
+/// # Errors
+/// When the text is no JSON object of whole numbers and weights.
+pub fn class_weights(text: &str) -> Result<Vec<(i64, f64)>> {
+    let wrong = || {
+        Error::new(format!("'{text}' gives no weights of classes"))
+            .place("--class-weight")
+            .expected(r#"a JSON object of class and weight: {"0": 1.0, "1": 2.5}"#)
+    };
+    let map: serde_json::Map<String, Json> = serde_json::from_str(text).map_err(|_| wrong())?;
+    let pair = |(class, weight): (String, Json)| Some((class.parse().ok()?, weight.as_f64()?));
+    map.into_iter().map(|p| pair(p).ok_or_else(wrong)).collect()
 }
 
 #[cfg(test)]

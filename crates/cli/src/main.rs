@@ -2,15 +2,17 @@
 
 mod commands;
 mod data;
-mod json;
 mod output;
+mod signals;
 mod workloads;
 
 use clap::{Parser, Subcommand};
 use commands::{bench, demo, evaluate, fit, list, predict, quantize, summary};
 use rhyton::counting::Counting;
 use rhyton::nn::training::Compiled;
+use rhyton::tensor::memory;
 use rhyton::{Result, io};
+use rhyton_cli::json;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -22,8 +24,16 @@ static ALLOCATOR: Counting = Counting;
 #[derive(Parser)]
 #[command(name = "rhyton", version, about, arg_required_else_help = true)]
 struct Cli {
+    /// The most memory that arrays may take, as RHYTON_MEMORY; nine tenths of what is available unless set
+    #[arg(long, global = true, value_name = "SIZE", value_parser = memory_size)]
+    memory: Option<usize>,
     #[command(subcommand)]
     command: Command,
+}
+
+/// `8G`
+fn memory_size(text: &str) -> std::result::Result<usize, String> {
+    memory::parse(text).map_err(|e| e.to_string())
 }
 
 #[derive(Subcommand)]
@@ -47,7 +57,27 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let cli = Cli::parse();
+    signals::listen();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(mut e) => {
+            // The lines are those of this program; its user has none.
+            e.problems.iter_mut().for_each(|p| p.source = None);
+            let what = if signals::came() { "stopped" } else { "error" };
+            output::complain(&format!("{what}: {e}"));
+            ExitCode::from(signals::failure())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    if let Some(bytes) = cli.memory {
+        memory::set_limit(bytes);
+    }
+    // An unreadable RHYTON_MEMORY is an error at once, and what is available is measured before anything is taken.
+    memory::limit()?;
+    match cli.command {
         Command::Demo(a) => demo::run(&a),
         Command::Fit(a) => fit::run(&a),
         Command::Evaluate(a) => evaluate::run(&a),
@@ -56,15 +86,6 @@ fn main() -> ExitCode {
         Command::Summary(a) => summary::run(&a),
         Command::Bench(a) => bench::run(&a),
         Command::List(a) => list::run(&a),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(mut e) => {
-            // The lines are those of this program; its user has none.
-            e.problems.iter_mut().for_each(|p| p.source = None);
-            output::complain(&format!("error: {e}"));
-            ExitCode::FAILURE
-        }
     }
 }
 

@@ -150,6 +150,9 @@ fn wrong_data() {
     b.error("two_inputs_for_one", compiled().predict([&x, &x]));
     let embedding = Sequential::of(Input::new([4]).int32()).add(Embedding::new(6, 2)).build().unwrap();
     b.error("fractions_as_indices", embedding.predict(&x));
+    let index = |x: i64| Tensor::from_fn([2, 4], |i| if i == 5 { x } else { 0 });
+    b.error("index_outside_the_table", embedding.predict(&index(6)));
+    b.error("index_that_does_not_fit_int32", embedding.predict(&index(1 << 40)));
     b.close();
 }
 
@@ -187,6 +190,10 @@ fn bomb(path: &Path) {
     std::fs::write(path, bytes).unwrap();
 }
 
+fn empty_hdf5() -> Vec<u8> {
+    rhyton::io::write_hdf5(&rhyton::io::Group::default()).unwrap()
+}
+
 /// A compiled model, an uncompiled one, data, and files that are not what they seem.
 fn files() -> Book {
     let b = Book::new("files");
@@ -199,10 +206,26 @@ fn files() -> Book {
     let whole = std::fs::read(b.path("model.keras")).unwrap();
     std::fs::write(b.path("cut.keras"), &whole[..whole.len() / 2]).unwrap();
     std::fs::write(b.path("text.keras"), "<html>404 Not Found</html>").unwrap();
+    std::fs::write(b.path("hdf5.keras"), b"\x89HDF\r\n\x1a\nand so on").unwrap();
+    let config = json!({ "class_name": "Sequential", "config": {"layers": [{"class_name": "Old", "config": {"name": "first"}}]} });
+    let (config, weights) = (config.to_string(), empty_hdf5());
+    write(
+        &b.path("keras2.keras"),
+        &[
+            ("metadata.json", br#"{"keras_version": "2.14.0"}"#),
+            ("config.json", config.as_bytes()),
+            ("model.weights.h5", &weights),
+        ],
+    );
     std::fs::write(b.path("left.state"), "").unwrap();
     write(&b.path("escape.keras"), &[("config.json", b"{}"), ("aa/evil.sh", b"rm -rf /")]);
     replace(&b.path("escape.keras"), b"aa/evil.sh", b"../evil.sh");
     bomb(&b.path("bomb.keras"));
+    let reader = Sequential::of(Input::new([2]).name("tokens")).add(Embedding::new(5, 3)).add(Flatten::new());
+    let reader = reader.add(Dense::new(1)).build().unwrap().compile(Compile::new("adam", "mse")).unwrap();
+    reader.save(b.path("reader.keras")).unwrap();
+    let (tokens, y) = (Tensor::from_fn([4, 2], |i| i as i64), Tensor::full([4, 1], 0.0f32));
+    rhyton::io::write_npz(b.path("tokens.npz"), &[("x0", &tokens), ("y0", &y)]).unwrap();
     altered(&b, "layer.keras", |c| c["config"]["layers"][1]["class_name"] = "Densee".into());
     altered(&b, "python.keras", |c| {
         c["config"]["layers"][1] = json!({ "class_name": "Lambda", "module": "keras.layers", "config": {
@@ -234,12 +257,19 @@ fn wrong_files_and_arguments_of_the_program() {
     predict("truncated_archive", "cut.keras");
     predict("no_archive", "text.keras");
     predict("data_as_model", "data.npz");
+    predict("hdf5_as_model", "hdf5.keras");
+    predict("model_of_keras_2", "keras2.keras");
     predict("path_traversal", "escape.keras");
     predict("zip_bomb", "bomb.keras");
     predict("unknown_layer_in_a_file", "layer.keras");
     predict("python_code_in_a_file", "python.keras");
     predict("weights_of_another_shape", "shapes.keras");
     predict("absurd_size_in_a_file", "huge.keras");
+    let tokens = ["FOLDER/reader.keras", "--data", "FOLDER/tokens.npz"];
+    let out = ["--out", "FOLDER/out.keras"];
+    for (command, out) in [("predict", &out[..]), ("fit", &out), ("evaluate", &[])] {
+        b.program("index_outside_the_table_in_a_file", &[&[command], &tokens[..], out].concat());
+    }
     let mut fit = |name: &str, model: &str, data: &str, more: &[&str]| {
         let (model, data) = (format!("FOLDER/{model}"), format!("FOLDER/{data}"));
         let usual = ["fit", &model, "--data", &data, "--verbose", "0"];

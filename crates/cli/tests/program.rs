@@ -61,6 +61,29 @@ fn a_model_is_trained_judged_and_used() {
 }
 
 #[test]
+fn what_is_surely_a_mistake_is_said_on_standard_error() {
+    let dir = folder("warnings");
+    let model = Sequential::new([2]).add(Dense::new(1).sigmoid().name("end")).build().unwrap();
+    let arguments = Compile::new(Adam::new(1e-3).beta_1(-0.5), "binary_crossentropy");
+    model.compile(arguments).unwrap().save(dir.join("m.keras")).unwrap();
+    let (x, y) = (Tensor::full([6, 2], 1.0f32), Tensor::from_fn([6], |i| i as i64 % 3));
+    rhyton::io::write_npz(dir.join("d.npz"), &[("x0", &x), ("y0", &y)]).unwrap();
+    let run = rhyton(
+        &dir,
+        r#"fit m.keras --data d.npz --epochs 2 --out t.keras --verbose 0 --class-weight {"0":1,"9":2}"#,
+    );
+    assert!(run.stdout.is_empty());
+    assert_eq!(
+        text(&run.stderr),
+        "warning: the targets of 'end' go up to 2, but its one unit decides between 0 and 1: for 3 classes give it 3 \
+         units with softmax, and the loss sparse_categorical_crossentropy\n\
+         warning: class_weight has a weight for the class 9, which does not occur in the targets\n\
+         warning: Adam got beta_1=-0.5: a running average decays by at least 0 and less than 1\n"
+    );
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
 fn the_demo_trains_saves_and_draws() {
     let dir = folder("demo");
     let said = text(&rhyton(&dir, "demo --quick --verbose 0").stdout);
@@ -87,11 +110,38 @@ fn listings_name_every_kind() {
         "GlorotUniform",
         "L2 ",
         "MaxNorm ",
+        "CosineDecay ",
+        "Einsum",
     ] {
         assert!(all.contains(part), "{part} in {all}");
     }
     let losses = text(&rhyton(&dir, "list loss").stdout);
     assert!(losses.contains("Huber") && !losses.contains("Conv2D"));
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn hints_name_commands_that_exist() {
+    use rhyton::nn::{layer, losses, metrics, object::Kind, object::unknown, optimizers};
+    let dir = folder("hints");
+    let kinds = [
+        <dyn layer::Layer>::WHAT,
+        <dyn losses::Loss>::WHAT,
+        <dyn metrics::Metric>::WHAT,
+        <dyn optimizers::Optimizer>::WHAT,
+        <dyn optimizers::schedules::Schedule>::WHAT,
+        <dyn rhyton::nn::initializers::Initialize>::WHAT,
+        <dyn rhyton::nn::regularizers::Regularize>::WHAT,
+        <dyn rhyton::nn::constraints::Constrain>::WHAT,
+        "activation",
+        "tensor operation",
+    ];
+    for what in kinds {
+        let hint = unknown(what, "?", std::iter::empty()).to_string();
+        let command = hint.split('`').nth(1).and_then(|c| c.strip_prefix("rhyton ")).unwrap().to_string();
+        let listing = text(&rhyton(&dir, &command).stdout);
+        assert!(listing.starts_with(what) || listing.starts_with("operation"), "{command}: {listing}");
+    }
     std::fs::remove_dir_all(dir).unwrap();
 }
 

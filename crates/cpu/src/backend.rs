@@ -1,5 +1,6 @@
 //! [`CpuBackend`]: the backend of one machine's processor cores.
 
+use crate::environment;
 use crate::exec::Program;
 use crate::isa::Isa;
 use crate::named;
@@ -30,6 +31,9 @@ impl Threads {
 /// Runs plans on the processor's cores.
 ///
 /// The same plan and data give the same bits at any number of threads.
+///
+/// Denormal numbers, those below 1.18e-38, count as zero while a program runs: as operands, and as results. That is the
+/// rule of JAX and TensorFlow, too. It holds for programs only; the code around them computes as before.
 #[derive(Clone)]
 pub struct CpuBackend {
     threads: Threads,
@@ -37,9 +41,15 @@ pub struct CpuBackend {
 }
 
 impl CpuBackend {
-    /// All threads of the program (`RHYTON_THREADS`), the strongest instruction set of the machine.
-    pub fn new() -> CpuBackend {
-        CpuBackend { threads: Threads::Global, isa: Isa::detect() }
+    /// All threads of the program and the strongest instruction set of the machine, or what the environment variables
+    /// `RHYTON_THREADS` and `RHYTON_ISA` say.
+    ///
+    /// # Errors
+    /// When a variable says something that cannot be had.
+    pub fn new() -> Result<CpuBackend> {
+        environment::threads()?;
+        environment::isa()?;
+        Ok(CpuBackend { threads: Threads::Global, isa: Isa::detect() })
     }
 
     /// A number of threads and an instruction set, which the machine must have (see [`Isa::available`]; another
@@ -47,12 +57,6 @@ impl CpuBackend {
     pub fn with(threads: usize, isa: Isa) -> CpuBackend {
         let isa = if Isa::available().contains(&isa) { isa } else { Isa::Portable };
         CpuBackend { threads: Threads::Own(Arc::new(Pool::new(threads))), isa }
-    }
-}
-
-impl Default for CpuBackend {
-    fn default() -> CpuBackend {
-        CpuBackend::new()
     }
 }
 

@@ -9,6 +9,8 @@
 //! let boxed = Box::new(3);
 //! assert!(allocations() > before && *boxed == 3);
 //! ```
+//!
+//! It can also run short of memory on purpose, as a computer does.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
@@ -18,6 +20,7 @@ pub struct Counting;
 
 static CALLS: AtomicUsize = AtomicUsize::new(0);
 static LIVE: AtomicIsize = AtomicIsize::new(0);
+static LIMIT: AtomicIsize = AtomicIsize::new(isize::MAX);
 
 /// Allocations so far, of all threads; 0 where the program does not use [`Counting`].
 pub fn allocations() -> usize {
@@ -29,27 +32,44 @@ pub fn live_bytes() -> isize {
     LIVE.load(Relaxed)
 }
 
-fn count(bytes: isize) {
-    CALLS.fetch_add(1, Relaxed);
-    LIVE.fetch_add(bytes, Relaxed);
+/// From now on no more than `bytes` may be live: an allocation beyond fails. What is live already stays.
+pub fn limit(bytes: usize) {
+    LIMIT.store(isize::try_from(bytes).unwrap_or(isize::MAX), Relaxed);
 }
 
-// SAFETY: every call is passed on to the system's allocator; counting touches no memory of the caller's.
+/// Counts an allocation, unless it goes beyond the limit.
+fn count(bytes: isize) -> bool {
+    if LIVE.fetch_add(bytes, Relaxed).saturating_add(bytes) > LIMIT.load(Relaxed) && bytes > 0 {
+        LIVE.fetch_sub(bytes, Relaxed);
+        return false;
+    }
+    CALLS.fetch_add(1, Relaxed);
+    true
+}
+
+// SAFETY: every call is passed on to the system's allocator, or answered with null, which says that there is no memory
+// and leaves a block to be made larger as it is; counting touches no memory of the caller's.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
+        if !count(layout.size() as isize) {
+            return std::ptr::null_mut();
+        }
         // SAFETY: the caller's promises are the system allocator's.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
+        if !count(layout.size() as isize) {
+            return std::ptr::null_mut();
+        }
         // SAFETY: as above.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, p: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size as isize - layout.size() as isize);
+        if !count(size as isize - layout.size() as isize) {
+            return std::ptr::null_mut();
+        }
         // SAFETY: as above.
         unsafe { System.realloc(p, layout, size) }
     }

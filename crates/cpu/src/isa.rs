@@ -1,5 +1,6 @@
 //! Which instruction set the kernels use, found when the program starts.
 
+use crate::environment;
 use crate::simd::Simd;
 use std::sync::OnceLock;
 
@@ -24,14 +25,12 @@ impl Isa {
     }
 
     /// The strongest one of this machine, or what the environment variable `RHYTON_ISA` (`portable`, `avx2`,
-    /// `avx512`, `neon`) names if the machine has it.
+    /// `avx512`, `neon`) names. (One that the machine lacks is an error of [`crate::CpuBackend::new`].)
     pub fn detect() -> Isa {
         static DETECTED: OnceLock<Isa> = OnceLock::new();
         *DETECTED.get_or_init(|| {
-            let available = Isa::available();
-            let wanted = std::env::var("RHYTON_ISA").unwrap_or_default();
-            let named = available.iter().copied().find(|isa| isa.name() == wanted);
-            named.or(available.last().copied()).unwrap_or(Isa::Portable)
+            let strongest = || Isa::available().last().copied().unwrap_or(Isa::Portable);
+            environment::isa().ok().flatten().unwrap_or_else(strongest)
         })
     }
 

@@ -4,6 +4,8 @@
 mod backend;
 pub mod conv;
 pub mod counting;
+mod denormals;
+mod environment;
 mod exec;
 pub mod gemm;
 pub mod index;

@@ -1,5 +1,7 @@
 //! Threads that split a kernel in well under a microsecond: they spin for the next job a while before they sleep.
 
+use crate::denormals::as_zero;
+use crate::environment::{self, MOST_THREADS};
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -89,7 +91,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Pool {
     /// A pool of `threads` threads, the caller among them. Threads that the system refuses are done without.
     pub fn new(threads: usize) -> Pool {
-        let threads = threads.clamp(1, 1024);
+        let threads = threads.clamp(1, MOST_THREADS);
         let shared = Arc::new(Shared {
             gate: AtomicU64::new(0),
             shares: (0..threads).map(|_| Share(AtomicU64::new(0))).collect(),
@@ -106,7 +108,7 @@ impl Pool {
             let shared = shared.clone();
             std::thread::Builder::new()
                 .name(format!("rhyton-{worker}"))
-                .spawn(move || shared.work(worker))
+                .spawn(move || as_zero(|| shared.work(worker)))
                 .ok()
         };
         let workers: Vec<_> = (1..threads).map_while(spawn).collect();
@@ -117,13 +119,13 @@ impl Pool {
         Pool { shared, workers }
     }
 
-    /// The pool of the program: `RHYTON_THREADS` threads, or one per core.
+    /// The pool of the program: `RHYTON_THREADS` threads, or one per core. (A variable that holds something else is
+    /// an error of [`crate::CpuBackend::new`].)
     pub fn global() -> &'static Pool {
         static GLOBAL: OnceLock<Pool> = OnceLock::new();
         GLOBAL.get_or_init(|| {
-            let wanted = std::env::var("RHYTON_THREADS").ok().and_then(|s| s.trim().parse().ok());
             let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-            Pool::new(wanted.filter(|n| *n > 0).unwrap_or_else(cores))
+            Pool::new(environment::threads().ok().flatten().unwrap_or_else(cores))
         })
     }
 

@@ -2,7 +2,7 @@
 //! elements. Described on the MNIST page of Y. LeCun, C. Cortes and C. Burges.
 
 use crate::source;
-use rhyton_tensor::{DType, Error, Result, Tensor};
+use rhyton_tensor::{DType, Error, Result, Tensor, memory};
 use std::path::Path;
 
 /// Reads an IDX file, gzip-compressed or plain.
@@ -66,20 +66,20 @@ fn parse(bytes: &[u8]) -> Result<Tensor> {
         .iter()
         .map(|c| usize::try_from(u32::from_be_bytes(*c)).unwrap_or(usize::MAX))
         .collect();
-    let wanted = shape.iter().try_fold(dtype.size_bytes(), |a, b| a.checked_mul(*b));
+    let wanted = memory::bytes(dtype, &shape).ok();
     if wanted != Some(elements.len()) {
         return Err(Error::new(format!("{} bytes do not fill {dtype} {shape:?}", elements.len()))
             .expected(wanted.map_or("a size that fits in memory".into(), |n| format!("{n} bytes"))));
     }
-    Tensor::from_le_bytes(dtype, shape, &little_endian(elements, dtype.size_bytes()))
+    Tensor::from_le_bytes(dtype, shape, &little_endian(elements, dtype.size_bytes())?)
 }
 
-fn little_endian(big: &[u8], width: usize) -> Vec<u8> {
-    let mut out = big.to_vec();
+fn little_endian(big: &[u8], width: usize) -> Result<Vec<u8>> {
+    let mut out = memory::copied(big)?;
     if width > 1 {
         out.chunks_exact_mut(width).for_each(<[u8]>::reverse);
     }
-    out
+    Ok(out)
 }
 
 #[cfg(test)]

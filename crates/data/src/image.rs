@@ -1,6 +1,6 @@
 //! The two image operations that data sets need on the host: resizing and rescaling.
 
-use rhyton_tensor::{DType, Error, Result, Tensor};
+use rhyton_tensor::{DType, Error, Result, Tensor, memory};
 
 /// Resizes float32 images `[h, w]` or `[n, h, w, channels]` to `height` x `width` by bilinear interpolation with
 /// half-pixel centres, as Keras' `Resizing` layer does: output pixel `i` samples the input at
@@ -35,7 +35,7 @@ pub fn resize_bilinear(images: &Tensor, height: usize, width: usize) -> Result<T
         return Err(fail(format!("cannot resize {h}x{w} pixels to {height}x{width}")));
     }
     let (ys, xs) = (taps(h, height), taps(w, width));
-    let mut out = Vec::with_capacity(n * height * width * channels);
+    let mut out = memory::room(memory::elements(&[n, height, width, channels])?)?;
     for image in 0..n {
         for y in &ys {
             let row = |r: usize| (image * h + r) * w * channels;

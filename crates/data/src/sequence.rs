@@ -1,6 +1,6 @@
 //! Sequences of different lengths, and windows over a series in time.
 
-use rhyton_tensor::{Data, Error, Result, Tensor};
+use rhyton_tensor::{Data, Error, Result, Tensor, memory};
 
 /// Which end of a sequence is padded or cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -65,13 +65,9 @@ impl PadSequences {
     pub fn apply<S: AsRef<[i32]>>(&self, sequences: &[S]) -> Result<Tensor> {
         let longest = sequences.iter().map(|s| s.as_ref().len()).max().unwrap_or(0);
         let steps = self.maxlen.unwrap_or(longest);
-        let size = sequences.len().checked_mul(steps).filter(|n| *n <= isize::MAX as usize / 4);
-        let size = size.ok_or_else(|| {
-            Error::new(format!("{} sequences of {steps} steps do not fit in memory", sequences.len()))
-                .place("pad_sequences")
-                .fix("choose a smaller maxlen")
-        })?;
-        let mut out = Vec::with_capacity(size);
+        let room = memory::elements(&[sequences.len(), steps]).and_then(memory::room);
+        let mut out = room
+            .map_err(|e| e.place(format!("pad_sequences: {} sequences of {steps} steps", sequences.len())))?;
         for s in sequences {
             let s = s.as_ref();
             let cut = s.len().saturating_sub(steps);

@@ -1,7 +1,7 @@
 //! Splitting samples and coding labels.
 
 use rhyton_tensor::rng::Stream;
-use rhyton_tensor::{Error, Result, Tensor};
+use rhyton_tensor::{Error, Result, Tensor, memory};
 
 /// Shuffles the samples (first axis) of all `tensors` in the same order and splits them: `test_fraction` of the
 /// samples, rounded up, become the test part, the others the training part. One `(train, test)` pair per tensor.
@@ -75,12 +75,13 @@ pub fn to_categorical(labels: &Tensor, classes: Option<usize>) -> Result<Tensor>
             .expected(format!("whole numbers from 0 to {}", classes as i64 - 1))
             .fix("number the classes from 0, or raise the number of classes"));
     }
-    let size = values.len().checked_mul(classes).filter(|n| *n <= isize::MAX as usize / 4);
-    let size = size.ok_or_else(|| {
-        Error::new(format!("{} labels of {classes} classes do not fit in memory", values.len()))
-            .fix("keep the labels as integers and use a sparse loss")
+    let zeros = memory::elements(&[values.len(), classes]).and_then(|n| memory::filled(n, 0.0f32));
+    let mut out = zeros.map_err(|e| {
+        e.place(format!(
+            "to_categorical: {} labels of {classes} classes; a sparse loss takes integers",
+            values.len()
+        ))
     })?;
-    let mut out = vec![0.0f32; size];
     for (row, label) in out.chunks_exact_mut(classes.max(1)).zip(&values) {
         if let Some(hot) = row.get_mut(*label as usize) {
             *hot = 1.0;

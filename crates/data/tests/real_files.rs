@@ -1,16 +1,11 @@
 //! Tables as they are found in the wild; each test passes over files that this machine does not have.
 
 use rhyton_data::{Column, Csv, Frame, Standardize, check_finite, timeseries_windows};
-use std::path::{Path, PathBuf};
-
-fn shared(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
-    path.is_file().then_some(path)
-}
+use rhyton_tensor::testing::shared;
 
 #[test]
 fn wine_quality_has_the_statistics_numpy_gives() {
-    let Some(path) = shared("uci_tabular/winequality-red.csv") else { return };
+    let Some(path) = shared("data/uci_tabular/winequality-red.csv") else { return };
     assert!(Frame::read_csv(&path).unwrap_err().to_string().contains("not names"));
     let t = Csv::new().header(false).read(&path).unwrap();
     assert_eq!((t.len(), t.columns().len()), (1599, 12));
@@ -27,7 +22,7 @@ fn wine_quality_has_the_statistics_numpy_gives() {
 
 #[test]
 fn beijing_air_has_missing_cells_and_a_text_column() {
-    let Some(path) = shared("timeseries/pollution.csv.gz") else { return };
+    let Some(path) = shared("data/timeseries/pollution.csv.gz") else { return };
     let t = Frame::read_csv(&path).unwrap();
     assert_eq!((t.len(), t.column("pm2.5").unwrap().missing()), (43_824, 2067));
     assert_eq!(t.categories("cbwd").unwrap(), ["NE", "NW", "SE", "cv"]);
@@ -49,7 +44,7 @@ fn beijing_air_has_missing_cells_and_a_text_column() {
 
 #[test]
 fn adult_has_spaces_question_marks_and_an_empty_last_line() {
-    let Some(path) = shared("uci_tabular/adult-train.csv.gz") else { return };
+    let Some(path) = shared("data/uci_tabular/adult-train.csv.gz") else { return };
     let t = Csv::new().header(false).missing("?").read(&path).unwrap();
     assert_eq!((t.len(), t.column("1").unwrap().missing()), (32_561, 1836));
     let classes = t.categories("14").unwrap();
@@ -73,7 +68,7 @@ fn every_table_at_hand_is_read_in_full() {
         ("sklearn/iris.csv", true, 150, 5),
     ];
     for (name, header, rows, columns) in files {
-        let Some(path) = shared(name) else { continue };
+        let Some(path) = shared(&format!("data/{name}")) else { continue };
         let t = Csv::new().header(header).read(&path).unwrap();
         assert_eq!((t.len(), t.columns().len()), (rows, columns), "{name}");
         let numbers = t.columns().iter().filter(|c| matches!(t.column(c), Ok(Column::Number(_)))).count();

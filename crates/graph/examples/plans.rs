@@ -2,6 +2,7 @@
 //! `cargo run -p rhyton-graph --example plans lstm` prints that plan in full.
 
 use rhyton_graph::function::{named_with_vjp, scan};
+use rhyton_graph::memory;
 use rhyton_graph::ops::*;
 use rhyton_graph::reference::ReferenceBackend;
 use rhyton_graph::*;
@@ -65,7 +66,7 @@ fn train(name: &str, weights: &[Vec<usize>], batch: &[Type], f: impl FnOnce(&[Ex
     for l in &plan.launches {
         println!("   {} r{} w{}", l.label, l.reads.len(), l.writes.len());
     }
-    let layout = memory::layout(&plan, &testing::bindings(32)).unwrap();
+    let layout = memory::layout(&plan, &rhyton_graph::testing::bindings(32)).unwrap();
     println!("   arena {} peak {}", layout.total, layout.peak);
 }
 fn main() {

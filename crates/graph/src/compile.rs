@@ -6,6 +6,7 @@ use crate::ops::{Control, Op};
 use crate::passes::{self, Context};
 use crate::plan::{Backend, Plan};
 use rhyton_tensor::{Error, Problem, Result};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Compiles a function for a backend. Its first `state` parameters are state, the others the batch; `updates` are
@@ -27,6 +28,28 @@ pub fn compile(
     updates: &[(usize, usize)],
     backend: &dyn Backend,
 ) -> Result<Plan> {
+    compile_watched(function, state, updates, None, backend)
+}
+
+/// Updates that happen only where a result is finite: the program ends before them otherwise.
+pub struct Watch<'a> {
+    /// The result, a float32 without axes.
+    pub result: usize,
+    /// The parameters that then stay as they are.
+    pub held: &'a [usize],
+}
+
+/// [`compile`] with updates that wait for a result. The plan has no [`Plan::stop`] where some of them cannot wait.
+///
+/// # Errors
+/// As for [`compile`].
+pub fn compile_watched(
+    function: &Function,
+    state: usize,
+    updates: &[(usize, usize)],
+    watch: Option<&Watch>,
+    backend: &dyn Backend,
+) -> Result<Plan> {
     let mut problems = crate::expr::problems(&function.results);
     problems.extend(wrong_updates(function, state, updates));
     if let Some(e) = Error::from_problems(problems) {
@@ -34,7 +57,7 @@ pub fn compile(
     }
     crate::verify::verify(function)?;
     let passed = Arc::new(passes::run(function, &Context { backend, updates })?);
-    crate::lower::lower(&passed, state, updates, backend)
+    crate::lower::lower(&passed, state, updates, watch, backend)
 }
 
 fn param_name(p: &Expr) -> String {
@@ -50,15 +73,16 @@ fn wrong_updates(f: &Function, state: usize, updates: &[(usize, usize)]) -> Vec<
     if state > f.params.len() {
         report(Error::new(format!("{} has {} parameters, not {state}", f.name, f.params.len())));
     }
-    for (i, (result, param)) in updates.iter().enumerate() {
+    let (mut results, mut params) = (HashSet::new(), HashSet::new());
+    for (result, param) in updates {
         let (Some(r), Some(p)) = (f.results.get(*result), f.params.get(*param).filter(|_| *param < state))
         else {
             let what = format!("update of parameter {param} by result {result}: no such state or result");
             report(Error::new(what).place(&f.name));
             continue;
         };
-        let again = updates[..i].iter().any(|(other, q)| other == result || q == param);
-        if again {
+        let (first_result, first_param) = (results.insert(result), params.insert(param));
+        if !(first_result && first_param) {
             let what = format!("'{}' is updated twice, or by a result that updates another", param_name(p));
             report(Error::new(what).place(&f.name));
         }

@@ -2,7 +2,7 @@
 //! that carries its diagnostic to whoever compiles it.
 
 use crate::ops::{Class, Control, Elementwise, Op, Scalar};
-use rhyton_tensor::{DType, Error, Problem, Shape, Source, Tensor};
+use rhyton_tensor::{DType, Error, Problem, Result, Shape, Source, Tensor, limits};
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::panic::Location;
@@ -102,6 +102,16 @@ pub fn current_path() -> Arc<str> {
     PATH.with_borrow(|p| p.last().cloned()).unwrap_or_else(|| "".into())
 }
 
+fn bounded(types: Vec<Type>) -> Result<Vec<Type>> {
+    types.iter().try_for_each(|t| t.shape.check())?;
+    match types.iter().map(|t| t.shape.rank()).find(|rank| *rank > limits::AXES) {
+        Some(rank) => Err(Error::new(format!("an array would have {rank} axes"))
+            .expected(format!("at most {}", limits::AXES))
+            .fix("check the sizes that the layer was given")),
+        None => Ok(types),
+    }
+}
+
 fn current_source(caller: &'static Location<'static>) -> Source {
     SOURCE.with_borrow(|s| s.last().copied()).unwrap_or(Source(caller))
 }
@@ -125,7 +135,7 @@ impl Expr {
             return bad.clone();
         }
         let types: Vec<&Type> = inputs.iter().map(Expr::ty).collect();
-        match op.infer(&types) {
+        match op.infer(&types).and_then(bounded) {
             Ok(outs) => Expr::raw(op, inputs, outs, source, path),
             Err(e) => Expr::poison_at(e, source, path),
         }
@@ -256,16 +266,22 @@ impl Expr {
         if first.is_poisoned() { vec![first; n] } else { first.siblings() }
     }
 
-    /// The value when this is a constant without axes, seen through broadcasts and reshapes.
+    /// The value when this is a constant without axes, seen through a few broadcasts, reshapes and casts. Passes
+    /// make one view of many, so looking deeper finds nothing more; chains of views may be long.
     pub fn as_scalar(&self) -> Option<Scalar> {
-        match &self.node.op {
-            Op::Control(Control::Scalar(s)) => Some(*s),
-            op if op.class() == Class::View && !self.node.inputs.is_empty() => {
-                self.node.inputs[0].as_scalar()
+        let (mut at, mut casts) = (self, vec![]);
+        for _ in 0..8 {
+            match &at.node.op {
+                Op::Control(Control::Scalar(s)) => {
+                    return Some(casts.into_iter().rev().fold(*s, |s, dtype| s.cast(dtype)));
+                }
+                op if op.class() == Class::View && !at.node.inputs.is_empty() => {}
+                Op::Elementwise(Elementwise::Cast(d)) => casts.push(*d),
+                _ => return None,
             }
-            Op::Elementwise(Elementwise::Cast(d)) => self.node.inputs[0].as_scalar().map(|s| s.cast(*d)),
-            _ => None,
+            at = &at.node.inputs[0];
         }
+        None
     }
 }
 
@@ -313,13 +329,9 @@ pub fn topological(results: &[Expr]) -> Vec<Expr> {
 
 /// Every problem of the poisoned expressions among `results`, each once, in the order they were made.
 pub fn problems(results: &[Expr]) -> Vec<Problem> {
-    let mut found: Vec<Problem> = Vec::new();
-    for p in results.iter().filter_map(Expr::error).flat_map(|e| &e.problems) {
-        if !found.contains(p) {
-            found.push(p.clone());
-        }
-    }
-    found
+    let mut seen = HashSet::new();
+    let all = results.iter().filter_map(Expr::error).flat_map(|e| &e.problems);
+    all.filter(|p| seen.insert(*p)).cloned().collect()
 }
 
 /// Rebuilds `results` with some values replaced: `replace` maps a value's key to what stands for it.

@@ -4,7 +4,7 @@
 use crate::expr::{Expr, Type};
 use crate::function::Function;
 use crate::ops::{Control, Op};
-use rhyton_tensor::{Bindings, DType, Error, Result, Tensor};
+use rhyton_tensor::{Bindings, DType, Error, Result, Tensor, memory};
 use std::collections::HashMap;
 
 /// A concrete value of the interpreter: every element a double, whatever its type.
@@ -44,8 +44,8 @@ impl Value {
             .shape
             .eval(bindings)
             .ok_or_else(|| Error::new(format!("the sizes {} are not all known", ty.shape)))?;
-        let n = shape.iter().product();
-        Ok(Value { dtype: ty.dtype, shape, data: vec![0.0; n] })
+        let data = memory::filled(memory::elements(&shape)?, 0.0)?;
+        Ok(Value { dtype: ty.dtype, shape, data })
     }
 
     /// The value of a tensor.

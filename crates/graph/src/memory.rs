@@ -1,7 +1,8 @@
 //! Where temporary buffers lie in one arena. Two may share memory when they are not alive at the same time.
 
-use crate::plan::{Kernel, Place, Plan};
-use rhyton_tensor::{Bindings, Error, Result};
+use crate::bounds::sizes;
+use crate::plan::{Kernel, Launch, Place, Plan};
+use rhyton_tensor::{Bindings, Error, Result, memory};
 
 /// Every buffer starts at a multiple of this many bytes.
 pub const ALIGN: usize = 64;
@@ -49,7 +50,7 @@ impl Piece {
 /// alive at the same time. The same plan and sizes give the same layout.
 ///
 /// # Errors
-/// When a symbol has no size.
+/// When a symbol has no size, or a value or all of them together are too large.
 pub fn layout(plan: &Plan, bindings: &Bindings) -> Result<Layout> {
     let mut pieces = lifetimes(plan, bindings)?;
     let buffers = pieces.len();
@@ -60,6 +61,11 @@ pub fn layout(plan: &Plan, bindings: &Bindings) -> Result<Layout> {
             pieces.push(Piece { bytes: layout.total, first: i, last: i, offset: 0 });
             bodies.push(Body { launch: i, offset: 0, layout });
         }
+    }
+    // So no offset and no sum below wraps around.
+    let all = pieces.iter().try_fold(0usize, |n, p| n.checked_add(p.bytes));
+    if all.is_none_or(|n| n > isize::MAX as usize / 2) {
+        return Err(Error::new(format!("the values of {} together are too large", plan.name)));
     }
     let total = arrange(&mut pieces);
     for (body, piece) in bodies.iter_mut().zip(&pieces[buffers..]) {
@@ -74,12 +80,8 @@ pub fn layout(plan: &Plan, bindings: &Bindings) -> Result<Layout> {
 fn lifetimes(plan: &Plan, bindings: &Bindings) -> Result<Vec<Piece>> {
     let mut pieces = vec![Piece { bytes: 0, first: usize::MAX, last: 0, offset: 0 }; plan.buffers.len()];
     for (piece, b) in pieces.iter_mut().zip(&plan.buffers).filter(|(_, b)| b.place == Place::Temp) {
-        let sizes = b.shape.eval(bindings);
-        let sizes = sizes.ok_or_else(|| Error::new(format!("the sizes {} are not all known", b.shape)))?;
-        let bytes = sizes.iter().try_fold(b.dtype.size_bytes(), |n, s| n.checked_mul(*s));
-        let bytes = bytes.and_then(|b| b.checked_next_multiple_of(ALIGN));
-        piece.bytes =
-            bytes.ok_or_else(|| Error::new(format!("a value of shape {} is too large", b.shape)))?;
+        let bytes = memory::bytes(b.dtype, &sizes(&b.shape, bindings)?)?;
+        piece.bytes = bytes.next_multiple_of(ALIGN);
     }
     for (i, launch) in plan.launches.iter().enumerate() {
         for v in launch.reads.iter().chain(&launch.writes) {
@@ -132,6 +134,27 @@ fn peak(pieces: &[Piece], launches: usize) -> usize {
         })
         .max()
         .unwrap_or(0) as usize
+}
+
+/// Bytes of a result.
+///
+/// # Errors
+/// When a symbol has no size, or the result is too large.
+pub fn result_bytes(plan: &Plan, result: usize, bindings: &Bindings) -> Result<usize> {
+    let buffer = &plan.buffers[plan.outputs[result]];
+    memory::bytes(buffer.dtype, &sizes(&buffer.shape, bindings)?)
+}
+
+/// The launch that writes most, for people: those bytes and its label.
+pub fn heaviest<'a>(plan: &'a Plan, bindings: &Bindings) -> Option<(usize, &'a str)> {
+    let bytes = |launch: &Launch| -> usize {
+        let of = |b: usize| {
+            let b = &plan.buffers[b];
+            sizes(&b.shape, bindings).and_then(|s| memory::bytes(b.dtype, &s)).unwrap_or(0)
+        };
+        launch.writes.iter().fold(0usize, |n, w| n.saturating_add(of(w.buffer)))
+    };
+    plan.launches.iter().map(|l| (bytes(l), l.label.as_str())).max_by_key(|(bytes, _)| *bytes)
 }
 
 impl Layout {

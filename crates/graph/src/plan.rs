@@ -29,8 +29,20 @@ pub struct Plan {
     /// may itself read the old value through the very view it writes: a kernel reads an element before it writes
     /// any output at that place.
     pub updates: Vec<(usize, usize)>,
+    /// Where the program may end early.
+    pub stop: Option<Stop>,
     /// The buffer of each result.
     pub outputs: Vec<BufferId>,
+}
+
+/// The program ends after some launches when a result, a float32 without axes that they store, is not finite. The other
+/// results are not written then, nor the parameters that were to be held (see [`crate::compile::Watch`]).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stop {
+    /// The result.
+    pub result: usize,
+    /// The number of launches.
+    pub after: usize,
 }
 
 /// One contiguous piece of memory in row-major order.
@@ -255,6 +267,13 @@ pub enum Step {
     Size(Dim),
     /// The position (int32) along this axis of the iteration space.
     Position(usize),
+}
+
+impl Plan {
+    /// The launch that writes a buffer first.
+    pub fn writer(&self, buffer: BufferId) -> Option<&Launch> {
+        self.launches.iter().find(|l| l.writes.iter().any(|w| w.buffer == buffer))
+    }
 }
 
 impl View {

@@ -1,13 +1,14 @@
 //! Backends for tests: [`ReferenceBackend`] runs a plan launch by launch in double precision, slow and obvious;
 //! [`NullBackend`] accepts everything and computes nothing.
 
+use crate::bounds::{self, sizes};
 use crate::expr::{Expr, Type};
 use crate::function::Function;
 use crate::interp::{Value, bind};
 use crate::ops::{Contract, ConvKind, Index, Op, Random, Scalar};
-use crate::plan::{Backend, Executable, Kernel, Launch, Place, Plan, Program, Reduction, Step, View};
+use crate::plan::{Backend, Executable, Kernel, Launch, Place, Plan, Program, Reduction, Step, Stop, View};
 use crate::verify::elements;
-use rhyton_tensor::{Bindings, DType, Dim, Error, Result, Shape, Tensor};
+use rhyton_tensor::{Bindings, DType, Dim, Error, Result, Tensor};
 use std::sync::Arc;
 
 /// Runs plans in double precision, element by element.
@@ -119,6 +120,7 @@ type Memory = Vec<Vec<f64>>;
 
 /// Runs a plan on parameter values; returns all buffers.
 fn run(plan: &Plan, args: Vec<Vec<f64>>, bindings: &Bindings) -> Result<Memory> {
+    bounds::check(plan, bindings)?;
     let mut memory: Memory = Vec::new();
     for b in &plan.buffers {
         let zero = Value::zeros(&Type { dtype: b.dtype, shape: b.shape.clone() }, bindings)?;
@@ -129,7 +131,11 @@ fn run(plan: &Plan, args: Vec<Vec<f64>>, bindings: &Bindings) -> Result<Memory> 
             Place::Output(_) | Place::Temp => vec![f64::NAN; zero.data.len()],
         });
     }
-    for launch in &plan.launches {
+    for (at, launch) in plan.launches.iter().enumerate() {
+        let stops = |s: Stop| s.after == at && !memory[plan.outputs[s.result]][0].is_finite();
+        if plan.stop.is_some_and(stops) {
+            break;
+        }
         let (reads, writes) = launch.shapes();
         let inputs: Vec<Vec<f64>> = launch
             .reads
@@ -152,9 +158,9 @@ fn run(plan: &Plan, args: Vec<Vec<f64>>, bindings: &Bindings) -> Result<Memory> 
     Ok(memory)
 }
 
-fn sizes(shape: &[Dim], bindings: &Bindings) -> Result<Vec<usize>> {
-    let shape = Shape::from(shape);
-    shape.eval(bindings).ok_or_else(|| Error::new(format!("the sizes {shape} are not all known")))
+/// Number of elements.
+fn count(shape: &[Dim], bindings: &Bindings) -> Result<usize> {
+    rhyton_tensor::memory::elements(&sizes(shape, bindings)?)
 }
 
 /// One launch: values of its reads, in row-major order of their index spaces, to values of its writes.
@@ -175,7 +181,7 @@ fn compute(
         }
         Kernel::Dot { batch, m, n, k, epilogue } => {
             let whole = [&batch[..], m, n].concat();
-            let size = |d: &[Dim]| sizes(d, bindings).map(|s| s.iter().product::<usize>());
+            let size = |d: &[Dim]| count(d, bindings);
             let product = matrix_product(&inputs, [size(batch)?, size(m)?, size(n)?, size(k)?]);
             finish(product, epilogue, &inputs[2..], &whole, bindings)
         }
@@ -316,7 +322,7 @@ fn scan(
 ) -> Result<Vec<Vec<f64>>> {
     let mut out: Vec<Vec<f64>> = inputs[..carries].to_vec();
     for shape in &writes[carries..] {
-        out.push(vec![f64::NAN; sizes(shape, bindings)?.iter().product()]);
+        out.push(vec![f64::NAN; count(shape, bindings)?]);
     }
     for step in 0..steps {
         let t = if reverse { steps - 1 - step } else { step };

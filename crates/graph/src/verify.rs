@@ -1,11 +1,12 @@
 //! What must hold for every function and every plan. Debug builds check functions after each pass; tests check
 //! plans.
 
+use crate::bounds::sizes;
 use crate::expr::{Expr, Type};
 use crate::function::Function;
 use crate::ops::{Control, Op};
 use crate::plan::{Kernel, Place, Plan, View};
-use rhyton_tensor::{Bindings, Dim, Error, Result, Shape};
+use rhyton_tensor::{Bindings, Dim, Error, Result, memory};
 use std::collections::{HashMap, HashSet};
 
 /// Checks that the function's types follow from its operations, that it reads nothing but its parameters and
@@ -58,7 +59,7 @@ fn verify_node(f: &Function, e: &Expr, params: &HashSet<u64>) -> Result<()> {
 pub fn verify_plan(plan: &Plan, bindings: &Bindings) -> Result<()> {
     let mut written: Vec<Vec<bool>> = Vec::new();
     for b in &plan.buffers {
-        let n = size(&b.shape, bindings)?.iter().product();
+        let n = memory::elements(&sizes(&b.shape, bindings)?)?;
         written.push(vec![matches!(b.place, Place::Input(_) | Place::Constant(_)); n]);
     }
     let mut replaced = HashSet::new();
@@ -98,6 +99,7 @@ pub fn verify_plan(plan: &Plan, bindings: &Bindings) -> Result<()> {
             return Err(Error::new(format!("result {i} of {} is not written everywhere", plan.name)));
         }
     }
+    crate::bounds::check(plan, bindings)?;
     crate::memory::layout(plan, bindings)?.check(plan, bindings)
 }
 
@@ -126,10 +128,6 @@ fn check_write(
     Ok(())
 }
 
-fn size(shape: &Shape, bindings: &Bindings) -> Result<Vec<usize>> {
-    shape.eval(bindings).ok_or_else(|| Error::new(format!("the sizes {shape} are not all known")))
-}
-
 /// Positions of a view's elements in its buffer, in row-major order of `shape`.
 pub(crate) fn elements(v: &View, shape: &[Dim], bindings: &Bindings) -> Result<Vec<i64>> {
     let value =
@@ -138,7 +136,7 @@ pub(crate) fn elements(v: &View, shape: &[Dim], bindings: &Bindings) -> Result<V
     if strides.len() != shape.len() {
         return Err(Error::new("a view does not fit its index space"));
     }
-    let sizes = size(&shape.into(), bindings)?;
+    let sizes = sizes(shape, bindings)?;
     let start = value(&v.offset)?;
     let at = |c: Vec<usize>| start + c.iter().zip(&strides).map(|(i, s)| *i as i64 * s).sum::<i64>();
     Ok(crate::interp::coordinates(&sizes).map(at).collect())

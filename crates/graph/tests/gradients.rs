@@ -57,6 +57,21 @@ fn of_one_input() {
     assert_close(&stopped, &args(&[&[3]]), 1e-6, "only one factor has a gradient");
 }
 
+/// 257 is no bfloat16: a gradient that adds up rounded comes to 256 or 258.
+#[test]
+fn of_rounded_weights_add_up_in_float32() {
+    for assigned in [false, true] {
+        let of_weight = |p: &[Expr]| {
+            let w = if assigned { (&p[0] * 2.0).stop_gradient() } else { p[0].clone() };
+            let y = p[1].cast(DType::BF16).matmul(&w.cast(DType::BF16));
+            grad(&y.cast(DType::F32).sum_all(), &[w])
+        };
+        let ones = |shape: [usize; 2]| Tensor::full(shape, 1.0f32);
+        let g = eval(of_weight, &[ones([1, 1]), ones([257, 1])]).unwrap();
+        assert_eq!(g[0].to_vec::<f32>(), [257.0], "assigned: {assigned}");
+    }
+}
+
 #[test]
 fn of_two_inputs() {
     let both = args(&[&[2, 3], &[3]]);

@@ -158,3 +158,34 @@ fn random_updates() {
         });
     }
 }
+
+#[test]
+fn updates_wait_for_a_result_that_is_finite() {
+    use rhyton_graph::compile::{Watch, compile_watched};
+    // The weight would be updated before anything else, were it not for the loss.
+    let f = Function::trace("step", &[Type::f32([4]), Type::f32([4])], |p| {
+        let loss = (&p[1] / &p[0]).sum_all();
+        vec![&p[0] - 1.0, loss]
+    });
+    let backend = ReferenceBackend::default();
+    let watch = Watch { result: 1, held: &[0] };
+    let plan = compile_watched(&f, 1, &[(0, 0)], Some(&watch), &backend).unwrap();
+    let stop = plan.stop.unwrap();
+    assert!(stop.result == 1 && stop.after < plan.launches.len(), "{stop:?}");
+    let mut program = backend.load(Arc::new(plan)).unwrap();
+    let run = |program: &mut dyn rhyton_graph::plan::Executable, weight: f32| {
+        let mut state = [Tensor::vector(vec![2.0f32, 4.0, weight, 1.0])];
+        let mut results = vec![];
+        program.run(&mut state, &[Tensor::vector(vec![1.0f32; 4])], &mut results).unwrap();
+        (state[0].to_vec::<f32>(), results[0].to_vec::<f32>()[0])
+    };
+    assert_eq!(run(&mut *program, 8.0), (vec![1.0, 3.0, 7.0, 0.0], 1.875));
+    assert_eq!(run(&mut *program, 0.0), (vec![2.0, 4.0, 0.0, 1.0], f32::INFINITY));
+    // A result that needs the new value cannot be waited for.
+    let f = Function::trace("step", &[Type::f32([4])], |p| {
+        let new = p[0].sin().exp().tanh().sigmoid();
+        vec![new.clone(), (&new * &new).sum_all() + new.exp().sum_all()]
+    });
+    let plan = compile_watched(&f, 1, &[(0, 0)], Some(&watch), &backend).unwrap();
+    assert!(plan.stop.is_none(), "{:?}", plan.stop);
+}

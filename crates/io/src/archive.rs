@@ -1,41 +1,28 @@
 //! Zip archives: the container of `.keras` and `.npz` files.
 //!
-//! A member is refused when it unpacks to more than 4 GiB and more than 100 times its packed size (the rule of
-//! Keras' own loader), when its name could escape a folder, or when the name appears twice.
+//! An archive is refused when it would unpack to more than [`limits::UNPACKED_BYTES`] and more than 100 times its
+//! own size, when a name could escape a folder, or when a name appears twice.
 
 use crate::files::{self, ReadSeek, WriteSeek};
-use rhyton_tensor::{Error, Result};
+use rhyton_tensor::{Error, Result, limits, memory};
+use std::cell::OnceCell;
 use std::collections::HashSet;
-use std::io::{BufReader, Cursor, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Cursor, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::rc::Rc;
 use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
-/// What an archive may unpack to before it counts as a zip bomb.
-#[derive(Clone, Copy)]
-struct Limits {
-    /// Bytes that are always allowed.
-    free: u64,
-    /// Unpacked bytes per packed byte beyond that.
-    ratio: u64,
-}
-
-const LIMITS: Limits = Limits { free: 4 << 30, ratio: 100 };
-
-impl Limits {
-    fn is_bomb(self, unpacked: u64, packed: u64) -> bool {
-        unpacked > self.free && unpacked > packed.saturating_mul(self.ratio)
-    }
-}
+/// Unpacked bytes for each byte of the file beyond [`limits::UNPACKED_BYTES`]: the ratio of Keras' own loader.
+const RATIO: u64 = 100;
 
 /// A zip archive open for reading.
 pub struct Archive {
     zip: ZipArchive<BufReader<Box<dyn ReadSeek>>>,
     names: Vec<String>,
-    bytes: u64,
+    known: HashSet<String>,
     place: String,
-    limits: Limits,
 }
 
 impl Archive {
@@ -46,7 +33,7 @@ impl Archive {
     pub fn open(path: impl AsRef<Path>) -> Result<Archive> {
         let path = path.as_ref();
         let file = files::open(path)?;
-        Archive::new(Box::new(file), path.display().to_string(), LIMITS)
+        Archive::new(Box::new(file), path.display().to_string())
     }
 
     /// The archive in `bytes`; `place` names it in errors.
@@ -54,23 +41,23 @@ impl Archive {
     /// # Errors
     /// When it is not a complete zip archive or its list of members is hostile.
     pub fn from_bytes(bytes: Vec<u8>, place: impl Into<String>) -> Result<Archive> {
-        Archive::new(Box::new(Cursor::new(bytes)), place.into(), LIMITS)
+        Archive::new(Box::new(Cursor::new(bytes)), place.into())
     }
 
-    fn new(mut source: Box<dyn ReadSeek>, place: String, limits: Limits) -> Result<Archive> {
+    fn new(mut source: Box<dyn ReadSeek>, place: String) -> Result<Archive> {
         let mut head = Vec::new();
-        let failed = |e: std::io::Error| Error::new(format!("cannot read: {e}")).place(place.clone());
+        let failed = |e: io::Error| Error::new(format!("cannot read: {e}")).place(place.clone());
         let bytes = source.seek(SeekFrom::End(0)).map_err(failed)?;
         source.rewind().map_err(failed)?;
         source.by_ref().take(32).read_to_end(&mut head).map_err(failed)?;
         source.rewind().map_err(failed)?;
         let zip = ZipArchive::new(BufReader::new(source)).map_err(|e| not_a_zip(&head, &e).place(&place))?;
-        let mut archive = Archive { zip, names: vec![], bytes, place, limits };
-        archive.check_members().map_err(|e| e.place(&archive.place))?;
+        let mut archive = Archive { zip, names: vec![], known: HashSet::new(), place };
+        archive.check_members(bytes).map_err(|e| e.place(&archive.place))?;
         Ok(archive)
     }
 
-    fn check_members(&mut self) -> Result<()> {
+    fn check_members(&mut self, bytes: u64) -> Result<()> {
         let hostile = |what: String| {
             Err(Error::new(what).fix("do not trust this file; make it again with Keras, NumPy or Rhyton"))
         };
@@ -80,32 +67,25 @@ impl Archive {
             let entry = self.zip.by_index_raw(i).map_err(|e| damaged(&e))?;
             let name = entry.name().map_err(|e| damaged(&e))?.into_owned();
             total = total.saturating_add(entry.size());
-            let (unpacked, packed) = (entry.size(), entry.compressed_size().min(self.bytes));
             if !is_safe_name(&name) {
                 return hostile(format!("the archive member {name:?} would leave its folder"));
-            }
-            if self.limits.is_bomb(unpacked, packed) {
-                return hostile(format!(
-                    "the archive member {name:?} unpacks from {packed} to {unpacked} bytes: a zip bomb"
-                ));
             }
             if !seen.insert(name.trim_end_matches('/').to_owned()) {
                 return hostile(format!("the archive holds {name:?} twice"));
             }
             if !name.ends_with('/') {
+                self.known.insert(name.clone());
                 self.names.push(name);
             }
         }
         if self.zip.has_duplicate_names() {
             return hostile("the archive holds a member twice".into());
         }
-        if self.limits.is_bomb(total, self.bytes) {
-            return hostile(format!(
-                "the archive unpacks from {} to {total} bytes in all: a zip bomb",
-                self.bytes
-            ));
+        if total <= bytes.saturating_mul(RATIO) {
+            return Ok(());
         }
-        Ok(())
+        limits::UNPACKED_BYTES
+            .check(total, || format!("the archive unpacks from {bytes} to {total} bytes: a zip bomb"))
     }
 
     /// The names of the members in archive order, folders left out.
@@ -115,7 +95,7 @@ impl Archive {
 
     /// True when there is a member of this name.
     pub fn has(&self, name: &str) -> bool {
-        self.names.iter().any(|n| n == name)
+        self.known.contains(name)
     }
 
     /// The unpacked bytes of a member, checked against its checksum.
@@ -136,6 +116,7 @@ impl Archive {
     fn unpack(&mut self, name: &str) -> Result<Vec<u8>> {
         let entry = self.zip.by_name(name).map_err(|e| damaged(&e))?;
         let declared = entry.size();
+        memory::fits(usize::try_from(declared).unwrap_or(usize::MAX))?;
         let mut bytes = Vec::new();
         // The buffer grows with the bytes that really come out: the declared size is only a bound.
         let read = entry.take(declared.saturating_add(1)).read_to_end(&mut bytes);
@@ -143,10 +124,9 @@ impl Archive {
             Ok(n) if n as u64 == declared => Ok(bytes),
             Ok(n) => Err(Error::new(format!("{n} bytes came out where the archive says {declared}"))
                 .fix("the file is damaged: copy or make it again")),
-            Err(e) => {
-                Err(Error::new(format!("the archive member is damaged: {e}"))
-                    .fix("copy or make the file again"))
-            }
+            Err(e) => Err(memory::reading(&e).unwrap_or_else(|| {
+                Error::new(format!("the archive member is damaged: {e}")).fix("copy or make the file again")
+            })),
         }
     }
 }
@@ -195,14 +175,79 @@ fn damaged(e: &ZipError) -> Error {
 /// # Ok::<(), rhyton_tensor::Error>(())
 /// ```
 pub struct ArchiveWriter<'a> {
-    zip: ZipWriter<&'a mut dyn WriteSeek>,
+    zip: ZipWriter<Sink<'a>>,
     names: HashSet<String>,
+    error: Rc<OnceCell<io::Error>>,
+}
+
+/// Hides from the zip library that the disk is full. Told of it, the library would try to finish the archive when it
+/// is dropped, and write to standard error or panic because that fails too. It goes on writing to nowhere instead, and
+/// [`ArchiveWriter`] finds the error here.
+struct Sink<'a> {
+    out: &'a mut dyn WriteSeek,
+    /// Where the library believes to be, and the end of what it believes to have written.
+    at: u64,
+    end: u64,
+    error: Rc<OnceCell<io::Error>>,
+}
+
+impl Sink<'_> {
+    /// What `act` does with the file, or `pretended` once something has failed.
+    fn attempt<T>(
+        &mut self,
+        pretended: T,
+        act: impl FnOnce(&mut dyn WriteSeek) -> io::Result<T>,
+    ) -> io::Result<T> {
+        if self.error.get().is_some() {
+            return Ok(pretended);
+        }
+        match act(self.out) {
+            Err(e) if e.kind() != ErrorKind::Interrupted => {
+                self.error.get_or_init(|| e);
+                Ok(pretended)
+            }
+            done => done,
+        }
+    }
+
+    fn is_at(&mut self, at: u64) -> u64 {
+        (self.at, self.end) = (at, self.end.max(at));
+        at
+    }
+}
+
+impl Write for Sink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.attempt(bytes.len(), |out| match out.write(bytes)? {
+            0 if !bytes.is_empty() => Err(ErrorKind::WriteZero.into()),
+            n => Ok(n),
+        })?;
+        self.is_at(self.at + n as u64);
+        Ok(n)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.attempt((), |out| out.flush())
+    }
+}
+
+impl Seek for Sink<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let pretended = match to {
+            SeekFrom::Start(at) => at,
+            SeekFrom::End(by) => self.end.saturating_add_signed(by),
+            SeekFrom::Current(by) => self.at.saturating_add_signed(by),
+        };
+        let at = self.attempt(pretended, |out| out.seek(to))?;
+        Ok(self.is_at(at))
+    }
 }
 
 impl<'a> ArchiveWriter<'a> {
     /// An archive that goes to `out`.
     pub fn new(out: &'a mut dyn WriteSeek) -> ArchiveWriter<'a> {
-        ArchiveWriter { zip: ZipWriter::new(out), names: HashSet::new() }
+        let error = Rc::<OnceCell<_>>::default();
+        let sink = Sink { out, at: 0, end: 0, error: error.clone() };
+        ArchiveWriter { zip: ZipWriter::new(sink), names: HashSet::new(), error }
     }
 
     /// Adds a member.
@@ -223,7 +268,8 @@ impl<'a> ArchiveWriter<'a> {
             .unix_permissions(0o644)
             .large_file(content.len() as u64 >= u64::from(u32::MAX));
         self.zip.start_file(name, options).map_err(|e| zip_write_failed(&e))?;
-        self.zip.write_all(content).map_err(|e| files::write_failed(&e))
+        self.zip.write_all(content).map_err(|e| files::write_failed(&e))?;
+        check(&self.error)
     }
 
     /// Writes the list of members, without which the archive is not readable.
@@ -231,8 +277,13 @@ impl<'a> ArchiveWriter<'a> {
     /// # Errors
     /// When writing fails.
     pub fn finish(self) -> Result<()> {
-        self.zip.finish().map(|_| ()).map_err(|e| zip_write_failed(&e))
+        self.zip.finish().map_err(|e| zip_write_failed(&e))?;
+        check(&self.error)
     }
+}
+
+fn check(error: &OnceCell<io::Error>) -> Result<()> {
+    error.get().map_or(Ok(()), |e| Err(files::write_failed(e)))
 }
 
 fn zip_write_failed(e: &ZipError) -> Error {

@@ -1,10 +1,12 @@
 //! Reading and replacing whole files, with errors that name the path and the way out.
 
+use crate::temporary::Temporary;
 use rhyton_tensor::{Error, Result};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+
+pub use crate::temporary::remove_unfinished;
 
 /// Something one can write to and seek in: what [`write_atomically`] hands out.
 pub trait WriteSeek: Write + Seek {}
@@ -38,51 +40,67 @@ pub fn write_atomically(
     write: impl FnOnce(&mut dyn WriteSeek) -> Result<()>,
 ) -> Result<()> {
     let path = path.as_ref();
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    let old = fs::metadata(&target).ok();
-    if old.as_ref().is_some_and(|m| !m.is_file()) {
-        return Err(Error::new("the target exists and is not a regular file")
-            .place(path.display().to_string())
-            .fix("give the name of a file"));
-    }
-    let (temporary, file) =
-        create_beside(&target).map_err(|e| explain("create a file beside the target", path, &e))?;
-    let done = fill(file, path, write).and_then(|()| {
-        if let Some(old) = old {
-            // A failure only means that the new file has the default permissions.
-            fs::set_permissions(&temporary, old.permissions()).ok();
-        }
-        fs::rename(&temporary, &target).map_err(|e| explain("replace the file", path, &e))
-    });
-    if done.is_err() {
-        fs::remove_file(&temporary).ok();
-        return done;
-    }
-    // Makes the rename itself survive a power cut; not every file system can, and the content is safe either way.
-    if let Some(folder) = target.parent() {
-        File::open(folder).and_then(|f| f.sync_all()).ok();
-    }
+    let (target, old) = target_of(path)?;
+    let temporary = begin(path, &target)?;
+    fill(temporary.file(), path, write)?;
+    temporary
+        .replace(&target, old.map(|m| m.permissions()))
+        .map_err(|e| explain("replace the file", path, &e))?;
+    sync_folder(&target);
     Ok(())
 }
 
-/// A new temporary file in the folder of `target`: a rename only works inside one file system.
-fn create_beside(target: &Path) -> io::Result<(PathBuf, File)> {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let name = target.file_name().ok_or(ErrorKind::InvalidInput)?.to_string_lossy();
-    loop {
-        let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        let short: String = name.chars().take(40).collect();
-        let temporary = target.with_file_name(format!(".{short}.{}-{n}.tmp", std::process::id()));
-        match OpenOptions::new().read(true).write(true).create_new(true).open(&temporary) {
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(e),
-            Ok(file) => return Ok((temporary, file)),
+/// Tries now what [`write_atomically`] is to do after hours of work: makes a file of so many bytes beside `path`,
+/// flushes it to the disk and removes it.
+///
+/// # Errors
+/// When the folder is missing or not writable, when the disk has no room for the file, or when `path` is a folder or a
+/// device.
+pub fn try_target(path: impl AsRef<Path>, bytes: u64) -> Result<()> {
+    let path = path.as_ref();
+    let (target, _) = target_of(path)?;
+    let temporary = begin(path, &target)?;
+    fill(temporary.file(), path, |out| {
+        // Never less than a block: a full disk still has room for a name.
+        io::copy(&mut io::repeat(0xA5).take(bytes.max(4096)), out).map(drop).map_err(|e| write_failed(&e))
+    })
+}
+
+/// The file that `path` leads to, and what is there.
+fn target_of(path: &Path) -> Result<(PathBuf, Option<fs::Metadata>)> {
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let old = fs::metadata(&target).ok();
+    match &old {
+        Some(m) if !m.is_file() => {
+            let what = if m.is_dir() { "a folder" } else { "no regular file" };
+            Err(Error::new(format!("the target exists and is {what}"))
+                .place(path.display().to_string())
+                .fix("give the name of a file"))
         }
+        _ => Ok((target, old)),
+    }
+}
+
+fn begin(path: &Path, target: &Path) -> Result<Temporary> {
+    Temporary::beside(target).map_err(|e| explain("make a file there", path, &e))
+}
+
+/// Makes names in the folder of `target` survive a power cut; not every file system can, and the content is safe
+/// either way.
+fn sync_folder(target: &Path) {
+    File::open(folder_of(target)).and_then(|f| f.sync_all()).ok();
+}
+
+/// The folder a file is in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(p) if p != Path::new("") => p,
+        _ => Path::new("."),
     }
 }
 
 /// Lets `write` fill `file` and returns once the bytes are on the disk.
-fn fill(file: File, path: &Path, write: impl FnOnce(&mut dyn WriteSeek) -> Result<()>) -> Result<()> {
+fn fill(file: &File, path: &Path, write: impl FnOnce(&mut dyn WriteSeek) -> Result<()>) -> Result<()> {
     let mut out = BufWriter::with_capacity(1 << 20, file);
     write(&mut out).map_err(|e| e.place(path.display().to_string()))?;
     out.flush().map_err(|e| explain("write the file", path, &e))?;
@@ -116,13 +134,17 @@ pub fn open(path: impl AsRef<Path>) -> Result<File> {
     File::open(path).map_err(|e| explain("open the file", path, &e))
 }
 
+const FULL: &str = "free some space or choose another disk; the old file is unchanged";
+
+/// No room: of the disk, of a quota, or by the limit on the size of files.
+fn is_full(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
+}
+
 /// The error of an operation on `path`, with what to do about it.
 pub(crate) fn explain(doing: &str, path: &Path, e: &io::Error) -> Error {
     let error = Error::io(doing, path, e);
-    let folder = match path.parent() {
-        Some(p) if p != Path::new("") => p,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     match e.kind() {
         ErrorKind::NotFound if !folder.is_dir() => {
             error.fix(format!("create the folder `{}` first, or correct the path", folder.display()))
@@ -134,9 +156,7 @@ pub(crate) fn explain(doing: &str, path: &Path, e: &io::Error) -> Error {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             error.fix("choose a place you have the rights for, or change its permissions")
         }
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            error.fix("free some space or choose another disk; the old file is unchanged")
-        }
+        kind if is_full(kind) => error.fix(FULL),
         _ => error,
     }
 }
@@ -157,12 +177,10 @@ pub(crate) fn in_file(mut e: Error, path: &Path) -> Error {
 }
 
 /// The error of writing through a stream whose path the caller adds.
-pub(crate) fn write_failed(e: &io::Error) -> Error {
+pub fn write_failed(e: &io::Error) -> Error {
     let error = Error::new(format!("cannot write: {e}"));
     match e.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            error.fix("free some space or choose another disk; the old file is unchanged")
-        }
+        kind if is_full(kind) => error.fix(FULL),
         _ => error,
     }
 }
@@ -190,6 +208,7 @@ pub(crate) fn looks_like(head: &[u8]) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::OpenOptions;
 
     fn folder(name: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("rhyton-files-{name}-{}", std::process::id()));
@@ -223,7 +242,7 @@ mod tests {
     fn a_full_disk_is_an_error_at_any_size() {
         for size in [1usize, 1 << 20, 3 << 20] {
             let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-            let e = fill(full, Path::new("w.h5"), |out| {
+            let e = fill(&full, Path::new("w.h5"), |out| {
                 out.write_all(&vec![1; size]).map_err(|e| write_failed(&e))
             })
             .unwrap_err()
@@ -235,7 +254,23 @@ mod tests {
         }
         // A device must never be renamed over, even by an administrator.
         let e = write_atomically("/dev/full", |_| Ok(())).unwrap_err().to_string();
-        assert!(e.contains("not a regular file"), "{e}");
+        assert!(e.contains("no regular file"), "{e}");
+    }
+
+    #[test]
+    fn a_target_is_tried_by_making_a_file_there() {
+        let dir = folder("tried");
+        let path = dir.join("m.keras");
+        try_target(&path, 5 << 20).unwrap();
+        assert_eq!(entries(&dir), 0, "the trial left something");
+        fs::write(&path, "old").unwrap();
+        try_target(&path, 0).unwrap();
+        assert_eq!(read(&path).unwrap(), b"old");
+        let text = try_target(&dir, 0).unwrap_err().to_string();
+        assert!(text.contains("is a folder") && text.contains("give the name of a file"), "{text}");
+        let text = try_target(dir.join("nowhere").join("m.keras"), 0).unwrap_err().to_string();
+        assert!(text.contains("create the folder"), "{text}");
+        fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]

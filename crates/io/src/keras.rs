@@ -2,6 +2,7 @@
 //! Nothing in an archive is ever run; what a configuration may describe is bounded before memory is asked for.
 
 use crate::archive::{Archive, ArchiveWriter};
+use crate::files::WriteSeek;
 use crate::hdf5::{Attribute, Group};
 use crate::{files, weights};
 use rhyton_nn::Model;
@@ -10,8 +11,9 @@ use rhyton_nn::model::json::{from_record, model_record};
 use rhyton_nn::object::snake_case;
 use rhyton_nn::policy::DTypePolicy;
 use rhyton_nn::training::{Compile, Compiled};
-use rhyton_tensor::{Error, Result, Tensor};
+use rhyton_tensor::{Error, Result, Tensor, limits};
 use serde_json::{Value as Json, json};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -19,14 +21,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const KERAS_VERSION: &str = "3.15.1";
 /// Where the optimizer's tensors are.
 const OPTIMIZER: &str = "optimizer/vars";
-/// Bytes of `config.json`; Keras's own models of a thousand layers stay below two million.
-const MAX_CONFIG: usize = 64 << 20;
 /// The largest whole number of a configuration; products of sizes stay far from the end of a machine word.
 const MAX_SIZE: u64 = i32::MAX as u64;
 /// Numbers that are no sizes.
 const IDENTITIES: [&str; 2] = ["seed", "shared_object_id"];
 
-/// What [`save_keras`] takes: a model, or a compiled one with its optimizer's state.
+/// What [`save_keras`] and [`write_keras`] take: a model, or a compiled one with its optimizer's state.
+#[derive(Clone, Copy)]
 pub enum Saved<'a> {
     /// Layers and weights.
     Model(&'a Model),
@@ -50,17 +51,26 @@ impl<'a> From<&'a Compiled> for Saved<'a> {
 /// # Errors
 /// When the name does not end in `.keras` or the file cannot be written; an old file is untouched then.
 pub fn save_keras<'a>(model: impl Into<Saved<'a>>, path: impl AsRef<Path>) -> Result<()> {
-    let path = path.as_ref();
+    let (path, model) = (path.as_ref(), model.into());
     check_name(path)?;
+    files::write_atomically(path, |out| write_keras(model, out))?;
+    if let Saved::Compiled(model) = model { model.saved() } else { Ok(()) }
+}
+
+/// Writes the bytes of such a file to wherever they go.
+///
+/// # Errors
+/// When writing fails.
+pub fn write_keras<'a>(model: impl Into<Saved<'a>>, out: &mut dyn WriteSeek) -> Result<()> {
     match model.into() {
         Saved::Model(model) => {
-            write(path, &model_record(model.definition(), json!({})), &weights::tree(model)?)
+            write(out, &model_record(model.definition(), json!({})), &weights::tree(model)?)
         }
         Saved::Compiled(model) => {
             let arguments = compile_config(model);
             let mut tree = weights::tree(model)?;
             add_optimizer(&mut tree, model, &arguments["optimizer"])?;
-            write(path, &model_record(model.definition(), arguments), &tree)
+            write(out, &model_record(model.definition(), arguments), &tree)
         }
     }
 }
@@ -96,16 +106,14 @@ fn check_name(path: &Path) -> Result<()> {
         .fix("change the name, or use save_weights for .weights.h5, .safetensors and .npz"))
 }
 
-fn write(path: &Path, record: &Json, tree: &Group) -> Result<()> {
+fn write(out: &mut dyn WriteSeek, record: &Json, tree: &Group) -> Result<()> {
     let metadata = json!({ "keras_version": KERAS_VERSION, "date_saved": date(SystemTime::now()) });
     let tree = crate::write_hdf5(tree)?;
-    files::write_atomically(path, |out| {
-        let mut archive = ArchiveWriter::new(out);
-        archive.add("metadata.json", metadata.to_string().as_bytes())?;
-        archive.add("config.json", record.to_string().as_bytes())?;
-        archive.add("model.weights.h5", &tree)?;
-        archive.finish()
-    })
+    let mut archive = ArchiveWriter::new(out);
+    archive.add("metadata.json", metadata.to_string().as_bytes())?;
+    archive.add("config.json", record.to_string().as_bytes())?;
+    archive.add("model.weights.h5", &tree)?;
+    archive.finish()
 }
 
 /// `2026-10-13@12:34:56` in universal time (days to date: Howard Hinnant, chrono-compatible low-level date algorithms).
@@ -147,7 +155,7 @@ impl Loaded {
 
     /// Whether the model was compiled before it was saved.
     pub fn is_compiled(&self) -> bool {
-        !self.compile_config["optimizer"].is_null()
+        self.compile_config.as_object().is_some_and(|c| !c.is_empty())
     }
 
     /// The model, without what it was compiled with.
@@ -194,8 +202,40 @@ fn never_stepped(optimizer: &[Tensor]) -> bool {
 /// layers do not fit each other.
 pub fn load_keras(path: impl AsRef<Path>) -> Result<Loaded> {
     let path = path.as_ref();
+    refuse_hdf5(path)?;
     let mut archive = Archive::open(path)?;
-    read(&mut archive, path).map_err(|e| files::in_file(e, path))
+    let version = keras_version(&mut archive);
+    let with_version = |mut e: Error| {
+        if let Some(v) = version.filter(|v| v.starts_with("2.")) {
+            let old = Error::new(format!("Keras {v} wrote this file, and not all it wrote is as in Keras 3"));
+            e.problems.extend(old.fix("load it in Keras 3 and save it again").problems);
+        }
+        e
+    };
+    read(&mut archive, path).map_err(|e| files::in_file(with_version(e), path))
+}
+
+/// Keras 2 wrote whole models as HDF5, and such files get renamed.
+fn refuse_hdf5(path: &Path) -> Result<()> {
+    let mut head = vec![];
+    let read = files::open(path)?.take(8).read_to_end(&mut head);
+    match read {
+        Ok(_) if head == b"\x89HDF\r\n\x1a\n" => Err(Error::new(
+            "this is an HDF5 file, the format of older models and of weights, whatever its name",
+        )
+        .place(path.display().to_string())
+        .expected("the zip archive that Keras 3 saves under a name ending in .keras")
+        .fix("rename it to .h5, load it with keras.models.load_model and save that as .keras")),
+        // What is wrong is said by whoever reads on.
+        _ => Ok(()),
+    }
+}
+
+/// The version of Keras that `metadata.json` names.
+fn keras_version(archive: &mut Archive) -> Option<String> {
+    let bytes = archive.has("metadata.json").then(|| archive.read("metadata.json"))?.ok()?;
+    let metadata: Json = serde_json::from_slice(&bytes).ok()?;
+    metadata["keras_version"].as_str().map(String::from)
 }
 
 fn read(archive: &mut Archive, path: &Path) -> Result<Loaded> {
@@ -203,7 +243,8 @@ fn read(archive: &mut Archive, path: &Path) -> Result<Loaded> {
     check_config(&record, "", "")?;
     let mut warnings = vec![];
     other_policies(&record["config"], &mut warnings);
-    let tree = weights_of(archive)?;
+    let mut tree = weights_of(archive)?;
+    as_in_keras_3(&mut tree);
     let fill = |variables: &[Variable]| weights::from_tree(variables, &tree);
     let model = Model::with_weights(from_record(&record)?, fill)?;
     let optimizer = tree.group(OPTIMIZER).map(|g| {
@@ -232,6 +273,17 @@ fn other_policies(config: &Json, warnings: &mut Vec<String>) {
     }
 }
 
+/// Keras 2 had another name for the group that holds the layers of a model.
+fn as_in_keras_3(group: &mut Group) {
+    let known = group.groups.iter().any(|(name, _)| name == "layers");
+    for (name, inner) in &mut group.groups {
+        if !known && name == "_layer_checkpoint_dependencies" {
+            *name = "layers".into();
+        }
+        as_in_keras_3(inner);
+    }
+}
+
 /// The weights of an archive.
 pub(crate) fn weights_of(archive: &mut Archive) -> Result<Group> {
     crate::read_hdf5(archive.read("model.weights.h5")?)
@@ -245,14 +297,17 @@ fn config_of(archive: &mut Archive) -> Result<Json> {
             .fix(format!("check that this is the file you meant; it holds {held}")));
     }
     let bytes = archive.read("config.json")?;
-    if bytes.len() > MAX_CONFIG {
-        return Err(Error::new(format!("config.json has {} bytes", bytes.len()))
-            .expected(format!("at most {MAX_CONFIG}"))
-            .fix("do not trust this file"));
-    }
+    let values = at_most_values(&bytes);
+    limits::CONFIG_VALUES.check(values, || format!("config.json holds {values} values"))?;
     serde_json::from_slice(&bytes).map_err(|e| {
         Error::new(format!("config.json is damaged: {e}")).fix("copy the file or save the model again")
     })
+}
+
+/// How many values a JSON text holds, at most: one stands behind each comma, colon and opening bracket. A value takes
+/// far more memory than its two letters in the file, so they are counted before they are read.
+fn at_most_values(text: &[u8]) -> u64 {
+    1 + text.iter().filter(|b| matches!(b, b',' | b':' | b'[' | b'{')).count() as u64
 }
 
 /// Refuses Python code and sizes that no model has, wherever they are and before anything is built. The depth of

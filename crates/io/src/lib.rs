@@ -12,13 +12,14 @@ mod methods;
 pub mod npz;
 pub mod safetensors;
 mod state;
+mod temporary;
 mod weights;
 
 pub use archive::{Archive, ArchiveWriter};
 pub use hdf5::{Attribute, Dataset, Group, read_hdf5, write_hdf5};
-pub use keras::{Loaded, Saved, load_keras, save_keras};
+pub use keras::{Loaded, Saved, load_keras, save_keras, write_keras};
 pub use methods::{Load, Save};
-pub use npz::{read_npy, read_npz, write_npy, write_npz};
+pub use npz::{read_npy, read_npz, read_npz_bytes, write_npy, write_npz, write_npz_to};
 pub use safetensors::{SafeTensors, read_safetensors, write_safetensors};
 pub use state::{load_state, save_state};
 pub use weights::{load_weights, save_weights};

@@ -4,6 +4,7 @@ use crate::{load_keras, load_weights, save_keras, save_weights};
 use rhyton_nn::Model;
 use rhyton_nn::training::Compiled;
 use rhyton_tensor::Result;
+use std::io::Write;
 use std::path::Path;
 
 /// Saving models.
@@ -38,7 +39,8 @@ pub trait Load: Sized {
 }
 
 fn warn(warnings: &[String]) {
-    warnings.iter().for_each(|w| eprintln!("warning: {w}"));
+    // Nobody is left to tell when this fails.
+    warnings.iter().for_each(|w| drop(writeln!(std::io::stderr().lock(), "warning: {w}")));
 }
 
 impl Save for Model {
@@ -55,7 +57,8 @@ impl Save for Compiled {
         save_keras(self, path)
     }
     fn save_weights(&self, path: impl AsRef<Path>) -> Result<()> {
-        save_weights(self, path)
+        save_weights(self, path)?;
+        self.saved()
     }
 }
 

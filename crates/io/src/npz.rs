@@ -4,8 +4,8 @@
 //! pickles, which can run code when they are opened; they are refused.
 
 use crate::archive::{Archive, ArchiveWriter};
-use crate::files;
-use rhyton_tensor::{DType, Error, Result, Tensor};
+use crate::files::{self, WriteSeek};
+use rhyton_tensor::{DType, Error, Result, Tensor, memory};
 use std::path::Path;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -15,13 +15,22 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 /// # Errors
 /// When the file cannot be read, is no zip archive, or a member is not an array of numbers or booleans.
 pub fn read_npz(path: impl AsRef<Path>) -> Result<Vec<(String, Tensor)>> {
-    npz_arrays(&mut Archive::open(path.as_ref())?, path.as_ref())
+    let path = path.as_ref();
+    npz_arrays(&mut Archive::open(path)?, &path.display().to_string())
 }
 
-fn npz_arrays(archive: &mut Archive, path: &Path) -> Result<Vec<(String, Tensor)>> {
+/// The same from the bytes of such a file; `place` names them in errors.
+///
+/// # Errors
+/// As [`read_npz`].
+pub fn read_npz_bytes(bytes: Vec<u8>, place: &str) -> Result<Vec<(String, Tensor)>> {
+    npz_arrays(&mut Archive::from_bytes(bytes, place)?, place)
+}
+
+fn npz_arrays(archive: &mut Archive, file: &str) -> Result<Vec<(String, Tensor)>> {
     let mut arrays = Vec::new();
     for name in archive.names().to_vec() {
-        let place = || format!("{} / {name}", path.display());
+        let place = || format!("{file} / {name}");
         let Some(key) = name.strip_suffix(".npy") else {
             return Err(Error::new("an .npz file holds only .npy members").place(place()));
         };
@@ -38,13 +47,19 @@ fn npz_arrays(archive: &mut Archive, path: &Path) -> Result<Vec<(String, Tensor)
 /// # Errors
 /// When two arrays have the same name, a name is not a plain relative path, or writing fails.
 pub fn write_npz(path: impl AsRef<Path>, arrays: &[(&str, &Tensor)]) -> Result<()> {
-    files::write_atomically(path, |out| {
-        let mut archive = ArchiveWriter::new(out);
-        for (name, tensor) in arrays {
-            archive.add(&format!("{name}.npy"), &write_npy(tensor))?;
-        }
-        archive.finish()
-    })
+    files::write_atomically(path, |out| write_npz_to(out, arrays))
+}
+
+/// Writes the bytes of such a file to wherever they go.
+///
+/// # Errors
+/// As [`write_npz`].
+pub fn write_npz_to(out: &mut dyn WriteSeek, arrays: &[(&str, &Tensor)]) -> Result<()> {
+    let mut archive = ArchiveWriter::new(out);
+    for (name, tensor) in arrays {
+        archive.add(&format!("{name}.npy"), &write_npy(tensor))?;
+    }
+    archive.finish()
 }
 
 /// The array in the bytes of a `.npy` file: either byte order, row or column order.
@@ -57,7 +72,7 @@ pub fn read_npy(bytes: &[u8]) -> Result<Tensor> {
         Error::new("the header of the .npy array is damaged").fix("save the array again with numpy.save")
     })?;
     let (dtype, big_endian) = element_type(&header.descr)?;
-    let wanted = header.shape.iter().try_fold(dtype.size_bytes(), |a, b| a.checked_mul(*b));
+    let wanted = memory::bytes(dtype, &header.shape).ok();
     if wanted != Some(data.len()) {
         return Err(Error::new(format!("the .npy array has {} bytes of elements", data.len()))
             .expected(format!(
@@ -70,12 +85,12 @@ pub fn read_npy(bytes: &[u8]) -> Result<Tensor> {
     let mut owned;
     let mut data = data;
     if big_endian {
-        owned = data.to_vec();
+        owned = memory::copied(data)?;
         owned.chunks_exact_mut(dtype.size_bytes()).for_each(<[u8]>::reverse);
         data = &owned;
     }
     if header.fortran_order && header.shape.len() > 1 {
-        owned = to_row_order(data, &header.shape, dtype.size_bytes());
+        owned = to_row_order(data, &header.shape, dtype.size_bytes())?;
         data = &owned;
     }
     Tensor::from_le_bytes(dtype, header.shape, data)
@@ -237,13 +252,15 @@ fn descr(dtype: DType) -> &'static str {
 }
 
 /// Elements stored column by column, put row by row. `data` holds exactly the elements of `shape`.
-fn to_row_order(data: &[u8], shape: &[usize], size: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(data.len());
+fn to_row_order(data: &[u8], shape: &[usize], size: usize) -> Result<Vec<u8>> {
+    let mut out = memory::room(data.len())?;
+    // A header can claim a million axes of size 1. Those that are left are few: their sizes multiply to the elements.
+    let shape: Vec<usize> = shape.iter().copied().filter(|n| *n != 1).collect();
     let mut index = vec![0; shape.len()];
     for _ in 0..data.len() / size {
         let at = shape.iter().zip(&index).rev().fold(0, |at, (n, i)| at * n + i) * size;
         out.extend_from_slice(&data[at..at + size]);
-        for (i, n) in index.iter_mut().zip(shape).rev() {
+        for (i, n) in index.iter_mut().zip(&shape).rev() {
             *i += 1;
             if *i < *n {
                 break;
@@ -251,7 +268,7 @@ fn to_row_order(data: &[u8], shape: &[usize], size: usize) -> Vec<u8> {
             *i = 0;
         }
     }
-    out
+    Ok(out)
 }
 
 #[cfg(test)]
@@ -291,6 +308,20 @@ mod tests {
         assert_eq!(t.as_slice::<i16>(), Some(&[1, 2, 3, 4, 5, 6][..]));
         let python2 = "{\"descr\":'|u1','shape':(3L,),'fortran_order':False}";
         assert_eq!(read_npy(&npy(python2, &[1, 2, 3])).unwrap().shape(), [3]);
+    }
+
+    #[test]
+    fn a_million_axes_cost_nothing_per_element() {
+        let ones = "1, ".repeat(200_000);
+        let header = format!("{{'descr': '|u1', 'fortran_order': True, 'shape': ({ones}100000, 2), }}");
+        let mut file = b"\x93NUMPY\x02\x00".to_vec();
+        file.extend((header.len() as u32).to_le_bytes());
+        file.extend(header.as_bytes());
+        file.extend((0..200_000).map(|i| (i / 100_000) as u8));
+        let start = std::time::Instant::now();
+        let t = read_npy(&file).unwrap();
+        assert!(start.elapsed() < std::time::Duration::from_secs(1), "{:?}", start.elapsed());
+        assert_eq!(&t.as_slice::<u8>().unwrap()[..4], [0, 1, 0, 1]);
     }
 
     #[test]

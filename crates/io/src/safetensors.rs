@@ -5,7 +5,7 @@
 //! elements, without holes or overlap.
 
 use crate::files;
-use rhyton_tensor::{DType, Error, Result, Tensor};
+use rhyton_tensor::{DType, Error, Result, Tensor, memory};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Seek, SeekFrom};
@@ -58,7 +58,7 @@ fn parse(mut source: impl Read, length: u64) -> Result<SafeTensors> {
     let (entries, metadata) = parse_header(&header)?;
     let mut at = 0;
     for e in &entries {
-        let wanted = e.shape.iter().try_fold(e.dtype.size_bytes() as u64, |a, b| a.checked_mul(*b as u64));
+        let wanted = memory::bytes(e.dtype, &e.shape).ok().map(|n| n as u64);
         if e.begin != at || wanted.is_none() || wanted != e.end.checked_sub(e.begin) {
             return Err(damaged("the offsets leave holes, overlap or do not fit the shape").place(&e.name));
         }
@@ -102,7 +102,9 @@ fn read_exactly(source: &mut impl Read, n: u64) -> Result<Vec<u8>> {
     match source.take(n).read_to_end(&mut bytes) {
         Ok(read) if read as u64 == n => Ok(bytes),
         Ok(_) => Err(damaged("the file ends too early")),
-        Err(e) => Err(Error::new(format!("cannot read the file: {e}"))),
+        Err(e) => {
+            Err(memory::reading(&e).unwrap_or_else(|| Error::new(format!("cannot read the file: {e}"))))
+        }
     }
 }
 

@@ -5,25 +5,70 @@ use crate::{files, keras, npz, safetensors};
 use rhyton_nn::Model;
 use rhyton_nn::layer::Variable;
 use rhyton_tensor::{Error, Problem, Result, Tensor};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 /// The tree that Keras keeps at the root of `model.weights.h5`: every object of the model has a group `vars` with
 /// its name, and in it its variables by number, trainable ones first.
 pub(crate) fn tree(model: &Model) -> Result<Group> {
-    let mut root = Group::default();
+    let mut tree = Tree::default();
     for place in model.places() {
-        let vars = root.group_mut(&vars_of(&place.location))?;
+        let vars = tree.at(&vars_of(&place.location));
         vars.attributes.push(("name".into(), Attribute::Text(place.name.clone())));
     }
     for (location, members) in by_location(model.variables()) {
-        let vars = root.group_mut(&vars_of(location))?;
+        let vars = tree.at(&vars_of(location));
         for (number, i) in members.into_iter().enumerate() {
             let dataset = Dataset { tensor: model.weights()[i].clone(), attributes: vec![] };
             vars.datasets.push((number.to_string(), dataset));
         }
     }
-    Ok(root)
+    Ok(tree.root)
+}
+
+/// Groups being made, found by their paths without a search through thousands of neighbours.
+#[derive(Default)]
+struct Tree {
+    root: Group,
+    /// The way to each group: its number in the group above, step by step.
+    ways: HashMap<String, Vec<usize>>,
+}
+
+impl Tree {
+    /// The group at `path`, made with everything above it when it is missing.
+    fn at(&mut self, path: &str) -> &mut Group {
+        let way = self.way(path.trim_start_matches('/'));
+        way.into_iter().fold(&mut self.root, |g, i| &mut g.groups[i].1)
+    }
+
+    fn way(&mut self, path: &str) -> Vec<usize> {
+        if path.is_empty() {
+            return vec![];
+        }
+        if let Some(way) = self.ways.get(path) {
+            return way.clone();
+        }
+        let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let mut way = self.way(above);
+        let group = self.at(above);
+        group.groups.push((name.to_owned(), Group::default()));
+        way.push(group.groups.len() - 1);
+        self.ways.insert(path.to_owned(), way.clone());
+        way
+    }
+}
+
+/// Every group below `root` by its path.
+fn groups_by_path(root: &Group) -> HashMap<String, &Group> {
+    let (mut all, mut pending) = (HashMap::new(), vec![(String::new(), root)]);
+    while let Some((path, group)) = pending.pop() {
+        for (name, inside) in &group.groups {
+            let path = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
+            pending.push((path, inside));
+        }
+        all.insert(path, group);
+    }
+    all
 }
 
 /// The values of `variables` in such a tree, in their order; groups that the model does not have are left alone.
@@ -33,8 +78,10 @@ pub(crate) fn tree(model: &Model) -> Result<Group> {
 pub(crate) fn from_tree(variables: &[Variable], root: &Group) -> Result<Vec<Tensor>> {
     let mut values: Vec<Option<Tensor>> = vec![None; variables.len()];
     let mut problems = vec![];
+    let groups = groups_by_path(root);
     for (location, members) in by_location(variables) {
-        let stored = root.group(&vars_of(location)).map(Group::datasets_by_number).unwrap_or_default();
+        let group = groups.get(vars_of(location).trim_start_matches('/'));
+        let stored = group.map(|g| g.datasets_by_number()).unwrap_or_default();
         if stored.len() != members.len() {
             problems.extend(count_differs(variables, location, &members, stored.len()).problems);
             continue;
@@ -90,11 +137,13 @@ fn vars_of(location: &str) -> String {
 /// is counted where the trainable one was.
 fn by_location(variables: &[Variable]) -> Vec<(&str, Vec<usize>)> {
     let mut groups: Vec<(&str, Vec<usize>)> = vec![];
+    let mut known = HashMap::new();
     for (i, v) in variables.iter().enumerate() {
-        match groups.iter_mut().find(|(l, _)| *l == v.location) {
-            Some((_, members)) => members.push(i),
-            None => groups.push((&v.location, vec![i])),
+        let at = *known.entry(v.location.as_str()).or_insert(groups.len());
+        if at == groups.len() {
+            groups.push((&v.location, vec![]));
         }
+        groups[at].1.push(i);
     }
     for (_, members) in &mut groups {
         members.sort_by_key(|i| !variables[*i].weight.trainable && variables[*i].weight.scales.is_none());

@@ -2,7 +2,7 @@
 
 use rhyton_graph::reference::ReferenceBackend;
 use rhyton_io::callbacks::{BackupAndRestore, CSVLogger, ModelCheckpoint};
-use rhyton_io::{Load, load_keras, load_weights};
+use rhyton_io::{Load, Save, load_keras, load_weights};
 use rhyton_nn::Sequential;
 use rhyton_nn::callbacks::{Callback, ReduceLROnPlateau};
 use rhyton_nn::layers::{Dense, Dropout};
@@ -85,6 +85,93 @@ fn csv_has_the_columns_of_keras() {
     std::fs::remove_dir_all(dir).unwrap();
 }
 
+#[test]
+fn a_state_stays_until_the_model_is_saved() {
+    let dir = folder("until-saved");
+    let (state, path) = (dir.join("state"), dir.join("m.keras"));
+    let (x, y) = data();
+    let fit = |epochs| Fit::epochs(epochs).seed(3).verbose(0).callback(BackupAndRestore::new(&state));
+    let mut m = model();
+    m.fit((&x, &y), fit(2)).unwrap();
+    assert_eq!(rhyton_io::load_state(&state).unwrap().epoch(), 2, "gone before the model was saved");
+    // A folder is in the way of the model, as a full disk would be.
+    std::fs::create_dir(&path).unwrap();
+    assert!(m.save(&path).is_err() && state.exists());
+    // The program is started again: a copy of the file stands for another process.
+    let other = dir.join("other");
+    std::fs::copy(&state, &other).unwrap();
+    let mut again = model();
+    let said = Said::default();
+    let resumed = Fit::epochs(2).seed(3).output(said.clone()).callback(BackupAndRestore::new(&other));
+    let history = again.fit((&x, &y), resumed).unwrap();
+    assert_eq!(history.epoch, [0, 1]);
+    assert!(again.weights().iter().zip(m.weights()).all(|(a, b)| a.same_bits(b)));
+    assert_eq!(said.text(), "Training goes on from its end, after 2 epochs: nothing is left to do.\n");
+    std::fs::remove_dir(&path).unwrap();
+    again.save(&path).unwrap();
+    assert!(state.exists() && !other.exists());
+    // In one process a second fit is a new training, and what the first one left is not taken for its state, nor
+    // removed when a model is saved in the middle of it.
+    let mut second = model();
+    let saves = ModelCheckpoint::new(dir.join("second.keras").display().to_string());
+    second.fit((&x, &y), fit(3).callback(saves)).unwrap();
+    assert_eq!(second.iterations(), 3);
+    assert!(state.exists());
+    second.save_weights(dir.join("second.npz")).unwrap();
+    assert!(!state.exists());
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+/// Keeps what is printed.
+#[derive(Clone, Default)]
+struct Said(std::rc::Rc<std::cell::RefCell<Vec<u8>>>);
+
+impl Said {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.borrow().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Said {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.borrow_mut().extend(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn files_are_tried_before_training_begins() {
+    let dir = folder("tried");
+    let (x, y) = data();
+    let nowhere = |name: &str| dir.join("nowhere").join(name);
+    let steps = std::cell::Cell::new(0);
+    let refused = |fit: Fit<'_>| {
+        let count = rhyton_nn::callbacks::LambdaCallback::new().on_train_batch_end(|_, _| {
+            steps.set(steps.get() + 1);
+            Ok(())
+        });
+        let e = model().fit((&x, &y), fit.verbose(0).callback(count)).unwrap_err().to_string();
+        assert!(
+            e.contains("create the folder") || e.contains("is a folder") || e.contains("Is a dir"),
+            "{e}"
+        );
+        assert_eq!(steps.get(), 0, "{e}");
+    };
+    let name = |path: PathBuf| path.display().to_string();
+    std::fs::create_dir(dir.join("folder.keras")).unwrap();
+    refused(Fit::epochs(1).callback(BackupAndRestore::new(nowhere("state"))));
+    refused(Fit::epochs(1).callback(ModelCheckpoint::new(name(nowhere("m.keras")))));
+    refused(Fit::epochs(1).callback(ModelCheckpoint::new(name(nowhere("{epoch}.keras")))));
+    refused(Fit::epochs(1).callback(ModelCheckpoint::new(name(dir.join("folder.keras")))));
+    refused(Fit::epochs(1).callback(CSVLogger::new(nowhere("log.csv"))));
+    refused(Fit::epochs(1).callback(CSVLogger::new(&dir)));
+    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1, "a trial left something");
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
 /// Ends a run with an error after so many steps, as a power cut would.
 struct Cut(usize);
 
@@ -118,10 +205,13 @@ fn a_run_cut_off_at_any_step_goes_on_in_the_same_bits() {
     };
     let whole = run(usize::MAX).unwrap();
     let whole_log = std::fs::read(&log).unwrap();
-    assert!(!state.exists());
+    let before = (4, 0);
     for cut in [1, 3, 4, 7, 9, 15] {
         assert_eq!(run(cut).err().map(|e| e.problems[0].what.clone()), Some("cut off".into()));
-        assert_eq!(state.exists(), cut >= 3, "after {cut} steps");
+        let kept = rhyton_io::load_state(&state).map_or((0, 0), |s| (s.epoch(), s.step()));
+        // Every third of the four steps of an epoch, and its end; before that lies the end of the training before.
+        let expected = if cut < 3 { before } else { (cut / 4, if cut % 4 == 3 { 3 } else { 0 }) };
+        assert_eq!(kept, expected, "after {cut} steps");
         let resumed = run(usize::MAX).unwrap();
         assert!(
             resumed.weights().iter().zip(whole.weights()).all(|(a, b)| a.same_bits(b)),
@@ -129,7 +219,6 @@ fn a_run_cut_off_at_any_step_goes_on_in_the_same_bits() {
         );
         assert_eq!(resumed.optimizer_state(), whole.optimizer_state(), "cut after {cut}");
         assert_eq!(std::fs::read(&log).unwrap(), whole_log, "cut after {cut}");
-        assert!(!state.exists());
     }
     std::fs::remove_dir_all(dir).unwrap();
 }
@@ -142,7 +231,7 @@ fn a_compiled_model_comes_back_ready_to_go_on() {
     let mut m = model();
     m.fit((&x, &y), Fit::epochs(2).verbose(0)).unwrap();
     m.set_learning_rate(0.005).unwrap();
-    rhyton_io::Save::save(&m, &path).unwrap();
+    m.save(&path).unwrap();
     let mut again = Compiled::load(&path).unwrap();
     assert_eq!(again.optimizer_state(), m.optimizer_state());
     assert_eq!(

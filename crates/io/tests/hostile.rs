@@ -1,6 +1,7 @@
 //! Damaged and forged files: every reader answers with an error or a value, soon, and in memory of the file's size.
 
 use rhyton_io::{Archive, Attribute, Group, SafeTensors, read_hdf5, read_npy, write_hdf5, write_npy};
+use rhyton_tensor::testing::shared;
 use rhyton_tensor::{DType, Tensor, rng};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -92,14 +93,14 @@ fn reference_files() -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-/// Files made by Keras, where the folder `shared/` lies beside the workspace.
+/// Files made by Keras, where there are any.
 fn keras_files() -> Vec<(String, Vec<u8>)> {
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     ["compiled.keras", "bf16.h5", "multi_compiled.h5", "bigru.weights.h5", "custom.keras"]
         .iter()
-        .map(|name| shared.join("reference/keras_files").join(name))
-        .chain([shared.join("conformance/metrics/auc_pr_plain/data.npz")])
-        .filter_map(|path| Some((path.display().to_string(), std::fs::read(path).ok()?)))
+        .map(|name| format!("reference/keras_files/{name}"))
+        .chain(["conformance/metrics/auc_pr_plain/data.npz".to_string()])
+        .filter_map(|name| shared(&name))
+        .map(|path| (path.display().to_string(), std::fs::read(path).unwrap()))
         .collect()
 }
 

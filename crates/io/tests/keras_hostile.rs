@@ -5,6 +5,7 @@ use rhyton_nn::layers::*;
 use rhyton_nn::optimizers::SGD;
 use rhyton_nn::training::Compile;
 use rhyton_nn::{Applicable, Input, Model};
+use rhyton_tensor::testing::shared;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -60,10 +61,10 @@ fn pointers(value: &Json, at: &str, into: &mut Vec<String>) {
     }
 }
 
-/// Archives of our own, and Keras's where `shared/` lies beside the workspace.
+/// Archives of our own, and Keras's where there are any.
 fn models() -> Vec<PathBuf> {
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference/keras_files");
-    let entries = std::fs::read_dir(shared).into_iter().flatten();
+    let folder = shared("reference/keras_files");
+    let entries = folder.into_iter().flat_map(|f| std::fs::read_dir(f).unwrap());
     let mut found: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).collect();
     found.retain(|p| p.extension().is_some_and(|e| e == "keras"));
     found.sort();

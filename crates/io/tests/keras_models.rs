@@ -1,13 +1,15 @@
-//! Models that Keras saved: read, written again, compared with what Keras wrote. The files lie in `shared/` beside
-//! the workspace; without it there is nothing to compare.
+//! Models that Keras saved: read, written again, compared with what Keras wrote. Without the files there is nothing to
+//! compare.
 
 use rhyton_io::{Archive, Attribute, Group, load_keras, read_hdf5, save_keras};
+use rhyton_tensor::testing::shared;
 use serde_json::Value as Json;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 fn keras_files() -> Vec<PathBuf> {
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let mut pending = vec![shared.join("reference/keras_files"), shared.join("conformance")];
+    let mut pending: Vec<PathBuf> =
+        ["reference/keras_files", "conformance"].into_iter().filter_map(shared).collect();
     let mut found = vec![];
     while let Some(folder) = pending.pop() {
         let Ok(entries) = std::fs::read_dir(folder) else { continue };
@@ -21,6 +23,14 @@ fn keras_files() -> Vec<PathBuf> {
     }
     // Weights of types that Rhyton computes in float32, and inputs by name that it keeps in order.
     found.retain(|p| !p.ends_with("bf16.keras") && !p.ends_with("nested.keras"));
+    // Of the rest of the catalogue, what has to pass.
+    let required: HashSet<&str> = include_str!("../../cli/tests/conformance_required.txt").lines().collect();
+    found.retain(|p| match p.to_string_lossy().split_once("conformance/catalogue/") {
+        Some((_, case)) => case
+            .rsplit_once('/')
+            .is_some_and(|(case, _)| required.contains(format!("catalogue/{case}").as_str())),
+        None => true,
+    });
     found.sort();
     found
 }

@@ -2,6 +2,7 @@
 //! made here are read by them (`tests/python/check.py`, run when `RHYTON_PYTHON` names an interpreter that has them).
 
 use rhyton_io::{Attribute, Group, files, read_hdf5, read_npz, read_safetensors, write_hdf5};
+use rhyton_tensor::testing::{shared, skipped};
 use rhyton_tensor::{DType, Tensor};
 use std::path::{Path, PathBuf};
 
@@ -145,7 +146,9 @@ fn own_tree() -> Group {
 
 #[test]
 fn python_reads_what_is_written_here() {
-    let Ok(python) = std::env::var("RHYTON_PYTHON") else { return };
+    let Ok(python) = std::env::var("RHYTON_PYTHON") else {
+        return skipped("RHYTON_PYTHON names no Python with h5py, NumPy and safetensors");
+    };
     let folder = std::env::temp_dir().join(format!("rhyton-python-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let tensors: Vec<(&str, Tensor)> = DType::ALL.iter().map(|d| (d.name(), values(*d))).collect();
@@ -154,11 +157,12 @@ fn python_reads_what_is_written_here() {
     let metadata = [("made by".to_owned(), "Rhyton".to_owned())].into();
     rhyton_io::write_safetensors(folder.join("own.safetensors"), &refs, &metadata).unwrap();
     std::fs::write(folder.join("own.h5"), write_hdf5(&own_tree()).unwrap()).unwrap();
-    let keras_files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference/keras_files");
-    if keras_files.is_dir() {
-        rewrite_keras_files(&keras_files, &folder);
+    let keras_files = shared("reference/keras_files");
+    if let Some(files) = &keras_files {
+        rewrite_keras_files(files, &folder);
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/check.py");
+    let keras_files = keras_files.unwrap_or_else(|| "none".into());
     let done = std::process::Command::new(python).arg(script).arg(&folder).arg(&keras_files).status();
     assert!(done.unwrap().success());
     std::fs::remove_dir_all(folder).unwrap();

@@ -1,13 +1,14 @@
 //! The backend that programs run on. The facade registers the default one; nothing here names any.
 
-use rhyton_graph::compile::compile;
+use crate::indices::Guard;
+use rhyton_graph::compile::{Watch, compile_watched};
 use rhyton_graph::plan::{Backend, Executable, LaunchTime};
 use rhyton_graph::{Expr, Function};
 use rhyton_tensor::{Error, Result, Tensor};
 use std::sync::{Arc, RwLock};
 
 /// A default backend, submitted with `inventory::submit!`.
-pub struct DefaultBackend(pub fn() -> Arc<dyn Backend>);
+pub struct DefaultBackend(pub fn() -> Result<Arc<dyn Backend>>);
 inventory::collect!(DefaultBackend);
 
 static CHOSEN: RwLock<Option<Arc<dyn Backend>>> = RwLock::new(None);
@@ -15,7 +16,7 @@ static CHOSEN: RwLock<Option<Arc<dyn Backend>>> = RwLock::new(None);
 /// The backend in force.
 ///
 /// # Errors
-/// When no crate that was linked registered one.
+/// When no crate that was linked registered one, or the environment asks the default one for what it cannot give.
 pub fn backend() -> Result<Arc<dyn Backend>> {
     if let Some(b) = CHOSEN.read().ok().and_then(|b| b.clone()) {
         return Ok(b);
@@ -24,7 +25,7 @@ pub fn backend() -> Result<Arc<dyn Backend>> {
         return Err(Error::new("no backend is registered")
             .fix("depend on the crate `rhyton`, or call set_backend with one"));
     };
-    set_backend((default.0)());
+    set_backend((default.0)()?);
     backend()
 }
 
@@ -35,9 +36,13 @@ pub fn set_backend(backend: Arc<dyn Backend>) {
     }
 }
 
-/// A compiled program: state first, then the batch (see [`Executable::run`]).
+/// A compiled program: state first, then the batch (see [`Executable::run`]). The numbers that choose rows or classes in it are
+/// checked before every run (see [`crate::indices`]).
 pub struct Program {
     executable: Box<dyn Executable>,
+    guard: Guard,
+    /// Whether it ends before what it was to hold, see [`Watch`].
+    pub(crate) stops: bool,
 }
 
 impl Program {
@@ -53,16 +58,35 @@ impl Program {
         results: Vec<Expr>,
         updates: &[(usize, usize)],
     ) -> Result<Program> {
+        Program::compile_given(name, params, state, results, updates, &[], None)
+    }
+
+    /// [`compile`](Program::compile) for callers that have checked the parameters `checked` themselves, with updates that
+    /// wait for a result.
+    pub(crate) fn compile_given(
+        name: &str,
+        params: Vec<Expr>,
+        state: usize,
+        results: Vec<Expr>,
+        updates: &[(usize, usize)],
+        checked: &[Expr],
+        watch: Option<&Watch>,
+    ) -> Result<Program> {
         let backend = backend()?;
-        let plan = compile(&Function::new(name, params, results), state, updates, &*backend)?;
-        Ok(Program { executable: backend.load(Arc::new(plan))? })
+        let guard = Guard::new(&params, state, &results, checked);
+        let function = Function::new(name, params, results);
+        let plan = compile_watched(&function, state, updates, watch, &*backend)?;
+        let stops = plan.stop.is_some();
+        Ok(Program { executable: backend.load(Arc::new(plan))?, guard, stops })
     }
 
     /// Runs once; `results` is reused from call to call.
     ///
     /// # Errors
-    /// When a shape or type does not fit.
+    /// When a shape or type does not fit, or a number that is to choose a row or class chooses none; then nothing was
+    /// written.
     pub fn run(&mut self, state: &mut [Tensor], batch: &[Tensor], results: &mut Vec<Tensor>) -> Result<()> {
+        self.guard.check(state, batch, 0)?;
         self.executable.run(state, batch, results)
     }
 

@@ -9,10 +9,10 @@ use crate::quantizers::Quantization;
 use crate::regularizers::Regularizer;
 use rhyton_graph::ops::Distribution;
 use rhyton_graph::{Expr, Type, at_source, in_path};
-use rhyton_tensor::{DType, Error, Result, Shape, Source};
+use rhyton_tensor::{DType, Error, Result, Shape, Source, limits};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -136,6 +136,7 @@ impl Kind for dyn Layer {
 /// When a value of the configuration has the wrong type.
 pub fn from_config<L: Layer + DeserializeOwned>(config: Json) -> Result<Arc<dyn Layer>> {
     let (name, trainable) = (config["name"].as_str().map(String::from), config["trainable"].as_bool());
+    check_name(name.as_deref())?;
     let place = name.clone().unwrap_or_default();
     let activity = match &config["activity_regularizer"] {
         Json::Null => None,
@@ -151,6 +152,21 @@ pub fn from_config<L: Layer + DeserializeOwned>(config: Json) -> Result<Arc<dyn 
     (base.name, base.trainable, base.activity_regularizer) = (name, trainable.unwrap_or(true), activity);
     base.quantization = quantization;
     Ok(Arc::new(layer))
+}
+
+/// An error when a layer cannot have this name: names are steps of the paths of weights and go into files.
+pub(crate) fn check_name(name: Option<&str>) -> Result<()> {
+    let Some(name) = name else { return Ok(()) };
+    let start: String = name.chars().take(40).collect();
+    if name.chars().nth(limits::NAME).is_some() {
+        return Err(Error::new(format!("the name of a layer, {start:?}.., has {} bytes", name.len()))
+            .expected(format!("at most {} letters", limits::NAME)));
+    }
+    if !name.is_empty() && !name.contains(|c: char| c == '/' || c.is_control()) {
+        return Ok(());
+    }
+    Err(Error::new(format!("a layer cannot be called {name:?}"))
+        .expected("a name without '/' and control characters"))
 }
 
 /// A layer's configuration with the keys that every layer has; `name` is the one a model gave it.
@@ -415,9 +431,21 @@ pub struct Trace {
     pub places: Vec<Place>,
     /// Key of random numbers, int32\[2\]; `None` outside training.
     pub key: Option<Expr>,
+    /// Shapes of the random numbers drawn so far.
+    pub(crate) draws: Vec<Shape>,
+    /// True where a wrapper only looks at what its layer does: see [`Cx::probe`].
+    probing: bool,
+    /// By variable, where in `updates` its newest value is: what the next call of the same layer sees.
+    newest: HashMap<usize, usize>,
     by_path: HashMap<String, usize>,
+    /// Locations of `places`.
+    seen: HashSet<String>,
     scopes: HashMap<*const (), Scope>,
     streams: u32,
+    /// Calls of layers so far.
+    calls: u64,
+    /// Calls that are under way, each inside of the one before.
+    depth: usize,
 }
 
 impl Trace {
@@ -431,9 +459,15 @@ impl Trace {
             losses: vec![],
             places: vec![],
             key,
+            draws: vec![],
+            probing: false,
+            newest: HashMap::new(),
             by_path: HashMap::new(),
+            seen: HashSet::new(),
             scopes: HashMap::new(),
             streams: 0,
+            calls: 0,
+            depth: 0,
         }
     }
 
@@ -453,13 +487,31 @@ impl Trace {
         param
     }
 
-    fn visit(&mut self, location: String, name: &str) {
+    pub(crate) fn visit(&mut self, location: String, name: &str) {
         if location.split('/').any(|part| part == OPERATIONS) {
             return;
         }
-        if !self.places.iter().any(|p| p.location == location) {
+        if self.seen.insert(location.clone()) {
             self.places.push(Place { location, name: name.into() });
         }
+    }
+
+    /// The value that an update of this trace gave a variable; updates that were taken out are no longer known here.
+    fn newest_value(&self, variable: usize) -> Option<&Expr> {
+        let (owner, value) = self.updates.get(*self.newest.get(&variable)?)?;
+        (*owner == variable).then_some(value)
+    }
+
+    /// Begins a call of a layer. A model called twice inside of a model called twice is small to write, not to trace.
+    fn begin_call(&mut self) -> Result<()> {
+        self.calls += 1;
+        limits::CALLS.check(self.calls, || String::from("the model makes too many calls of layers"))?;
+        if self.depth == limits::NESTING {
+            return Err(Error::new("layers are nested too deeply")
+                .expected(format!("at most {} inside of each other", limits::NESTING)));
+        }
+        self.depth += 1;
+        Ok(())
     }
 
     /// Parameters of all weights, in order.
@@ -530,7 +582,7 @@ impl<'a> Cx<'a> {
                     .fix("a shared layer must get inputs of one shape"),
                 );
             }
-            return self.used(&known.weight, param);
+            return self.used(&known.weight, self.trace.newest_value(*i).unwrap_or(param));
         }
         let Some(sizes) = weight.shape.as_fixed() else {
             let what = format!("the weight '{}' would have the unknown shape {}", weight.name, weight.shape);
@@ -574,11 +626,13 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// Gives the state `name` of this layer a new value after the step.
+    /// Assigns the state `name` of this layer: what asks for it from here on, and the next step, get this value.
+    /// No gradient flows back through an assignment.
     pub fn update(&mut self, name: &str, value: Expr) {
         if let Some(i) = self.trace.by_path.get(&join(&self.scope.path, name)) {
             let dtype = self.trace.variables[*i].0.weight.dtype;
-            self.trace.updates.push((*i, value.cast(dtype)));
+            self.trace.newest.insert(*i, self.trace.updates.len());
+            self.trace.updates.push((*i, value.cast(dtype).stop_gradient()));
         }
     }
 
@@ -597,9 +651,31 @@ impl<'a> Cx<'a> {
                     .fix("call the layer without training=true"),
             );
         };
+        let shape = shape.into();
+        self.trace.draws.push(shape.clone());
         self.trace.streams += 1;
         let stream = self.trace.streams ^ (seed.unwrap_or(0) as u32).wrapping_mul(0x9E37_79B9);
         Expr::random(&key, distribution, stream, shape)
+    }
+
+    /// What calling `layer` would do, without a trace of it in this trace; `None` within another probe, so that
+    /// wrappers in wrappers do not take twice as long at every depth.
+    pub(crate) fn probe(&self, layer: &LayerRef, args: &Args) -> Option<(Trace, Outputs)> {
+        if self.trace.probing {
+            return None;
+        }
+        let mut trace = Trace::new(self.trace.training);
+        trace.probing = true;
+        let outputs = Cx::root(&mut trace, "", self.scope.source).call(layer, "", "probe", args);
+        Some((trace, outputs))
+    }
+
+    /// Runs `f` and forgets the penalties of activities that it adds.
+    pub(crate) fn without_penalties<R>(&mut self, f: impl FnOnce(&mut Cx<'_>) -> R) -> R {
+        let before = self.trace.losses.len();
+        let made = f(&mut Cx { trace: &mut *self.trace, scope: self.scope.clone() });
+        self.trace.losses.truncate(before);
+        made
     }
 
     /// Runs `f` for a part of this layer that owns weights: `attribute` is its place in weight files, `name` its
@@ -621,6 +697,9 @@ impl<'a> Cx<'a> {
             Ok(l) => l.clone(),
             Err(e) => return Expr::poison(e.clone()).into(),
         };
+        if let Err(e) = self.trace.begin_call() {
+            return e.into();
+        }
         let identity = Arc::as_ptr(&layer).cast::<()>();
         let known = self.trace.scopes.get(&identity).cloned();
         let policy = layer.base().policy();
@@ -649,6 +728,7 @@ impl<'a> Cx<'a> {
             self.enter(scope, name, |cx| call_layer(&*layer, cx, args, policy.compute_dtype()))
         });
         self.trace.training = outer;
+        self.trace.depth -= 1;
         outputs
     }
 

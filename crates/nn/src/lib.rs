@@ -8,6 +8,7 @@ pub mod backend;
 pub mod callbacks;
 pub mod constraints;
 pub mod functions;
+pub mod indices;
 pub mod initializers;
 pub mod layer;
 pub mod layers;

@@ -60,6 +60,11 @@ impl<T: ?Sized> Handle<T> {
         Handle(Err(error))
     }
 
+    /// The object, when there is one.
+    pub fn known(&self) -> Option<&Arc<T>> {
+        self.0.as_ref().ok()
+    }
+
     /// The object.
     ///
     /// # Errors
@@ -84,10 +89,18 @@ impl<T: ?Sized + Kind> Handle<T> {
     /// # Errors
     /// When the class is unknown or its configuration does not fit.
     pub fn from_json(value: &Value) -> Result<Handle<T>> {
+        Handle::read(value.clone())
+    }
+
+    /// [`Handle::from_json`] that uses the record up: nested records are not copied at every level.
+    ///
+    /// # Errors
+    /// When the class is unknown or its configuration does not fit.
+    pub fn read(mut value: Value) -> Result<Handle<T>> {
         if let Value::String(name) = value {
-            return Handle::named(name);
+            return Handle::named(&name);
         }
-        let Some(class) = value.get("class_name").and_then(Value::as_str) else {
+        let Some(class) = value.get("class_name").and_then(Value::as_str).map(String::from) else {
             return Err(Error::new(format!("{value} is no {}", T::WHAT))
                 .expected("a name, or an object with class_name and config"));
         };
@@ -98,8 +111,8 @@ impl<T: ?Sized + Kind> Handle<T> {
         if class == "function" {
             return Handle::named(value["config"].as_str().unwrap_or_default());
         }
-        let row = find::<T>(class)?;
-        let config = value.get("config").cloned().unwrap_or_else(|| json!({}));
+        let row = find::<T>(&class)?;
+        let config = value.get_mut("config").map_or_else(|| json!({}), Value::take);
         (row.build)(config).map(Handle::new).map_err(|e| e.place(format!("{} {class}", T::WHAT)))
     }
 
@@ -130,32 +143,44 @@ fn find<T: ?Sized + Kind>(name: &str) -> Result<&'static Row<T>> {
     })
 }
 
-/// The error of an unknown name, with the nearest known one.
+/// The error of an unknown name, with the nearest known one if it is near.
 pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Error {
-    let nearest = known.min_by_key(|k| distance(&k.to_lowercase(), &name.to_lowercase()));
+    // A longer name would not be near to anything, and comparing it would take long.
+    const LONGEST: usize = 100;
+    let far = |k: &str| distance(&k.to_lowercase(), &name.to_lowercase());
+    // One slip in a short word, one more for every four letters of a longer one.
+    let allowed = |k: &str| 1 + name.len().min(k.len()).saturating_sub(1) / 4;
+    let near = known.filter(|_| name.len() <= LONGEST).map(|k| (far(k), k));
+    let nearest = near.filter(|(far, k)| *far <= allowed(k)).min_by_key(|(far, _)| *far);
     let error = Error::new(format!("there is no {what} '{name}'"));
     match nearest {
-        Some(k) if distance(&k.to_lowercase(), &name.to_lowercase()) <= 1 + name.len() / 3 => {
-            error.fix(format!("did you mean '{k}'?"))
+        Some((_, k)) => error.fix(format!("did you mean '{k}'?")),
+        // The program takes the last word: `rhyton list schedule`.
+        None => {
+            let word = what.rsplit(' ').next().unwrap_or(what);
+            error.fix(format!("`rhyton list {word}` shows the known ones"))
         }
-        _ => error.fix(format!("`rhyton list {what}` shows the known ones")),
     }
 }
 
-/// Levenshtein's distance.
+/// How many letters have to be added, left out, replaced or exchanged with their neighbour.
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let substitute = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = substitute.min(row[j] + 1).min(diagonal + 1);
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    // Distances of the beginnings of `a` that are two and one letters shorter, and of this one, to those of `b`.
+    let (mut before, mut last): (Vec<usize>, Vec<usize>) = (vec![], (0..=b.len()).collect());
+    for i in 1..=a.len() {
+        let mut now = vec![i];
+        for j in 1..=b.len() {
+            let replaced = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = replaced.min(last[j] + 1).min(now[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(before[j - 2] + 1);
+            }
+            now.push(least);
         }
+        before = std::mem::replace(&mut last, now);
     }
-    row[b.len()]
+    last.last().copied().unwrap_or(0)
 }
 
 /// Keras's snake case of a class name: `MaxPooling2D` is `max_pooling2d`, `ReLU` is `re_lu`.
@@ -185,10 +210,24 @@ pub fn fields(object: &impl Serialize) -> Map<String, Value> {
 ///
 /// # Errors
 /// When a value has the wrong type.
-pub fn from_fields<O: DeserializeOwned>(config: Value) -> Result<O> {
+pub fn from_fields<O: DeserializeOwned>(mut config: Value) -> Result<O> {
     INNER.set(None);
+    plain_dtype(&mut config);
     serde_json::from_value(config)
         .map_err(|e| INNER.take().unwrap_or_else(|| Error::new(format!("a configuration does not fit: {e}"))))
+}
+
+/// Keras writes the `dtype` of an object as a name, as the record of a policy or, where it is the usual one, as null.
+fn plain_dtype(config: &mut Value) {
+    let Some(map) = config.as_object_mut() else { return };
+    match map.get("dtype") {
+        Some(Value::Null) => drop(map.shift_remove("dtype")),
+        Some(record @ Value::Object(_)) => {
+            let name = record["config"]["name"].clone();
+            map.insert("dtype".into(), name);
+        }
+        _ => {}
+    }
 }
 
 thread_local! {
@@ -219,7 +258,7 @@ impl<T: ?Sized + Kind> Serialize for Handle<T> {
 
 impl<'de, T: ?Sized + Kind> Deserialize<'de> for Handle<T> {
     fn deserialize<D: Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
-        Handle::from_json(&Value::deserialize(d)?).map_err(|e| {
+        Handle::read(Value::deserialize(d)?).map_err(|e| {
             let text = e.to_string();
             INNER.set(Some(e));
             serde::de::Error::custom(text)

@@ -3,6 +3,7 @@
 mod support;
 
 use rhyton_nn::layers::*;
+use rhyton_nn::model::{Applicable, Input};
 use rhyton_nn::{LayerRef, Sequential};
 use rhyton_tensor::Tensor;
 use serde_json::json;
@@ -234,12 +235,37 @@ fn the_line_of_the_layer_is_named() {
     assert_eq!(e.problems[0].place.as_deref(), Some("bidirectional/forward_gru"));
 }
 
+rhyton_nn::layer! {
+    /// Draws whether it trains or not.
+    struct Noise {}
+}
+
+impl rhyton_nn::Layer for Noise {
+    fn call(&self, cx: &mut rhyton_nn::Cx<'_>, args: &rhyton_nn::Args) -> rhyton_nn::Outputs {
+        let shape = args.x().shape().clone();
+        cx.random(rhyton_graph::ops::Distribution::Normal, shape, None).into()
+    }
+}
+
 #[test]
 fn random_numbers_need_training() {
-    let x = zeros(&[1, 2]);
-    let s = inputs(&[x]);
-    let call = rhyton_nn::model::Inputs::from(&s[0]).setting("training", true);
-    let y = rhyton_nn::Applicable::apply(Dropout::new(0.5), call);
-    let e = rhyton_nn::Model::new(&s, &[y]).unwrap_err();
+    let e = of_layer(Noise::default(), &[zeros(&[1, 2])]).unwrap_err();
     assert_eq!(e.problems[0].what, "random numbers are drawn only in training");
+}
+
+#[test]
+fn steps_that_are_called_one_by_one_must_be_counted() {
+    let model = |steps: rhyton_tensor::Dim| {
+        let x = Input::new(vec![steps, 3.into()]).symbolic();
+        let y = TimeDistributed::new(BatchNormalization::new()).apply(&x);
+        rhyton_nn::Model::new(&[x], &[y]).unwrap()
+    };
+    // Only training takes statistics.
+    let open = model(rhyton_tensor::Dim::symbol("time"));
+    assert!(open.trace(false).is_ok());
+    let e = open.trace(true).err().unwrap().to_string();
+    assert!(e.contains("'batch_normalization' for each step by itself"), "{e}");
+    assert!(e.contains("fixed number of steps"), "{e}");
+    let e = model(5000.into()).trace(true).err().unwrap().to_string();
+    assert!(e.contains("5000 times") && e.contains("at most 4096 steps"), "{e}");
 }

@@ -64,6 +64,45 @@ fn operations_compute_and_keep_their_numbers_in_place() {
     }
 }
 
+/// One operation on `x`, `[batch, 2]`.
+fn of_one(class: &str, config: Json, more: &[Json]) -> rhyton_tensor::Result<Vec<f32>> {
+    let args: Vec<Json> = [tensor_of("x", "float32")].into_iter().chain(more.iter().cloned()).collect();
+    let mut whole = record();
+    let layers = whole["config"]["layers"].as_array_mut().unwrap();
+    layers.truncate(1);
+    layers.push(operation(class, "y", config, args.into()));
+    whole["config"]["output_layers"] = json!(["y", 0, 0]);
+    let model = Model::from_definition(from_record(&whole)?, 0)?;
+    Ok(run(&model, &[tensor(&[1, 2], &[3.0, -4.0])])[0].to_vec())
+}
+
+/// Keras itself does not run this operation from a file on JAX.
+#[test]
+fn lengths_of_vectors() {
+    let norm = |config: Json| of_one("Norm", config, &[]).unwrap();
+    close(&norm(json!({"ord": null, "axis": [-1], "keepdims": false})), &[5.0]);
+    close(&norm(json!({"ord": 1, "axis": [1], "keepdims": true})), &[7.0]);
+    close(&norm(json!({"ord": 3, "axis": 1})), &[91f32.cbrt()]);
+    close(&norm(json!({"ord": "fro", "axis": [0, 1]})), &[5.0]);
+}
+
+#[test]
+fn what_an_operation_does_not_take_is_said() {
+    let e = of_one("Softmax", json!({"axis": [0, 1]}), &[]).unwrap_err().to_string();
+    assert!(e.contains("Softmax does not take [0,1] as its axis"), "{e}");
+    let e = of_one("Add", json!({}), &[]).unwrap_err().to_string();
+    assert!(e.contains("Add got 1 operands"), "{e}");
+    let e = of_one("GetItem", json!({}), &[json!([0, 1, 2])]).unwrap_err().to_string();
+    assert!(e.contains("3 indices for a value of shape"), "{e}");
+    let e = of_one("Reshape", json!({"newshape": [-1, 3]}), &[]).unwrap_err().to_string();
+    assert!(e.contains("Reshape cannot make [-1,3]"), "{e}");
+    let slice = json!({"class_name": "__slice__", "config": {"start": 0, "stop": 2, "step": 0}});
+    assert!(of_one("GetItem", json!({}), &[json!([0, slice])]).is_err());
+    for odd in [json!("a"), json!({"a": 1}), json!([[1], [2, 3]])] {
+        assert!(of_one("Add", json!({}), &[odd]).is_err());
+    }
+}
+
 #[test]
 fn unknown_operations_are_named() {
     let mut bad = record();

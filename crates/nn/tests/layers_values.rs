@@ -345,14 +345,23 @@ fn weights_lie_where_keras_puts_them() {
 }
 
 #[test]
-fn a_call_may_switch_training_off() {
-    let x = normal(&[8, 2], 1);
+fn whether_a_layer_trains_is_said_by_what_runs_the_model() {
+    let x = Tensor::full([8, 20], 1.0f32);
     let s = inputs(std::slice::from_ref(&x));
-    let y = Dropout::new(0.5).apply(rhyton_nn::model::Inputs::from(&s[0]).setting("training", false));
-    let model = Model::new(&s, &[y]).unwrap();
-    let traced = model.trace(true).unwrap();
-    let out = evaluate(&model, &traced, vec![traced.outputs[0].expr.clone()], std::slice::from_ref(&x));
-    close(&out[0].to_vec::<f32>(), &x.to_vec::<f32>());
+    for said in [true, false] {
+        let y = Dropout::new(0.5).apply(rhyton_nn::model::Inputs::from(&s[0]).setting("training", said));
+        let model = Model::new(&s, &[y]).unwrap();
+        for training in [true, false] {
+            let traced = model.trace(training).unwrap();
+            let results = vec![traced.outputs[0].expr.clone()];
+            let out = evaluate(&model, &traced, results, std::slice::from_ref(&x))[0].to_vec::<f32>();
+            assert_eq!(out.contains(&0.0), training, "said {said}");
+        }
+        // The file keeps what was said.
+        let record = rhyton_nn::model::json::model_record(model.definition(), json!({}));
+        let node = &record["config"]["layers"][1]["inbound_nodes"][0];
+        assert_eq!(node["kwargs"], json!({ "training": said }));
+    }
 }
 
 #[test]

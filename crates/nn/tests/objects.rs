@@ -91,6 +91,29 @@ fn unknown_names_propose_the_nearest() {
     assert!(source.unwrap().to_string().contains("tests/objects.rs"), "{source:?}");
 }
 
+#[test]
+fn a_guess_is_near_or_absent() {
+    let hint = |name: &str, known: &str| {
+        let e = rhyton_nn::object::unknown("tensor operation", name, [known].into_iter()).to_string();
+        e.split_once("fix:      ").unwrap().1.to_string()
+    };
+    for (name, known) in [
+        ("Dnese", "Dense"),
+        ("relo", "relu"),
+        ("adam", "Adam"),
+        ("CategoricalAcuracy", "CategoricalAccuracy"),
+    ] {
+        assert_eq!(hint(name, known), format!("did you mean '{known}'?"));
+    }
+    for (name, known) in
+        [("Cast", "Cos"), ("Max", "Sin"), ("Norm", "Mod"), ("ExpandDims", "Einsum"), ("x", "tanh")]
+    {
+        assert_eq!(hint(name, known), "`rhyton list operation` shows the known ones", "{name} {known}");
+    }
+    // Names of files that mean harm are not compared letter by letter.
+    assert!(hint(&"x".repeat(1 << 20), &"x".repeat(1 << 20)).starts_with("`rhyton list"));
+}
+
 fn run(f: impl FnOnce(&[Expr]) -> Vec<Expr>, args: &[Tensor]) -> Result<Vec<Tensor>> {
     eval(f, args)
 }
@@ -223,10 +246,10 @@ fn accuracy_is_resolved_by_shapes() {
 #[test]
 fn metrics_of_nothing_are_0_and_ties_are_hits() {
     let m = metrics::SparseTopKCategoricalAccuracy::new().k(1usize);
-    assert_eq!(m.result(&m.start(&Type::f32([1, 3]))), 0.0);
+    assert_eq!(m.result(&m.start(&Type::f32([1, 3])).unwrap()), 0.0);
     let update = |x: &[Expr]| m.update(&x[..2], &x[2], &x[3], None);
     let scores = Tensor::new([2, 3], vec![0.4f32, 0.4, 0.2, 0.1, 0.2, 0.7]).unwrap();
-    let mut args = m.start(&Type::f32([2, 3]));
+    let mut args = m.start(&Type::f32([2, 3])).unwrap();
     args.extend([Tensor::vector(vec![1i32, 0]), scores]);
     assert_eq!(m.result(&run(update, &args).unwrap()), 0.5);
 }
@@ -243,7 +266,7 @@ fn closures_are_losses_and_metrics() {
     assert_eq!(value[0].to_vec::<f32>(), [16.0]);
     let worst = metrics::custom("worst", |t, p| (t - p).abs().max(&[1]));
     let worst = worst.get().unwrap();
-    let mut all = worst.start(&Type::f32([2, 2]));
+    let mut all = worst.start(&Type::f32([2, 2])).unwrap();
     all.extend(args);
     let state = run(|x| worst.update(&x[..2], &x[2], &x[3], None), &all).unwrap();
     assert_eq!(worst.result(&state), 2.0);

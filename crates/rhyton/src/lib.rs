@@ -34,11 +34,13 @@ pub mod mixed_precision {
     };
 }
 
-/// Settings of the whole program, by the names of `keras.config`.
+/// Settings of the whole program, by the names of `keras.config` where Keras has them.
 pub mod config {
+    pub use rhyton_tensor::memory::{limit as memory_limit, set_limit as set_memory_limit};
+
     pub use rhyton_nn::policy::{global_policy as dtype_policy, set_global_policy as set_dtype_policy};
 }
 
 inventory::submit! {
-    rhyton_nn::backend::DefaultBackend(|| std::sync::Arc::new(rhyton_cpu::CpuBackend::new()))
+    rhyton_nn::backend::DefaultBackend(|| Ok(std::sync::Arc::new(rhyton_cpu::CpuBackend::new()?)))
 }

@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("rhyton-io", &["tensor", "graph", "nn"]),
     ("rhyton", &["tensor", "graph", "cpu", "nn", "data", "plot", "io"]),
     ("rhyton-cli", &["rhyton"]),
+    ("fuzz", &["rhyton", "cli", "tensor", "graph", "nn", "io"]),
 ];
 const MAX_FILE_LINES: usize = 600;
 const MAX_FUNCTION_LINES: usize = 80;
@@ -122,6 +123,18 @@ fn product_code_does_not_panic_on_purpose() {
         }
     }
     report("panics", &wrong);
+}
+
+#[test]
+fn files_outside_of_the_repository_are_asked_for_in_one_place() {
+    let mut wrong = vec![];
+    for (path, text) in sources() {
+        let own = ["crates/tensor/src/testing.rs", "crates/rhyton/tests/tidy.rs"];
+        if text.contains("\"../../../shared") && !own.iter().any(|o| path.ends_with(o)) {
+            wrong.push(path.display().to_string());
+        }
+    }
+    report("a test must say when it is skipped: use rhyton_tensor::testing::shared", &wrong);
 }
 
 #[test]

@@ -15,7 +15,17 @@ enum Atom {
     /// Quotient rounded down.
     FloorDiv(Dim, i64),
     Max(Dim, Dim),
+    /// Arithmetic that left the machine's integers, or grew beyond the limits below. Whatever it meets becomes the
+    /// same, it has no value, and [`Shape::check`] reports it.
+    TooLarge,
 }
+
+/// Most terms of a size, so that products of sums stay small.
+const MOST_TERMS: usize = 256;
+/// Most symbols, quotients and maxima of a size, those inside others counted too.
+const MOST_ATOMS: usize = 4096;
+/// Most quotients and maxima inside one another.
+const MOST_DEPTH: usize = 32;
 
 /// One size of a shape: a polynomial with integer coefficients over symbols, rounded quotients and maxima.
 ///
@@ -39,7 +49,41 @@ pub struct Dim {
 impl Dim {
     /// A known size.
     pub fn fixed(n: usize) -> Dim {
-        Dim::constant(n as i64)
+        i64::try_from(n).map_or_else(|_| Dim::too_large(), Dim::constant)
+    }
+
+    fn too_large() -> Dim {
+        Dim { terms: vec![(vec![Atom::TooLarge], 1)] }
+    }
+
+    /// True for the result of arithmetic beyond the limits; it has no value.
+    pub fn is_too_large(&self) -> bool {
+        matches!(self.terms.first(), Some((atoms, _)) if atoms.first() == Some(&Atom::TooLarge))
+    }
+
+    /// Atoms in all and how deep they lie, without recursion deeper than the limit.
+    fn weight(&self) -> (usize, usize) {
+        let (mut atoms, mut depth) = (0, 0);
+        for atom in self.terms.iter().flat_map(|(atoms, _)| atoms) {
+            let inside = match atom {
+                Atom::Symbol(_) | Atom::TooLarge => (0, 0),
+                Atom::FloorDiv(d, _) => d.weight(),
+                Atom::Max(a, b) => {
+                    let (a, b) = (a.weight(), b.weight());
+                    (a.0 + b.0, a.1.max(b.1))
+                }
+            };
+            atoms += 1 + inside.0;
+            depth = depth.max(1 + inside.1);
+        }
+        (atoms, depth)
+    }
+
+    /// The dim itself when it is within the limits.
+    fn bounded(self) -> Dim {
+        let (atoms, depth) = self.weight();
+        let fits = self.terms.len() <= MOST_TERMS && atoms <= MOST_ATOMS && depth <= MOST_DEPTH;
+        if fits { self } else { Dim::too_large() }
     }
 
     fn constant(n: i64) -> Dim {
@@ -52,11 +96,21 @@ impl Dim {
     }
 
     fn atom(atom: Atom) -> Dim {
-        Dim { terms: vec![(vec![atom], 1)] }
+        Dim { terms: vec![(vec![atom], 1)] }.bounded()
     }
 
-    fn from_map(map: BTreeMap<Vec<Atom>, i64>) -> Dim {
-        Dim { terms: map.into_iter().filter(|(_, c)| *c != 0).collect() }
+    /// The sum of these terms.
+    fn sum(terms: impl Iterator<Item = (Vec<Atom>, Option<i64>)>) -> Dim {
+        let mut map: BTreeMap<Vec<Atom>, i64> = BTreeMap::new();
+        for (mut atoms, c) in terms {
+            atoms.sort();
+            let slot = map.entry(atoms).or_insert(0);
+            match c.and_then(|c| slot.checked_add(c)) {
+                Some(sum) => *slot = sum,
+                None => return Dim::too_large(),
+            }
+        }
+        Dim { terms: map.into_iter().filter(|(_, c)| *c != 0).collect() }.bounded()
     }
 
     fn signed(&self) -> Option<i64> {
@@ -74,12 +128,15 @@ impl Dim {
 
     /// True for a dim that is the constant `n`.
     pub fn is(&self, n: usize) -> bool {
-        self.signed() == Some(n as i64)
+        self.as_fixed() == Some(n)
     }
 
     /// Quotient rounded down.
     pub fn floor_div(&self, by: usize) -> Dim {
-        let by = by.max(1) as i64;
+        if self.is_too_large() {
+            return Dim::too_large();
+        }
+        let by = i64::try_from(by.max(1)).unwrap_or(i64::MAX);
         if let Some(n) = self.signed() {
             return Dim::constant(n.div_euclid(by));
         }
@@ -98,6 +155,7 @@ impl Dim {
     pub fn maximum(&self, other: &Dim) -> Dim {
         match (self.signed(), other.signed()) {
             (Some(a), Some(b)) => Dim::constant(a.max(b)),
+            _ if self.is_too_large() || other.is_too_large() => Dim::too_large(),
             _ if self == other => self.clone(),
             _ => {
                 let (a, b) = if self < other { (self, other) } else { (other, self) };
@@ -115,12 +173,12 @@ impl Dim {
             for atom in atoms {
                 rest.remove(rest.iter().position(|a| a == atom)?);
             }
-            if c % coefficient != 0 {
+            if c.checked_rem(*coefficient)? != 0 {
                 return None;
             }
-            terms.push((rest, c / coefficient));
+            terms.push((rest, c.checked_div(*coefficient)));
         }
-        Some(Dim::from_map(terms.into_iter().collect()))
+        Some(Dim::sum(terms.into_iter())).filter(|d| !d.is_too_large())
     }
 
     /// The size under `bindings`; `None` when a symbol is unbound or the result is negative.
@@ -135,9 +193,10 @@ impl Dim {
             let mut product = *c;
             for atom in atoms {
                 let value = match atom {
-                    Atom::Symbol(name) => *bindings.get(name)? as i64,
+                    Atom::Symbol(name) => i64::try_from(*bindings.get(name)?).ok()?,
                     Atom::FloorDiv(d, by) => d.eval_signed(bindings)?.div_euclid(*by),
                     Atom::Max(a, b) => a.eval_signed(bindings)?.max(b.eval_signed(bindings)?),
+                    Atom::TooLarge => return None,
                 };
                 product = product.checked_mul(value)?;
             }
@@ -156,6 +215,7 @@ impl Dim {
                     Atom::Symbol(name) => with.get(name).cloned().unwrap_or_else(|| Dim::atom(atom.clone())),
                     Atom::FloorDiv(d, by) => d.substitute(with).floor_div(*by as usize),
                     Atom::Max(a, b) => a.substitute(with).maximum(&b.substitute(with)),
+                    Atom::TooLarge => return Dim::too_large(),
                 };
                 product = product * value;
             }
@@ -176,6 +236,7 @@ impl Dim {
                     a.symbols(into);
                     b.symbols(into);
                 }
+                Atom::TooLarge => {}
             }
         }
     }
@@ -221,11 +282,11 @@ impl From<i64> for Dim {
 impl<D: Into<Dim>> Add<D> for Dim {
     type Output = Dim;
     fn add(self, other: D) -> Dim {
-        let mut map: BTreeMap<_, _> = self.terms.into_iter().collect();
-        for (atoms, c) in other.into().terms {
-            *map.entry(atoms).or_insert(0) += c;
+        let other = other.into();
+        if self.is_too_large() || other.is_too_large() {
+            return Dim::too_large();
         }
-        Dim::from_map(map)
+        Dim::sum(self.terms.into_iter().chain(other.terms).map(|(atoms, c)| (atoms, Some(c))))
     }
 }
 
@@ -240,15 +301,13 @@ impl<D: Into<Dim>> Mul<D> for Dim {
     type Output = Dim;
     fn mul(self, other: D) -> Dim {
         let other = other.into();
-        let mut map: BTreeMap<Vec<Atom>, i64> = BTreeMap::new();
-        for (a, ca) in &self.terms {
-            for (b, cb) in &other.terms {
-                let mut atoms: Vec<Atom> = a.iter().chain(b).cloned().collect();
-                atoms.sort();
-                *map.entry(atoms).or_insert(0) += ca * cb;
-            }
+        if self.is_too_large() || other.is_too_large() {
+            return Dim::too_large();
         }
-        Dim::from_map(map)
+        let pairs = self.terms.iter().flat_map(|a| other.terms.iter().map(move |b| (a, b)));
+        Dim::sum(pairs.map(|((a, ca), (b, cb))| {
+            (a.iter().chain(b).cloned().collect::<Vec<Atom>>(), ca.checked_mul(*cb))
+        }))
     }
 }
 
@@ -264,8 +323,8 @@ impl fmt::Display for Dim {
             } else if i > 0 {
                 f.write_str("+")?;
             }
-            if atoms.is_empty() || c.abs() != 1 {
-                write!(f, "{}", c.abs())?;
+            if atoms.is_empty() || c.unsigned_abs() != 1 {
+                write!(f, "{}", c.unsigned_abs())?;
                 if !atoms.is_empty() {
                     f.write_str("*")?;
                 }
@@ -278,6 +337,7 @@ impl fmt::Display for Dim {
                     Atom::Symbol(name) => f.write_str(name)?,
                     Atom::FloorDiv(d, by) => write!(f, "floordiv({d},{by})")?,
                     Atom::Max(a, b) => write!(f, "max({a},{b})")?,
+                    Atom::TooLarge => f.write_str("(too large)")?,
                 }
             }
         }
@@ -309,7 +369,11 @@ impl std::str::FromStr for Dim {
     fn from_str(s: &str) -> Result<Dim, String> {
         let mut parser = Parser { text: s.as_bytes(), at: 0, depth: 0 };
         let dim = parser.sum()?;
-        if parser.at == s.len() { Ok(dim) } else { Err(format!("cannot read the size '{s}'")) }
+        match parser.at == s.len() {
+            true if dim.is_too_large() => Err(format!("the size '{s}' is too large")),
+            true => Ok(dim),
+            false => Err(format!("cannot read the size '{s}'")),
+        }
     }
 }
 
@@ -332,7 +396,7 @@ impl Parser<'_> {
 
     fn sum(&mut self) -> Result<Dim, String> {
         self.depth += 1;
-        if self.depth > 32 {
+        if self.depth > MOST_DEPTH + 1 {
             return Err("a size is nested too deeply".into());
         }
         let mut sum = Dim::default();
@@ -361,7 +425,7 @@ impl Parser<'_> {
             return Err("a number or a name expected in a size".into());
         }
         if word.as_bytes()[0].is_ascii_digit() {
-            return word.parse::<u32>().map(|n| Dim::fixed(n as usize)).map_err(|e| e.to_string());
+            return word.parse().map(Dim::constant).map_err(|e: std::num::ParseIntError| e.to_string());
         }
         if !self.take(b'(') {
             return Ok(Dim::symbol(&word));
@@ -378,107 +442,10 @@ impl Parser<'_> {
     }
 }
 
-/// The sizes of a value, outermost first.
-#[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-pub struct Shape(pub Vec<Dim>);
-
-impl Shape {
-    /// Number of axes.
-    pub fn rank(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Product of all sizes.
-    pub fn elements(&self) -> Dim {
-        self.0.iter().fold(Dim::fixed(1), |a, d| a * d)
-    }
-
-    /// The sizes, when none holds a symbol.
-    pub fn as_fixed(&self) -> Option<Vec<usize>> {
-        self.0.iter().map(Dim::as_fixed).collect()
-    }
-
-    /// The sizes under `bindings`.
-    pub fn eval(&self, bindings: &Bindings) -> Option<Vec<usize>> {
-        self.0.iter().map(|d| d.eval(bindings)).collect()
-    }
-
-    /// As Keras prints it: symbols are `None`, a single axis keeps its comma.
-    pub fn keras(&self) -> String {
-        let sizes: Vec<String> =
-            self.0.iter().map(|d| d.as_fixed().map_or("None".into(), |n| n.to_string())).collect();
-        if sizes.len() == 1 { format!("({},)", sizes[0]) } else { format!("({})", sizes.join(", ")) }
-    }
-}
-
-impl std::ops::Deref for Shape {
-    type Target = [Dim];
-    fn deref(&self) -> &[Dim] {
-        &self.0
-    }
-}
-
-impl<D: Into<Dim>> FromIterator<D> for Shape {
-    fn from_iter<I: IntoIterator<Item = D>>(iter: I) -> Shape {
-        Shape(iter.into_iter().map(Into::into).collect())
-    }
-}
-
-impl From<Vec<Dim>> for Shape {
-    fn from(v: Vec<Dim>) -> Shape {
-        Shape(v)
-    }
-}
-
-impl From<&[Dim]> for Shape {
-    fn from(v: &[Dim]) -> Shape {
-        Shape(v.to_vec())
-    }
-}
-
-impl From<&[usize]> for Shape {
-    fn from(v: &[usize]) -> Shape {
-        v.iter().copied().collect()
-    }
-}
-
-impl From<Vec<usize>> for Shape {
-    fn from(v: Vec<usize>) -> Shape {
-        v.into_iter().collect()
-    }
-}
-
-impl<const N: usize> From<[usize; N]> for Shape {
-    fn from(v: [usize; N]) -> Shape {
-        v.into_iter().collect()
-    }
-}
-
-impl<const N: usize> From<[Dim; N]> for Shape {
-    fn from(v: [Dim; N]) -> Shape {
-        Shape(v.to_vec())
-    }
-}
-
-impl fmt::Display for Shape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[")?;
-        for (i, d) in self.0.iter().enumerate() {
-            write!(f, "{}{d}", if i > 0 { ", " } else { "" })?;
-        }
-        f.write_str("]")
-    }
-}
-
-impl fmt::Debug for Shape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Shape;
 
     #[test]
     fn canonical_forms_compare() {
@@ -491,12 +458,66 @@ mod tests {
     }
 
     #[test]
+    fn arithmetic_beyond_the_limits_has_no_value() {
+        let (b, big) = (Dim::symbol("batch"), Dim::fixed(1 << 62));
+        let sum = Dim::fixed(i64::MAX as usize) + 1;
+        let lowest = Dim::default() - i64::MAX - 1;
+        let products =
+            [big.clone() * 4, b.clone() * &big * &big, sum.clone() - &sum, Dim::default() - &lowest];
+        for d in products.iter().chain([&sum, &Dim::fixed(usize::MAX), &(Dim::default() - &sum)]) {
+            assert!(d.is_too_large(), "{d}");
+            assert!(
+                (d.clone() * Dim::default()).is_too_large() && d.floor_div(2).is_too_large(),
+                "it spreads"
+            );
+            assert!(d.maximum(&b).is_too_large() && (b.clone() + d).is_too_large(), "it spreads");
+            assert_eq!(d.eval(&Bindings::from([("batch".into(), 1)])), None);
+            assert!(Shape(vec![b.clone(), d.clone()]).check().unwrap_err().to_string().contains("axis 1"));
+        }
+        assert_eq!(lowest.exact_div(&(Dim::default() - 1)), None, "no machine number");
+        assert_eq!(b.clone().eval(&Bindings::from([("batch".into(), usize::MAX)])), None);
+        assert!(Shape(vec![b.clone(), 0.into(), (1 << 30).into(), (1 << 30).into()]).check().is_err());
+        let far = b.clone() * (1i64 << 40);
+        assert!(Shape(vec![far.clone(), far]).check().is_err(), "2^80 times the batch squared");
+        assert!(Shape(vec![b, 0.into(), (1 << 30).into()]).check().is_ok());
+    }
+
+    #[test]
+    fn sizes_do_not_grow_without_end() {
+        let t = Dim::symbol("time");
+        let quotients = (0..100).fold(t.clone(), |d, _| (d - 1).floor_div(2));
+        assert!(quotients.is_too_large(), "nested too deeply");
+        let doubled = (0..60).fold(t.clone(), |d, i| d.maximum(&(d.clone() + 1)) + i);
+        assert!(doubled.is_too_large(), "2^60 atoms");
+        let sum = (0..20).fold(t, |d, i| d + Dim::symbol(&format!("s{i}")));
+        assert!(Shape(vec![sum; 12]).elements().is_too_large(), "20^12 terms");
+    }
+
+    #[test]
     fn text_round_trips() {
-        for text in ["0", "7", "batch", "batch*time", "2*batch+3", "floordiv(time+1,2)", "max(batch,3)*2-1"] {
+        for text in [
+            "0",
+            "7",
+            "batch",
+            "batch*time",
+            "2*batch+3",
+            "floordiv(time+1,2)",
+            "max(batch,3)*2-1",
+            "9223372036854775807",
+        ] {
             let d: Dim = text.parse().unwrap();
             assert_eq!(d.to_string().parse::<Dim>().unwrap(), d, "{text}");
         }
-        for bad in ["", "2+", "floordiv(a,0)", "f(a,1)", "a b", "((((", "99999999999999999999"] {
+        for bad in [
+            "",
+            "2+",
+            "floordiv(a,0)",
+            "f(a,1)",
+            "a b",
+            "((((",
+            "99999999999999999999",
+            "9223372036854775807+1",
+        ] {
             assert!(bad.parse::<Dim>().is_err(), "{bad}");
         }
     }

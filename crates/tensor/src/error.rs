@@ -1,5 +1,6 @@
 //! The one error type of the project: a list of problems, each in the user's words.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::panic::Location;
 
@@ -113,22 +114,33 @@ impl Error {
 
     /// An input or output error with the path it happened on.
     pub fn io(doing: &str, path: &std::path::Path, e: &std::io::Error) -> Error {
-        Error::new(format!("cannot {doing}: {e}")).place(path.display().to_string())
+        let error = crate::memory::reading(e).unwrap_or_else(|| Error::new(format!("cannot {doing}: {e}")));
+        error.place(path.display().to_string())
+    }
+}
+
+/// Characters of a part of a problem, and problems of an error, that are shown: what is wrong may quote a file, and
+/// a file may be wrong in a thousand places.
+const SHOWN_CHARACTERS: usize = 4000;
+const SHOWN_PROBLEMS: usize = 50;
+
+/// The start of a long text.
+fn cut(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(SHOWN_CHARACTERS) {
+        Some((at, _)) => format!("{} .. ({} bytes)", &text[..at], text.len()).into(),
+        None => text.into(),
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
-        let rows = [
-            ("in:", self.place.clone()),
-            ("at:", self.source.map(|s| s.to_string())),
-            ("expected:", self.expected.clone()),
-            ("fix:", self.fix.clone()),
-        ];
+        f.write_str(&cut(&self.what))?;
+        let source = self.source.map(|s| s.to_string());
+        let rows =
+            [("in:", &self.place), ("at:", &source), ("expected:", &self.expected), ("fix:", &self.fix)];
         for (label, text) in rows {
             if let Some(text) = text {
-                write!(f, "\n  {label:<9} {text}")?;
+                write!(f, "\n  {label:<9} {}", cut(text))?;
             }
         }
         Ok(())
@@ -137,13 +149,16 @@ impl fmt::Display for Problem {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, p) in self.problems.iter().enumerate() {
+        for (i, p) in self.problems.iter().take(SHOWN_PROBLEMS).enumerate() {
             if i > 0 {
                 f.write_str("\n")?;
             }
             write!(f, "{p}")?;
         }
-        Ok(())
+        match self.problems.len().checked_sub(SHOWN_PROBLEMS) {
+            Some(more) if more > 0 => write!(f, "\nand {more} more problems"),
+            _ => Ok(()),
+        }
     }
 }
 

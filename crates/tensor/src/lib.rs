@@ -4,12 +4,18 @@
 mod dim;
 mod dtype;
 mod error;
+pub mod limits;
+pub mod memory;
 pub mod rng;
+mod shape;
 mod tensor;
+#[doc(hidden)]
+pub mod testing;
 
-pub use dim::{Bindings, Dim, Shape};
+pub use dim::{Bindings, Dim};
 pub use dtype::DType;
 pub use error::{Error, Problem, Result, Source};
+pub use shape::Shape;
 pub use tensor::{Data, Element, Tensor};
 
 pub use half::{bf16, f16};

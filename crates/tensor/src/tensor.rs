@@ -1,5 +1,6 @@
 //! Dense host arrays in row-major order.
 
+use crate::memory::{self, Held};
 use crate::{DType, Error, Result};
 use half::{bf16, f16};
 use std::fmt;
@@ -16,6 +17,29 @@ macro_rules! elements {
             /// `n` zeros.
             pub fn zeros(dtype: DType, n: usize) -> Data {
                 match dtype { $(DType::$variant => Data::$variant(vec![<$type>::default(); n]),)* }
+            }
+
+            /// [`Data::zeros`] where there may be no memory for them.
+            ///
+            /// # Errors
+            /// When there is none.
+            pub fn try_zeros(dtype: DType, n: usize) -> Result<Data> {
+                Ok(match dtype {
+                    $(DType::$variant => Data::$variant(memory::filled(n, <$type>::default())?),)*
+                })
+            }
+
+            /// A copy.
+            ///
+            /// # Errors
+            /// When there is no memory for it.
+            pub fn copied(&self) -> Result<Data> {
+                Ok(match self { $(Data::$variant(v) => Data::$variant(memory::copied(v)?),)* })
+            }
+
+            /// Bytes of all elements.
+            pub fn bytes(&self) -> usize {
+                self.len() * self.dtype().size_bytes()
             }
 
             /// The element type.
@@ -42,27 +66,42 @@ macro_rules! elements {
             pub fn cast(&self, dtype: DType) -> Data {
                 match dtype { $(DType::$variant => Data::$variant(match self {
                     Data::$variant(same) => same.clone(),
-                    other => other.convert($from),
+                    other => other.convert(Vec::new(), $from),
                 }),)* }
             }
 
-            fn convert<T>(&self, from: impl Fn(f64) -> T) -> Vec<T> {
-                match self { $(Data::$variant(v) => v.iter().map(|x| from(($to)(*x))).collect(),)* }
+            /// [`Data::cast`] where there may be no memory for the result.
+            ///
+            /// # Errors
+            /// When there is none.
+            pub fn try_cast(&self, dtype: DType) -> Result<Data> {
+                Ok(match dtype { $(DType::$variant => Data::$variant(match self {
+                    Data::$variant(same) => memory::copied(same)?,
+                    other => other.convert(memory::room(self.len())?, $from),
+                }),)* })
             }
 
-            fn rows(&self, rows: &[usize], width: usize) -> Data {
-                match self { $(Data::$variant(v) => {
-                    let mut out = Vec::with_capacity(rows.len() * width);
+            fn convert<T>(&self, mut out: Vec<T>, from: impl Fn(f64) -> T) -> Vec<T> {
+                match self { $(Data::$variant(v) => out.extend(v.iter().map(|x| from(($to)(*x)))),)* }
+                out
+            }
+
+            fn rows(&self, rows: &[usize], width: usize) -> Result<Data> {
+                Ok(match self { $(Data::$variant(v) => {
+                    let mut out = memory::room(rows.len().saturating_mul(width))?;
                     for r in rows { out.extend_from_slice(&v[r * width..(r + 1) * width]); }
                     Data::$variant(out)
-                })* }
+                })* })
             }
 
-            fn extend(&mut self, other: &Data) -> bool {
-                match (self, other) {
-                    $((Data::$variant(a), Data::$variant(b)) => { a.extend_from_slice(b); true })*
-                    _ => false,
-                }
+            /// All of `parts`, which are of this type, one after the other.
+            fn joined<'a>(&self, parts: impl Iterator<Item = &'a Data> + Clone) -> Result<Data> {
+                let n = parts.clone().fold(0usize, |n, p| n.saturating_add(p.len()));
+                Ok(match self { $(Data::$variant(_) => {
+                    let mut out: Vec<$type> = memory::room(n)?;
+                    parts.filter_map(<$type>::peek).for_each(|p| out.extend_from_slice(p));
+                    Data::$variant(out)
+                })* })
             }
         }
 
@@ -120,10 +159,39 @@ elements! {
 #[derive(Clone, PartialEq)]
 pub struct Tensor {
     shape: Vec<usize>,
-    data: Arc<Data>,
+    stored: Arc<Stored>,
+}
+
+/// Elements, counted as long as they live.
+struct Stored {
+    data: Data,
+    /// Given back when the elements go.
+    _held: Held,
+}
+
+impl Stored {
+    fn new(data: Data) -> Stored {
+        Stored { _held: Held::given(data.bytes()), data }
+    }
+}
+
+impl Clone for Stored {
+    fn clone(&self) -> Stored {
+        Stored::new(self.data.clone())
+    }
+}
+
+impl PartialEq for Stored {
+    fn eq(&self, other: &Stored) -> bool {
+        self.data == other.data
+    }
 }
 
 impl Tensor {
+    fn made(shape: Vec<usize>, data: Data) -> Tensor {
+        Tensor { shape, stored: Arc::new(Stored::new(data)) }
+    }
+
     /// A tensor of `shape` with these elements, row by row.
     ///
     /// # Errors
@@ -138,8 +206,8 @@ impl Tensor {
     /// When the number of elements is not the product of the sizes.
     pub fn from_data(shape: impl Into<Vec<usize>>, data: Data) -> Result<Tensor> {
         let shape = shape.into();
-        match shape.iter().try_fold(1usize, |a, b| a.checked_mul(*b)) {
-            Some(n) if n == data.len() => Ok(Tensor { shape, data: Arc::new(data) }),
+        match memory::elements(&shape) {
+            Ok(n) if n == data.len() => Ok(Tensor::made(shape, data)),
             _ => Err(Error::new(format!("{} elements do not fill the shape {shape:?}", data.len()))
                 .fix("give as many elements as the product of the sizes")),
         }
@@ -147,33 +215,72 @@ impl Tensor {
 
     /// A one-dimensional tensor.
     pub fn vector<T: Element>(elements: Vec<T>) -> Tensor {
-        Tensor { shape: vec![elements.len()], data: Arc::new(T::wrap(elements)) }
+        Tensor::made(vec![elements.len()], T::wrap(elements))
     }
 
     /// A tensor without axes.
     pub fn scalar<T: Element>(x: T) -> Tensor {
-        Tensor { shape: vec![], data: Arc::new(T::wrap(vec![x])) }
+        Tensor::made(vec![], T::wrap(vec![x]))
     }
 
     /// All zeros (false).
+    ///
+    /// This, [`Tensor::full`] and [`Tensor::from_fn`] are for sizes that the program knows: like a vector, they end it
+    /// where there is no memory. Sizes of files and users belong to the forms that begin with `try`.
     pub fn zeros(dtype: DType, shape: impl Into<Vec<usize>>) -> Tensor {
         let shape = shape.into();
-        let n = shape.iter().product();
-        Tensor { shape, data: Arc::new(Data::zeros(dtype, n)) }
+        let data = Data::zeros(dtype, known(&shape));
+        Tensor::made(shape, data)
     }
 
     /// Every element `value`.
     pub fn full<T: Element>(shape: impl Into<Vec<usize>>, value: T) -> Tensor {
         let shape = shape.into();
-        let n = shape.iter().product();
-        Tensor { shape, data: Arc::new(T::wrap(vec![value; n])) }
+        let elements = vec![value; known(&shape)];
+        Tensor::made(shape, T::wrap(elements))
     }
 
     /// Element `i` is `f(i)`, in row-major order.
     pub fn from_fn<T: Element>(shape: impl Into<Vec<usize>>, f: impl FnMut(usize) -> T) -> Tensor {
         let shape = shape.into();
-        let n = shape.iter().product();
-        Tensor { shape, data: Arc::new(T::wrap((0..n).map(f).collect())) }
+        let mut elements = Vec::with_capacity(known(&shape));
+        elements.extend((0..known(&shape)).map(f));
+        Tensor::made(shape, T::wrap(elements))
+    }
+
+    /// [`Tensor::zeros`] where there may be no memory for them.
+    ///
+    /// # Errors
+    /// When there is none, or the limit does not allow it.
+    pub fn try_zeros(dtype: DType, shape: impl Into<Vec<usize>>) -> Result<Tensor> {
+        let shape = shape.into();
+        let data = Data::try_zeros(dtype, memory::elements(&shape)?)?;
+        Ok(Tensor::made(shape, data))
+    }
+
+    /// [`Tensor::full`] where there may be no memory for it.
+    ///
+    /// # Errors
+    /// When there is none, or the limit does not allow it.
+    pub fn try_full<T: Element>(shape: impl Into<Vec<usize>>, value: T) -> Result<Tensor> {
+        let shape = shape.into();
+        let elements = memory::filled(memory::elements(&shape)?, value)?;
+        Ok(Tensor::made(shape, T::wrap(elements)))
+    }
+
+    /// [`Tensor::from_fn`] where there may be no memory for it.
+    ///
+    /// # Errors
+    /// When there is none, or the limit does not allow it.
+    pub fn try_from_fn<T: Element>(
+        shape: impl Into<Vec<usize>>,
+        f: impl FnMut(usize) -> T,
+    ) -> Result<Tensor> {
+        let shape = shape.into();
+        let n = memory::elements(&shape)?;
+        let mut elements = memory::room(n)?;
+        elements.extend((0..n).map(f));
+        Ok(Tensor::made(shape, T::wrap(elements)))
     }
 
     /// The sizes, outermost first.
@@ -188,44 +295,55 @@ impl Tensor {
 
     /// The element type.
     pub fn dtype(&self) -> DType {
-        self.data.dtype()
+        self.stored.data.dtype()
     }
 
     /// Number of elements.
     pub fn len(&self) -> usize {
-        self.data.len()
+        self.stored.data.len()
     }
 
     /// True without elements.
     pub fn is_empty(&self) -> bool {
-        self.data.is_empty()
+        self.stored.data.is_empty()
     }
 
     /// The elements.
     pub fn data(&self) -> &Data {
-        &self.data
+        &self.stored.data
     }
 
     /// The elements, copied first when another tensor shares them.
     pub fn data_mut(&mut self) -> &mut Data {
-        Arc::make_mut(&mut self.data)
+        &mut Arc::make_mut(&mut self.stored).data
+    }
+
+    /// Copies the elements when another tensor shares them, so that writing to them needs no memory afterwards.
+    ///
+    /// # Errors
+    /// When there is no memory for the copy.
+    pub fn unshare(&mut self) -> Result<()> {
+        if Arc::get_mut(&mut self.stored).is_none() {
+            self.stored = Arc::new(Stored::new(self.stored.data.copied()?));
+        }
+        Ok(())
     }
 
     /// The elements when they are of type `T`.
     pub fn as_slice<T: Element>(&self) -> Option<&[T]> {
-        T::peek(&self.data)
+        T::peek(&self.stored.data)
     }
 
     /// The elements when they are of type `T`, copied first when another tensor shares them.
     pub fn as_slice_mut<T: Element>(&mut self) -> Option<&mut [T]> {
-        T::peek_mut(Arc::make_mut(&mut self.data))
+        T::peek_mut(self.data_mut())
     }
 
     /// The elements as `T`, converted when they are of another type.
     pub fn to_vec<T: Element>(&self) -> Vec<T> {
         match self.as_slice::<T>() {
             Some(v) => v.to_vec(),
-            None => T::peek(&self.data.cast(T::DTYPE)).map(<[T]>::to_vec).unwrap_or_default(),
+            None => T::peek(&self.stored.data.cast(T::DTYPE)).map(<[T]>::to_vec).unwrap_or_default(),
         }
     }
 
@@ -234,7 +352,18 @@ impl Tensor {
         if dtype == self.dtype() {
             return self.clone();
         }
-        Tensor { shape: self.shape.clone(), data: Arc::new(self.data.cast(dtype)) }
+        Tensor::made(self.shape.clone(), self.data().cast(dtype))
+    }
+
+    /// [`Tensor::cast`] where there may be no memory for the result: data of files and users.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn try_cast(&self, dtype: DType) -> Result<Tensor> {
+        if dtype == self.dtype() {
+            return Ok(self.clone());
+        }
+        Ok(Tensor::made(self.shape.clone(), self.data().try_cast(dtype)?))
     }
 
     /// The same elements under other sizes.
@@ -243,8 +372,8 @@ impl Tensor {
     /// When the products of the sizes differ.
     pub fn reshape(&self, shape: impl Into<Vec<usize>>) -> Result<Tensor> {
         let shape = shape.into();
-        if shape.iter().product::<usize>() == self.len() {
-            return Ok(Tensor { shape, data: self.data.clone() });
+        if memory::elements(&shape).is_ok_and(|n| n == self.len()) {
+            return Ok(Tensor { shape, stored: self.stored.clone() });
         }
         Err(Error::new(format!("a tensor of shape {:?} cannot be seen as {shape:?}", self.shape)))
     }
@@ -261,7 +390,8 @@ impl Tensor {
         let mut shape = self.shape.clone();
         shape[0] = rows.len();
         let width = self.shape[1..].iter().product();
-        Ok(Tensor { shape, data: Arc::new(self.data.rows(rows, width)) })
+        let data = self.data().rows(rows, width)?;
+        Ok(Tensor::made(shape, data))
     }
 
     /// The entries `range` along the first axis.
@@ -269,6 +399,10 @@ impl Tensor {
     /// # Errors
     /// Without axes, or when the range is out of bounds.
     pub fn slice_rows(&self, range: std::ops::Range<usize>) -> Result<Tensor> {
+        let n = self.shape.first().copied().unwrap_or(0);
+        if range.end > n {
+            return Err(Error::new(format!("rows {range:?} are out of range for {n} rows")));
+        }
         self.rows(&range.collect::<Vec<_>>())
     }
 
@@ -279,9 +413,8 @@ impl Tensor {
     pub fn concat_rows(parts: &[Tensor]) -> Result<Tensor> {
         let first = parts.first().ok_or_else(|| Error::new("nothing to join"))?;
         let mut shape = first.shape.clone();
-        let mut data = (*first.data).clone();
         for p in &parts[1..] {
-            if p.shape.get(1..) != first.shape.get(1..) || p.rank() == 0 || !data.extend(&p.data) {
+            if p.shape.get(1..) != first.shape.get(1..) || p.rank() == 0 || p.dtype() != first.dtype() {
                 return Err(Error::new(format!(
                     "cannot join {} {:?} and {} {:?}",
                     first.dtype(),
@@ -290,9 +423,9 @@ impl Tensor {
                     p.shape
                 )));
             }
-            shape[0] += p.shape[0];
+            shape[0] = shape[0].saturating_add(p.shape[0]);
         }
-        Tensor::from_data(shape, data)
+        Tensor::from_data(shape, first.data().joined(parts.iter().map(Tensor::data))?)
     }
 
     /// True when shapes and types are equal and every element has the same bits (NaN equals itself).
@@ -305,7 +438,7 @@ impl Tensor {
     /// The elements as little-endian bytes; booleans are 0 and 1.
     pub fn to_le_bytes(&self) -> Vec<u8> {
         macro_rules! go {
-            ($($v:ident)*) => { match &*self.data {
+            ($($v:ident)*) => { match &self.stored.data {
                 Data::Bool(v) => v.iter().map(|b| u8::from(*b)).collect(),
                 $(Data::$v(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),)*
             } };
@@ -319,18 +452,17 @@ impl Tensor {
     /// When the number of bytes does not fit the shape and type.
     pub fn from_le_bytes(dtype: DType, shape: impl Into<Vec<usize>>, bytes: &[u8]) -> Result<Tensor> {
         let shape = shape.into();
-        let wanted = shape.iter().try_fold(dtype.size_bytes(), |a, b| a.checked_mul(*b));
-        if wanted != Some(bytes.len()) {
+        if !memory::bytes(dtype, &shape).is_ok_and(|wanted| wanted == bytes.len()) {
             return Err(Error::new(format!("{} bytes do not fill {dtype} {shape:?}", bytes.len())));
         }
         macro_rules! go {
             ($($v:ident $t:ty),*) => { match dtype {
-                DType::Bool => Data::Bool(bytes.iter().map(|b| *b != 0).collect()),
-                $(DType::$v => Data::$v(bytes.chunks_exact(size_of::<$t>()).map(|c| {
+                DType::Bool => Data::Bool(gathered(bytes.iter().map(|b| *b != 0))?),
+                $(DType::$v => Data::$v(gathered(bytes.chunks_exact(size_of::<$t>()).map(|c| {
                     let mut a = [0; size_of::<$t>()];
                     a.copy_from_slice(c);
                     <$t>::from_le_bytes(a)
-                }).collect()),)*
+                }))?),)*
             } };
         }
         let data = go!(U8 u8, I8 i8, U16 u16, I16 i16, U32 u32, I32 i32, U64 u64, I64 i64, F16 f16, BF16 bf16,
@@ -339,11 +471,23 @@ impl Tensor {
     }
 }
 
+/// Number of elements of sizes that the program knows; more than any vector has where the product is too large.
+fn known(shape: &[usize]) -> usize {
+    memory::elements(shape).unwrap_or(usize::MAX)
+}
+
+/// The elements of an iterator that knows its length.
+fn gathered<T>(elements: impl ExactSizeIterator<Item = T>) -> Result<Vec<T>> {
+    let mut out = memory::room(elements.len())?;
+    out.extend(elements);
+    Ok(out)
+}
+
 impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {:?} [", self.dtype(), self.shape)?;
         for i in 0..self.len().min(8) {
-            write!(f, "{}{}", if i > 0 { ", " } else { "" }, self.data.get_f64(i))?;
+            write!(f, "{}{}", if i > 0 { ", " } else { "" }, self.stored.data.get_f64(i))?;
         }
         f.write_str(if self.len() > 8 { ", ..]" } else { "]" })
     }
@@ -361,6 +505,19 @@ mod tests {
             assert!(t.same_bits(&back), "{dtype}");
         }
         assert!(Tensor::from_le_bytes(DType::F32, [usize::MAX, 2], &[0]).is_err());
+    }
+
+    #[test]
+    fn sizes_that_wrap_around_are_an_error() {
+        // 2^64 elements: 0 when the product wraps around, 4 more in the second.
+        for shape in [[1usize << 32, 1 << 32], [(1 << 62) + 1, 4], [usize::MAX, usize::MAX]] {
+            assert!(Tensor::try_zeros(DType::F32, shape).is_err(), "{shape:?}");
+            assert!(Tensor::try_full(shape, 1i8).is_err(), "{shape:?}");
+            assert!(Tensor::try_from_fn(shape, |_| 1i8).is_err(), "{shape:?}");
+            assert!(Tensor::new(shape, vec![1.0f32; 4]).is_err(), "{shape:?}");
+            assert!(Tensor::vector(vec![0u8; 4]).reshape(shape).is_err(), "{shape:?}");
+            assert!(Tensor::vector(Vec::<u8>::new()).reshape(shape).is_err(), "{shape:?}");
+        }
     }
 
     #[test]

@@ -11,7 +11,8 @@ use std::path::PathBuf;
 pub struct Arguments {
     /// The model, a .keras file of a compiled model
     model: PathBuf,
-    /// Inputs and targets: an .npz file with x0, x1, .. and y0, y1, ..; sw0, .. are sample weights
+    /// Inputs and targets: an .npz file with x0, x1, .. and y0, y1, ..; sw0, .. are sample weights; -
+    /// reads it from standard input
     #[arg(long)]
     data: PathBuf,
     /// Samples of a step

@@ -7,10 +7,12 @@ use rhyton::nn::activations;
 use rhyton::nn::constraints::Constrain;
 use rhyton::nn::initializers::Initialize;
 use rhyton::nn::layer::Layer;
+use rhyton::nn::layers::Operation;
 use rhyton::nn::losses::Loss;
 use rhyton::nn::metrics::Metric;
 use rhyton::nn::object::{Kind, snake_case};
 use rhyton::nn::optimizers::Optimizer;
+use rhyton::nn::optimizers::schedules::Schedule;
 use rhyton::nn::regularizers::Regularize;
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -31,6 +33,10 @@ enum Of {
     Regularizer,
     #[value(alias = "constraints")]
     Constraint,
+    #[value(alias = "schedules")]
+    Schedule,
+    #[value(alias = "operations")]
+    Operation,
 }
 
 #[derive(clap::Args)]
@@ -40,7 +46,7 @@ pub struct Arguments {
 }
 
 pub fn run(a: &Arguments) -> Result<()> {
-    let tables: [(Of, fn() -> String); 8] = [
+    let tables: [(Of, fn() -> String); 10] = [
         (Of::Layer, table::<dyn Layer>),
         (Of::Activation, activations),
         (Of::Loss, table::<dyn Loss>),
@@ -49,6 +55,8 @@ pub fn run(a: &Arguments) -> Result<()> {
         (Of::Initializer, table::<dyn Initialize>),
         (Of::Regularizer, table::<dyn Regularize>),
         (Of::Constraint, table::<dyn Constrain>),
+        (Of::Schedule, table::<dyn Schedule>),
+        (Of::Operation, operations),
     ];
     let chosen = tables.iter().filter(|(of, _)| a.kind.is_none_or(|k| k == *of));
     say(&chosen.map(|(_, table)| table()).collect::<Vec<_>>().join("\n\n"))
@@ -58,6 +66,14 @@ fn activations() -> String {
     let line = |r: &activations::Row| format!("  {:<28} {}", r.names.join(", "), r.doc);
     let lines = activations::ROWS.iter().map(line);
     ["activation (keras.activations)".to_string()].into_iter().chain(lines).collect::<Vec<_>>().join("\n")
+}
+
+/// Operations between layers, as files of Keras name them.
+fn operations() -> String {
+    let names: Vec<&str> = Operation::names().collect();
+    let lines = names.chunks(6).map(|row| format!("  {}", row.join(", ")));
+    let title = "operation on tensors (keras.ops)".to_string();
+    std::iter::once(title).chain(lines).collect::<Vec<_>>().join("\n")
 }
 
 /// A line for each row: class, the names it also goes by, what it is.

@@ -1,9 +1,14 @@
 //! The memory of temporaries.
 
+use rhyton_tensor::Result;
+use rhyton_tensor::memory::{self, Held};
+
 /// Memory that every frame of a program uses in turn.
 #[derive(Default)]
 pub(crate) struct Arena {
     memory: Vec<Line>,
+    /// Counts it.
+    _held: Option<Held>,
 }
 
 /// A cache line.
@@ -12,17 +17,27 @@ pub(crate) struct Arena {
 struct Line([u8; 64]);
 
 impl Arena {
+    /// Bytes there are.
+    pub fn bytes(&self) -> usize {
+        self.memory.len() * 64
+    }
+
     /// Makes room; what was in it is lost.
-    pub fn reserve(&mut self, bytes: usize) {
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn reserve(&mut self, bytes: usize) -> Result<()> {
         let lines = bytes.div_ceil(64);
         if lines > self.memory.len() {
-            self.memory = vec![];
-            let mut memory = Vec::with_capacity(lines);
+            (self.memory, self._held) = (vec![], None);
+            let mut memory = memory::room(lines)?;
+            self._held = Some(Held::given(lines * 64));
             // Before the first touch: later the small pages are there already.
             huge_pages(&memory);
             memory.resize(lines, Line([0; 64]));
             self.memory = memory;
         }
+        Ok(())
     }
 
     /// First byte, 64-byte aligned.

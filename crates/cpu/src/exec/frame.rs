@@ -7,30 +7,12 @@ use super::{address, element_bytes};
 use crate::isa::Isa;
 use crate::pool::Pool;
 use crate::tile::space::Table;
+use rhyton_graph::bounds;
 use rhyton_graph::memory::Layout;
 use rhyton_graph::ops::Literal;
-use rhyton_graph::plan::{Launch, LaunchTime, Place, Plan, View};
-use rhyton_tensor::{DType, Error, Result};
-
-/// Checks that a launch stays inside its buffers: slices of symbolic sizes may ask for more than there is.
-fn check_views(plan: &Plan, launch: &Launch, setting: &Setting) -> Result<()> {
-    let (reads, writes) = launch.shapes();
-    let views = launch.reads.iter().zip(&reads).chain(launch.writes.iter().zip(&writes));
-    for (view, shape) in views {
-        let (lane, sizes) = (setting.view(view)?, setting.sizes(shape)?);
-        let there: usize = setting.sizes(&plan.buffers[view.buffer].shape)?.iter().product();
-        let (mut low, mut high) = (lane.offset, lane.offset);
-        for (stride, n) in lane.strides.iter().zip(&sizes) {
-            let reach = stride * (*n as isize - 1);
-            if reach < 0 { low += reach } else { high += reach }
-        }
-        if !sizes.contains(&0) && (low < 0 || high >= there as isize) {
-            let what = "an element is read that an array of these sizes does not have";
-            return Err(Error::new(what).place(&launch.label).fix("give at least one sample, step or pixel"));
-        }
-    }
-    Ok(())
-}
+use rhyton_graph::plan::{LaunchTime, Place, Plan, Stop};
+use rhyton_tensor::{DType, Result};
+use std::collections::HashSet;
 
 /// A plan with numbers instead of symbols, and the addresses of the current run.
 pub(crate) struct Frame {
@@ -46,6 +28,7 @@ pub(crate) struct Frame {
     inputs: Vec<usize>,
     /// Buffer of each result.
     outputs: Vec<usize>,
+    stop: Option<Stop>,
     /// Results that are computed where they belong.
     direct: Vec<bool>,
     /// Where each result goes.
@@ -64,12 +47,10 @@ pub(crate) struct Frame {
 unsafe impl Send for Frame {}
 
 impl Frame {
-    /// Prepares every launch; temporaries lie as `layout` says.
+    /// Prepares every launch; temporaries lie as `layout` says. This is the door to the unsafe code: what kernels
+    /// rely on is what [`bounds`] checks here.
     pub fn new(plan: &Plan, layout: &Layout, setting: &Setting) -> Result<Frame> {
-        let known = |view: &View| view.buffer < plan.buffers.len();
-        if let Some(l) = plan.launches.iter().find(|l| !l.reads.iter().chain(&l.writes).all(known)) {
-            return Err(Error::new("a launch names a buffer that the plan lacks").place(&l.label));
-        }
+        bounds::check(plan, setting.bindings)?;
         let mut frame = Frame {
             isa: setting.isa,
             table: vec![std::ptr::null_mut(); plan.buffers.len()],
@@ -79,6 +60,7 @@ impl Frame {
             scratch_bytes: 0,
             inputs: plan.inputs.clone(),
             outputs: plan.outputs.clone(),
+            stop: plan.stop,
             direct: vec![],
             targets: vec![std::ptr::null_mut(); plan.outputs.len()],
             types: vec![],
@@ -97,19 +79,18 @@ impl Frame {
                 Place::Input(_) | Place::Output(_) => {}
             }
         }
+        let updates: HashSet<(usize, usize)> = plan.updates.iter().copied().collect();
         for (r, b) in plan.outputs.iter().enumerate() {
             let buffer = &plan.buffers[*b];
-            let updates = |p: usize| plan.updates.contains(&(r, p));
             frame.direct.push(match buffer.place {
                 Place::Output(i) => i == r,
-                Place::Input(p) => updates(p),
+                Place::Input(p) => updates.contains(&(r, p)),
                 _ => false,
             });
             frame.types.push((buffer.dtype, setting.sizes(&buffer.shape)?));
         }
         for (i, launch) in plan.launches.iter().enumerate() {
             let body = layout.bodies.iter().find(|b| b.launch == i);
-            check_views(plan, launch, setting)?;
             let task = Task::new(plan, launch, body, setting).map_err(|e| e.place(&launch.label))?;
             if setting.profile {
                 frame.clocks.push(Clock::new(plan, launch, setting)?);
@@ -184,6 +165,18 @@ impl Frame {
         let table = Table(self.table.as_ptr());
         let cx = Context { isa: self.isa, pool, table, arena: self.base, scratch: self.scratch };
         for (i, task) in self.tasks.iter_mut().enumerate() {
+            if let Some(stop) = self.stop.filter(|s| s.after == i) {
+                let (from, to) = (self.table[self.outputs[stop.result]], self.targets[stop.result]);
+                // SAFETY: both have the size of the result, one float32, and the launches so far wrote it; regions may
+                // be the same one.
+                let result = unsafe {
+                    std::ptr::copy(from, to, size_of::<f32>());
+                    from.cast::<f32>().read()
+                };
+                if !result.is_finite() {
+                    return;
+                }
+            }
             // SAFETY: passed on.
             let mut run = || unsafe { task.run(cx) };
             match self.clocks.get_mut(i) {

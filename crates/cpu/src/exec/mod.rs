@@ -21,6 +21,7 @@ pub(crate) mod task;
 pub(crate) mod testing;
 
 use crate::backend::Threads;
+use crate::denormals::as_zero;
 use crate::isa::Isa;
 use arena::Arena;
 use frame::Frame;
@@ -29,7 +30,7 @@ use rhyton_graph::interp::bind;
 use rhyton_graph::memory;
 use rhyton_graph::ops::{Control, Op};
 use rhyton_graph::plan::{Executable, LaunchTime, Plan};
-use rhyton_tensor::{DType, Data, Error, Result, Tensor};
+use rhyton_tensor::{Bindings, DType, Data, Error, Result, Tensor, memory as limit};
 use std::sync::Arc;
 
 pub(crate) use resolve::Setting;
@@ -58,6 +59,10 @@ impl Program {
         let sound = plan.inputs.iter().chain(&plan.outputs).all(|b| *b < plan.buffers.len())
             && plan.graph.params.len() == inputs
             && plan.updates.iter().all(|(r, p)| *r < plan.outputs.len() && *p < plan.state)
+            && plan.stop.is_none_or(|s| {
+                let buffer = plan.outputs.get(s.result).and_then(|b| plan.buffers.get(*b));
+                buffer.is_some_and(|b| b.dtype == DType::F32 && b.shape.rank() == 0)
+            })
             && plan.state <= inputs;
         if !sound {
             return Err(Error::new(format!("the plan '{}' does not fit its own buffers", plan.name)));
@@ -107,15 +112,39 @@ impl Program {
             bindings: &bindings,
             profile: self.profile,
         };
-        let layout = memory::layout(&self.plan, &bindings)?;
+        let layout = memory::layout(&self.plan, &bindings).map_err(|e| e.place(&self.plan.name))?;
+        self.fits(layout.total, &bindings)?;
         let frame = Frame::new(&self.plan, &layout, &setting)?;
         let (temps, scratch) = frame.bytes();
-        self.arena.reserve(temps + scratch);
+        let bytes = temps.saturating_add(scratch);
+        self.fits(bytes, &bindings)?;
+        if let Err(e) = self.arena.reserve(bytes) {
+            // The old arena is gone, and the frames with it.
+            self.frames.clear();
+            return Err(e.place(&self.plan.name));
+        }
         if self.frames.len() == FRAMES {
             self.frames.remove(0);
         }
         self.frames.push((sizes().collect(), frame));
         Ok(())
+    }
+
+    /// Whether the memory limit allows an arena of `bytes` and the results, before anything is allocated. Parameters
+    /// are counted already.
+    fn fits(&self, bytes: usize, bindings: &Bindings) -> Result<()> {
+        let mut needed = bytes.saturating_sub(self.arena.bytes());
+        for r in &self.returned {
+            needed = needed.saturating_add(memory::result_bytes(&self.plan, *r, bindings)?);
+        }
+        limit::fits(needed).map_err(|e| {
+            e.place(match memory::heaviest(&self.plan, bindings) {
+                Some((bytes, label)) => {
+                    format!("{}; the most, {}, is written at {label}", self.plan.name, limit::show(bytes))
+                }
+                None => self.plan.name.clone(),
+            })
+        })
     }
 
     fn wrong_count(&self, state: usize, batch: usize) -> Error {
@@ -129,12 +158,12 @@ impl Program {
     }
 
     /// Gives the frame the addresses of this run.
-    fn connect(&mut self, state: &mut [Tensor], batch: &[Tensor], results: &mut Vec<Tensor>) {
-        let Some((_, frame)) = self.frames.last_mut() else { return };
+    fn connect(&mut self, state: &mut [Tensor], batch: &[Tensor], results: &mut Vec<Tensor>) -> Result<()> {
+        let Some((_, frame)) = self.frames.last_mut() else { return Ok(()) };
         let base = self.arena.base();
         frame.place(base, base.wrapping_add(frame.bytes().0));
         for (i, t) in state.iter_mut().enumerate() {
-            let address = if self.written[i] { address_mut(t) } else { address(t) };
+            let address = if self.written[i] { address_mut(t)? } else { address(t) };
             frame.set_input(i, address);
         }
         for (i, t) in batch.iter().enumerate() {
@@ -148,22 +177,23 @@ impl Program {
             let (dtype, shape) = frame.result(*r);
             match results.get(k) {
                 Some(t) if t.dtype() == dtype && t.shape() == shape => {}
-                Some(_) => results[k] = Tensor::zeros(dtype, shape),
-                None => results.push(Tensor::zeros(dtype, shape)),
+                Some(_) => results[k] = Tensor::try_zeros(dtype, shape)?,
+                None => results.push(Tensor::try_zeros(dtype, shape)?),
             }
-            frame.set_output(*r, address_mut(&mut results[k]));
+            frame.set_output(*r, address_mut(&mut results[k])?);
         }
+        Ok(())
     }
 }
 
 impl Executable for Program {
     fn run(&mut self, state: &mut [Tensor], batch: &[Tensor], results: &mut Vec<Tensor>) -> Result<()> {
         self.choose(state, batch)?;
-        self.connect(state, batch, results);
+        self.connect(state, batch, results).map_err(|e| e.place(&self.plan.name))?;
         if let Some((_, frame)) = self.frames.last_mut() {
             // SAFETY: `connect` gave every buffer an address of its size: parameters and results were checked
             // against the frame's shapes, temporaries lie in the arena.
-            unsafe { frame.run(self.threads.pool()) };
+            as_zero(|| unsafe { frame.run(self.threads.pool()) });
         }
         Ok(())
     }
@@ -202,15 +232,16 @@ pub(crate) fn address(t: &Tensor) -> *mut u8 {
 }
 
 /// Address of the elements, for writing; shared elements are copied first.
-fn address_mut(t: &mut Tensor) -> *mut u8 {
-    match t.data_mut() {
+fn address_mut(t: &mut Tensor) -> Result<*mut u8> {
+    t.unshare()?;
+    Ok(match t.data_mut() {
         Data::F32(v) => v.as_mut_ptr().cast(),
         Data::BF16(v) => v.as_mut_ptr().cast(),
         Data::I32(v) => v.as_mut_ptr().cast(),
         Data::I8(v) => v.as_mut_ptr().cast(),
         Data::Bool(v) => v.as_mut_ptr().cast(),
         _ => std::ptr::null_mut(),
-    }
+    })
 }
 
 /// Bytes of an element in a buffer.

@@ -1,6 +1,7 @@
 //! Symbols become numbers.
 
 use crate::isa::Isa;
+use rhyton_graph::bounds;
 use rhyton_graph::plan::View;
 use rhyton_tensor::{Bindings, Dim, Error, Result};
 
@@ -20,15 +21,12 @@ pub(crate) struct Setting<'a> {
 impl Setting<'_> {
     /// A size.
     pub fn size(&self, d: &Dim) -> Result<usize> {
-        d.eval(self.bindings).ok_or_else(|| {
-            Error::new(format!("the size {d} is not known or negative"))
-                .fix("give inputs whose shapes say it, large enough for the windows and slices of the model")
-        })
+        Ok(self.sizes(std::slice::from_ref(d))?[0])
     }
 
     /// Sizes.
     pub fn sizes(&self, dims: &[Dim]) -> Result<Vec<usize>> {
-        dims.iter().map(|d| self.size(d)).collect()
+        bounds::sizes(dims, self.bindings)
     }
 
     /// A distance, which may be negative.

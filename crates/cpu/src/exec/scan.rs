@@ -108,7 +108,8 @@ impl ScanTask {
     pub fn scratch(&self) -> usize {
         let turned: usize = self.turned.iter().map(|t| t.bytes).sum();
         let n = self.parts.len();
-        self.steps.state_bytes + turned + n * self.body_bytes + n.saturating_sub(1) * self.arena_bytes
+        let each = n.saturating_mul(self.body_bytes.saturating_add(self.arena_bytes));
+        (self.steps.state_bytes + turned + each).saturating_sub(self.arena_bytes)
     }
 
     /// The measurements of the body: those of the first part, which stands for the others.

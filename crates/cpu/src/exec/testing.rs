@@ -121,6 +121,7 @@ pub(crate) fn launch(
         inputs: vec![],
         state: 0,
         updates: vec![],
+        stop: None,
         outputs: vec![],
     };
     let bindings = Bindings::new();

@@ -48,7 +48,7 @@ unsafe impl Simd for Portable {
         min(a: F, b: F) -> F = if a < b { a } else { b };
         max(a: F, b: F) -> F = if a > b { a } else { b };
         sqrt(a: F) -> F = a.sqrt();
-        floor(a: F) -> F = a.floor();
+        floor(a: F) -> F = if a.abs() < f32::MIN_POSITIVE { 0f32.copysign(a) } else { a.floor() };
         round(a: F) -> F = a.round_ties_even();
         lt(a: F, b: F) -> M = mask(a < b);
         le(a: F, b: F) -> M = mask(a <= b);

@@ -1,5 +1,5 @@
 //! Transcendental functions on vectors: range reduction and a polynomial, about one or two units in the last
-//! place. Infinities, NaN, zeros and denormals come out as IEEE wants them.
+//! place. Infinities, NaN and zeros come out as IEEE wants them; denormal numbers are zero, see [`crate::denormals`].
 //!
 //! Polynomials of expm1, log, sin and cos are those of S. Moshier's Cephes library (single precision); those of exp
 //! and erf are minimax fits of the relative error.
@@ -105,23 +105,21 @@ unsafe fn expm1_part<S: Simd>(r: S::F) -> S::F {
     }
 }
 
-/// Between these bounds e^x is neither infinite nor rounds to zero; NaN passes.
-#[inline(always)]
-unsafe fn exp_range<S: Simd>(x: S::F) -> S::F {
-    // SAFETY: passed on.
-    unsafe { S::max(S::splat(-104.0), S::min(S::splat(89.0), x)) }
-}
+/// The smallest x whose e^x is not denormal.
+const EXP_LEAST: f32 = -87.336_54;
 
-/// e^x.
+/// e^x; zero where that is denormal, whatever the machine's mode.
 #[inline(always)]
 pub unsafe fn exp<S: Simd>(x: S::F) -> S::F {
     // SAFETY: passed on.
     unsafe {
-        let (n, r) = exp_parts::<S>(exp_range::<S>(x));
+        // NaN passes.
+        let (n, r) = exp_parts::<S>(S::min(S::splat(89.0), x));
         // Two terms less than e^r - 1 needs: the error is against 1.
         let coefficients =
             [1.381_447_1e-3, 8.368_781e-3, 4.166_839_3e-2, 1.666_652e-1, 0.499_999_94, 1.0, 1.0];
-        S::scale(poly::<S>(r, &coefficients), n)
+        let y = S::scale(poly::<S>(r, &coefficients), n);
+        S::select(S::lt(x, S::splat(EXP_LEAST)), S::splat(0.0), y)
     }
 }
 
@@ -134,7 +132,8 @@ pub unsafe fn expm1<S: Simd>(x: S::F) -> S::F {
         // Half of the result first, because 2^128 does not exist.
         let s = S::scale(S::splat(0.5), n);
         let y = S::fma(s, expm1_part::<S>(r), S::sub(s, S::splat(0.5)));
-        S::select(S::eq(x, S::splat(0.0)), x, S::add(y, y))
+        // Near zero that is x, half of which may be denormal.
+        S::select(S::lt(abs::<S>(x), S::splat(1e-8)), x, S::add(y, y))
     }
 }
 
@@ -143,14 +142,12 @@ pub unsafe fn expm1<S: Simd>(x: S::F) -> S::F {
 pub unsafe fn log<S: Simd>(x: S::F) -> S::F {
     // SAFETY: passed on.
     unsafe {
-        let (zero, one) = (S::splat(0.0), S::splat(1.0));
-        let tiny = S::lt(x, S::splat(f32::MIN_POSITIVE));
-        let scaled = S::select(tiny, S::mul(x, S::splat(8_388_608.0)), x);
-        let bits = S::bits(scaled);
+        let one = S::splat(1.0);
+        let bits = S::bits(x);
         let e = S::isub(S::iand(S::sar::<23>(bits), S::isplat(0xff)), S::isplat(126));
         let m = S::float(S::ior(S::iand(bits, S::isplat(0x007f_ffff)), S::isplat(0x3f00_0000)));
         let low = S::lt(m, S::splat(std::f32::consts::FRAC_1_SQRT_2));
-        let e = S::sub(S::to_float(e), S::select(tiny, S::splat(23.0), zero));
+        let e = S::to_float(e);
         let e = S::select(low, S::sub(e, one), e);
         let f = S::sub(S::select(low, S::add(m, m), m), one);
         let z = S::mul(f, f);
@@ -172,8 +169,8 @@ pub unsafe fn log<S: Simd>(x: S::F) -> S::F {
         let y = S::fma(S::splat(-0.5), z, y);
         let y = S::fma(e, S::splat(LN2_HI), S::add(f, y));
         let y = S::select(S::eq(x, S::splat(f32::INFINITY)), x, y);
-        let y = S::select(S::eq(x, zero), S::splat(f32::NEG_INFINITY), y);
-        let y = S::select(S::lt(x, zero), S::splat(f32::NAN), y);
+        let y = S::select(S::lt(x, S::splat(f32::MIN_POSITIVE)), S::splat(f32::NEG_INFINITY), y);
+        let y = S::select(S::le(x, S::splat(-f32::MIN_POSITIVE)), S::splat(f32::NAN), y);
         S::select(is_nan::<S>(x), x, y)
     }
 }
@@ -364,7 +361,8 @@ pub unsafe fn pow<S: Simd>(a: S::F, b: S::F) -> S::F {
         let (hi, lo) = log_two::<S>(a);
         let p = S::mul(b, hi);
         let p_lo = S::fma(b, lo, S::fma(b, hi, neg::<S>(p)));
-        let x = exp_range::<S>(p);
+        // Between these bounds e^p is neither infinite nor rounds to zero.
+        let x = S::max(S::splat(-104.0), S::min(S::splat(89.0), p));
         let p_lo = S::select(S::eq(x, p), p_lo, S::splat(0.0));
         let (n, r) = exp_parts::<S>(x);
         let em1 = expm1_part::<S>(r);

@@ -105,11 +105,7 @@ fn expect(path: &Path, shape: &[usize]) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn shared(name: &str) -> Option<PathBuf> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
-        folder.is_dir().then_some(folder)
-    }
+    use rhyton_tensor::testing::shared;
 
     fn write(folder: &Path, name: &str, sizes: &[u32], bytes: &[u8]) {
         let mut file = vec![0, 0, 8, sizes.len() as u8];
@@ -121,7 +117,7 @@ mod tests {
     #[test]
     fn the_real_files_have_their_published_mean_and_labels() {
         for (name, mean, first) in [("mnist", 0.1307, 5), ("fashion-mnist", 0.2860, 9)] {
-            let Some(folder) = shared(name) else { continue };
+            let Some(folder) = shared(&format!("data/{name}")) else { continue };
             let ((x, y), (x_test, y_test)) = mnist(folder).unwrap();
             assert_eq!((x.shape(), y.shape()), (&[60_000, 28, 28][..], &[60_000][..]));
             assert_eq!((x_test.shape(), y_test.shape()), (&[10_000, 28, 28][..], &[10_000][..]));

@@ -3,6 +3,7 @@
 use super::{Column, Frame};
 use crate::source;
 use rhyton_tensor::{Error, Result};
+use std::collections::HashMap;
 use std::path::Path;
 
 /// Cells that stand for a missing value, as in pandas.
@@ -211,14 +212,18 @@ pub(super) fn number(cell: &str) -> Option<f64> {
 /// Names as pandas gives them: an empty one becomes `Unnamed: 2`, a repeated one `x.1`.
 fn unique(first: &csv::StringRecord) -> Vec<String> {
     let mut names: Vec<String> = Vec::with_capacity(first.len());
+    // Each name that is taken, with the number of the last copy made of it.
+    let mut taken: HashMap<String, usize> = HashMap::new();
     for (i, cell) in first.iter().enumerate() {
         let base = if cell.is_empty() { format!("Unnamed: {i}") } else { cell.to_string() };
         let mut name = base.clone();
-        let mut copy = 0;
-        while names.contains(&name) {
+        let mut copy = taken.get(&base).copied().unwrap_or(0);
+        while taken.contains_key(&name) {
             copy += 1;
             name = format!("{base}.{copy}");
         }
+        taken.insert(base, copy);
+        taken.entry(name.clone()).or_insert(0);
         names.push(name);
     }
     names
@@ -284,6 +289,16 @@ mod tests {
     fn names_are_made_unique_and_a_byte_order_mark_is_dropped() {
         let t = parse("\u{feff}a,,a,a\n1,2,3,4\n").unwrap();
         assert_eq!(t.columns(), ["a", "Unnamed: 1", "a.1", "a.2"]);
+    }
+
+    #[test]
+    fn many_equal_names_take_no_longer_than_others() {
+        let start = std::time::Instant::now();
+        let t = parse(&["a"; 50_000].join(",")).unwrap();
+        assert_eq!(t.columns()[49_999], "a.49999");
+        // A name that looks like a copy keeps its place, and later copies step over it.
+        assert_eq!(parse("a,a.1,a,a,a.1\n").unwrap().columns(), ["a", "a.1", "a.2", "a.3", "a.1.1"]);
+        assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
     }
 
     #[test]

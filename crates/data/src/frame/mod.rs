@@ -7,7 +7,8 @@ mod show;
 
 pub use csv::Csv;
 
-use rhyton_tensor::{Error, Result, Tensor};
+use rhyton_tensor::{Error, Result, Tensor, memory};
+use std::collections::HashSet;
 
 /// The cells of one column.
 #[derive(Clone, Debug)]
@@ -102,7 +103,8 @@ impl Frame {
     pub fn new(source: impl Into<String>, columns: Vec<(String, Column)>) -> Result<Frame> {
         let source = source.into();
         let (names, columns): (Vec<String>, Vec<Column>) = columns.into_iter().unzip();
-        if let Some((_, twice)) = names.iter().enumerate().find(|(i, n)| names[..*i].contains(n)) {
+        let mut seen = HashSet::new();
+        if let Some(twice) = names.iter().find(|n| !seen.insert(n.as_str())) {
             return Err(Error::new(format!("two columns are named '{twice}'")).place(source));
         }
         let len = columns.first().map_or(0, Column::len);
@@ -223,7 +225,7 @@ impl Frame {
         for (name, column) in self.names.iter().zip(&self.columns) {
             self.check_numbers(name, column)?;
         }
-        let mut out = Vec::with_capacity(self.len() * self.columns.len());
+        let mut out = memory::room(memory::elements(&[self.len(), self.columns.len()])?)?;
         for row in 0..self.len() {
             out.extend(self.columns.iter().filter_map(|c| c.numbers()?.get(row)).map(|x| *x as f32));
         }

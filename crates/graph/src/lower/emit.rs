@@ -157,9 +157,9 @@ impl<'a> Emit<'a> {
                 launches.push(Launch { kernel, reads, writes: vec![target], label: self.label(&[node]) });
             }
         }
-        for (part, input) in e.inputs().iter().enumerate() {
+        for (part, (input, target)) in e.inputs().iter().zip(join::targets(self.g, node)).enumerate() {
             if !self.storage.placed.contains(&(node, part)) {
-                let target = view(whole.buffer, join::target(self.g, node, part));
+                let target = view(whole.buffer, target);
                 launches.push(self.copy(input, target, self.label(&[node]))?);
             }
         }

@@ -10,7 +10,7 @@ use crate::expr::Expr;
 use crate::ops::{Elementwise, Op, Reduce, Unary};
 use crate::plan::MAX_FOLDS;
 use rhyton_tensor::Shape;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Programs stay short enough for their values to stay near the processor.
 const MAX_NODES: usize = 192;
@@ -38,12 +38,16 @@ pub struct Groups {
 pub fn leaves(g: &Graph, r: &Recomputed, node: usize) -> Vec<(Value, bool)> {
     let mut found = vec![];
     let mut pending: Vec<(usize, bool)> = vec![(node, g.kinds[node] == Kind::Pointwise)];
+    // What is read twice by what is read twice is still looked into once.
+    let mut seen = HashSet::new();
     while let Some((n, same)) = pending.pop() {
         for input in g.nodes[n].inputs() {
             let (base, path) = g.resolve(input);
             let same = same && path.is_empty();
             if r.is(base.0) {
-                pending.push((base.0, same));
+                if seen.insert((base.0, same)) {
+                    pending.push((base.0, same));
+                }
             } else {
                 found.push((base, same));
             }

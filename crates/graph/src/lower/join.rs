@@ -3,6 +3,7 @@
 
 use super::graph::Graph;
 use crate::access::Access;
+use crate::expr::Expr;
 use crate::ops::{Movement, Op};
 use rhyton_tensor::{Dim, Shape};
 
@@ -21,23 +22,29 @@ pub fn piece(shape: &Shape, axis: usize, start: &Dim, step: usize) -> Access {
     access
 }
 
-/// Where input `part` of a joined node lies in its buffer, over the shape of the input.
-pub fn target(g: &Graph, node: usize, part: usize) -> Access {
+/// Where each input of a joined node lies in its buffer, over the shape of the input.
+pub fn targets(g: &Graph, node: usize) -> Vec<Access> {
     let e = &g.nodes[node];
     match e.op() {
         Op::Movement(Movement::Concat { axis }) => {
-            let before = e.inputs()[..part].iter();
-            let start = before.fold(Dim::default(), |at, p| at + &p.shape()[*axis]);
-            piece(e.shape(), *axis, &start, 1)
+            let mut at = Dim::default();
+            let target = |part: &Expr| {
+                let start = at.clone();
+                at = start.clone() + &part.shape()[*axis];
+                piece(e.shape(), *axis, &start, 1)
+            };
+            e.inputs().iter().map(target).collect()
         }
-        Op::Movement(Movement::Pad { axis, lo, between, .. }) => piece(e.shape(), *axis, lo, between + 1),
-        _ => Access::contiguous(e.shape()),
+        Op::Movement(Movement::Pad { axis, lo, between, .. }) => {
+            vec![piece(e.shape(), *axis, lo, between + 1)]
+        }
+        _ => vec![Access::contiguous(e.shape())],
     }
 }
 
 /// The same over the index space of the value that the part is a reordering of; `None` when strides cannot say it.
-pub fn placement(g: &Graph, node: usize, part: usize, path: &[usize]) -> Option<Access> {
-    let mut access = target(g, node, part);
+pub fn placement(g: &Graph, target: Access, path: &[usize]) -> Option<Access> {
+    let mut access = target;
     for v in path.iter().rev() {
         let e = &g.nodes[*v];
         let (from, to) = (e.inputs()[0].shape(), e.shape());

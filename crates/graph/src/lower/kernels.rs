@@ -111,7 +111,7 @@ impl Emit<'_> {
                 reverse: *reverse,
                 carries: *carries,
                 xs: *xs,
-                body: Box::new(lower(body, 0, &[], self.backend)?),
+                body: Box::new(lower(body, 0, &[], None, self.backend)?),
             },
             Op::Control(Control::Call(f)) => Kernel::Named { function: f.clone() },
             Op::Elementwise(_)

@@ -139,6 +139,8 @@ pub fn follow(g: &Graph, mut access: Access, path: &[usize]) -> Option<Access> {
 /// needs might not be stored.
 fn weights(g: &Graph) -> Vec<Option<usize>> {
     let mut cheap: Vec<Option<usize>> = vec![None; g.nodes.len()];
+    // Asked once for each value, not once for each of its readers.
+    let mut stored_anyway: Vec<Option<bool>> = vec![None; g.nodes.len()];
     for node in 0..g.nodes.len() {
         let Op::Elementwise(op) = g.op(node) else {
             cheap[node] = matches!(g.op(node), Op::Index(_)).then_some(1);
@@ -149,7 +151,8 @@ fn weights(g: &Graph) -> Vec<Option<usize>> {
             let (base, path) = g.resolve(input);
             let again = cheap[base.0].unwrap_or(CHEAP + 1);
             // What is too dear to repeat under a broadcast is stored on its account.
-            let stored = is_stored(g, base.0, &cheap) || (g.grows(&path) && again > CHEAP_REPEATED);
+            let anyway = *stored_anyway[base.0].get_or_insert_with(|| is_stored(g, base.0, &cheap));
+            let stored = anyway || (g.grows(&path) && again > CHEAP_REPEATED);
             sum += if stored { 0 } else { again };
         }
         cheap[node] = (sum <= CHEAP).then_some(sum);

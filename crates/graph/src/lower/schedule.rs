@@ -5,7 +5,7 @@ use super::graph::{Graph, Value};
 use super::groups::Groups;
 use super::storage::Storage;
 use crate::plan::Place;
-use rhyton_tensor::Bindings;
+use rhyton_tensor::{Bindings, memory};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Groups in the order they run.
@@ -17,20 +17,26 @@ pub fn schedule(g: &Graph, groups: &Groups, storage: &Storage) -> Vec<usize> {
     let mut ready: BTreeSet<(usize, usize)> =
         all.iter().filter(|i| waiting[i] == 0).map(|i| (last(i), *i)).collect();
     let mut memory = Memory::new(g, groups, storage);
+    // Those of `ready` that free at least as much as they need. A group gets there and never leaves again.
+    let mut frugal: BTreeSet<(usize, usize)> =
+        ready.iter().copied().filter(|(_, i)| memory.grows_by(*i) <= 0).collect();
     let mut order = Vec::new();
-    while let Some(first) = ready.first().copied() {
-        let next = ready.iter().copied().find(|(_, i)| memory.grows_by(*i) <= 0).unwrap_or(first);
+    while let Some(next) = frugal.first().or(ready.first()).copied() {
         ready.remove(&next);
-        memory.run(next.1);
+        frugal.remove(&next);
         order.push(next.1);
+        let mut cheaper = memory.run(next.1);
         for after in groups.order.after(next.1) {
             if let Some(n) = waiting.get_mut(after) {
                 *n -= 1;
                 if *n == 0 {
                     ready.insert((last(after), *after));
+                    cheaper.push(*after);
                 }
             }
         }
+        let at = cheaper.into_iter().filter(|i| memory.grows_by(*i) <= 0).map(|i| (last(&i), i));
+        frugal.extend(at.filter(|place| ready.contains(place)));
     }
     order
 }
@@ -40,7 +46,8 @@ struct Memory {
     writes: BTreeMap<usize, i64>,
     /// For each group the values it reads, with their sizes.
     reads: BTreeMap<usize, Vec<(Value, i64)>>,
-    readers: BTreeMap<Value, usize>,
+    /// The groups that read each value, without those that ran.
+    readers: BTreeMap<Value, BTreeSet<usize>>,
 }
 
 impl Memory {
@@ -60,7 +67,7 @@ impl Memory {
                     reads.entry(group).or_insert_with(Vec::new).push((*value, size));
                 }
             }
-            readers.insert(*value, seen.len());
+            readers.insert(*value, seen);
         }
         Memory { writes, reads, readers }
     }
@@ -71,18 +78,24 @@ impl Memory {
             .get(&group)
             .into_iter()
             .flatten()
-            .filter(|(v, _)| self.readers.get(v) == Some(&1))
+            .filter(|(v, _)| self.readers.get(v).is_some_and(|r| r.len() == 1))
             .map(|(_, size)| size)
             .sum();
         self.writes.get(&group).copied().unwrap_or(0) - freed
     }
 
-    fn run(&mut self, group: usize) {
+    /// Notes that `group` ran; returns the groups that now are the last to read a value.
+    fn run(&mut self, group: usize) -> Vec<usize> {
+        let mut last = vec![];
         for (value, _) in self.reads.get(&group).into_iter().flatten() {
-            if let Some(n) = self.readers.get_mut(value) {
-                *n = n.saturating_sub(1);
+            if let Some(readers) = self.readers.get_mut(value)
+                && readers.remove(&group)
+                && readers.len() == 1
+            {
+                last.extend(readers.first());
             }
         }
+        last
     }
 }
 
@@ -91,5 +104,7 @@ fn bytes(shape: &rhyton_tensor::Shape, size: usize) -> i64 {
     let mut names = BTreeSet::new();
     shape.iter().for_each(|d| d.symbols(&mut names));
     let sample: Bindings = names.into_iter().map(|n| (n, 32)).collect();
-    shape.eval(&sample).map_or(0, |s| (s.iter().product::<usize>() * size) as i64)
+    // So large a value is refused before the plan runs.
+    let elements = shape.eval(&sample).and_then(|s| memory::elements(&s).ok());
+    elements.map_or(0, |n| (n * size) as i64)
 }

@@ -12,6 +12,9 @@ use crate::plan::{Buffer, BufferId, Place};
 use rhyton_tensor::Result;
 use std::collections::{HashMap, HashSet};
 
+/// At most so many parts of joined values are written by one kernel; the rest are copied.
+const MAX_PLACED: usize = 128;
+
 /// A part of a joined value that the kernel of the part writes itself.
 pub struct Placement {
     /// The joined node.
@@ -93,15 +96,22 @@ impl Storage {
 
     /// Parts of joined values that their kernels can write where they belong.
     fn place_parts(&mut self, g: &Graph, groups: &Groups) {
+        let mut written: HashMap<usize, usize> = HashMap::new();
         for node in (0..g.nodes.len()).filter(|n| g.kinds[*n] == Kind::Join) {
-            for (part, input) in g.nodes[node].inputs().iter().enumerate() {
+            let targets = join::targets(g, node);
+            for (part, (input, target)) in g.nodes[node].inputs().iter().zip(targets).enumerate() {
                 let (base, path) = g.resolve(input);
                 let writes_views = groups.of[base.0]
                     .is_some_and(|i| matches!(groups.groups[i].kind, Kind::Pointwise | Kind::Dot));
                 if !writes_views || join::fills(g, node) {
                     continue;
                 }
-                if let Some(access) = join::placement(g, node, part, &path) {
+                let kernel = written.entry(groups.of[base.0].unwrap_or_default()).or_default();
+                if *kernel == MAX_PLACED {
+                    continue;
+                }
+                if let Some(access) = join::placement(g, target, &path) {
+                    *kernel += 1;
                     self.placements.entry(base).or_default().push(Placement { join: node, access });
                     self.placed.insert((node, part));
                 }

@@ -260,6 +260,9 @@ impl Contract {
         let w_shape = shape_of(ConvKind::KernelGrad, 1);
         let y_shape = shape_of(ConvKind::Forward, if *kind == ConvKind::InputGrad { 0 } else { 1 });
         let n = strides.len();
+        let reach =
+            |d: usize| crate::bounds::reach(y_shape[d + 1], strides[d], w_shape[d], dilation[d], pads[d]);
+        (0..n).try_for_each(reach)?;
         let (per_in, per_out) = (w_shape[n], w_shape[n + 1] / groups);
         for y_at in coordinates(&y_shape) {
             let group = y_at[n + 1] / per_out.max(1);

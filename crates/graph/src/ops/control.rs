@@ -79,14 +79,16 @@ impl Scalar {
         }
     }
 
-    /// `x` in the type `dtype`.
+    /// `x` in the type `dtype`. Denormal numbers are zero, as they are for kernels: folding a constant gives what
+    /// running would.
     pub fn from_f64(x: f64, dtype: DType) -> Scalar {
+        let float = if (x as f32).is_subnormal() { 0f32.copysign(x as f32) } else { x as f32 };
         match dtype {
             DType::I32 => Scalar::I32(x as i32),
             DType::I8 => Scalar::I8(x as i8),
             DType::Bool => Scalar::Bool(x != 0.0),
-            DType::BF16 => Scalar::BF16(x as f32),
-            _ => Scalar::F32(x as f32),
+            DType::BF16 => Scalar::BF16(float),
+            _ => Scalar::F32(float),
         }
     }
 
@@ -130,7 +132,7 @@ impl std::hash::Hash for Scalar {
 }
 impl From<f32> for Scalar {
     fn from(x: f32) -> Scalar {
-        Scalar::F32(x)
+        Scalar::from_f64(x.into(), DType::F32)
     }
 }
 impl From<i32> for Scalar {
@@ -162,10 +164,10 @@ impl TryFrom<String> for Scalar {
     fn try_from(s: String) -> std::result::Result<Scalar, String> {
         let bad = || format!("'{s}' is no constant");
         if let Some(x) = s.strip_suffix("f32") {
-            return x.parse().map(Scalar::F32).map_err(|_| bad());
+            return x.parse::<f32>().map(Scalar::from).map_err(|_| bad());
         }
         if let Some(x) = s.strip_suffix("bf16") {
-            return x.parse().map(Scalar::BF16).map_err(|_| bad());
+            return x.parse::<f32>().map(|x| Scalar::from_f64(x.into(), DType::BF16)).map_err(|_| bad());
         }
         if let Some(x) = s.strip_suffix("i32") {
             return x.parse().map(Scalar::I32).map_err(|_| bad());

@@ -97,7 +97,8 @@ impl Movement {
         let s = &x.shape;
         let shape = match self {
             Movement::Reshape { shape } => {
-                if shape.elements() != s.elements() {
+                let n = shape.elements();
+                if n != s.elements() || n.is_too_large() {
                     return Err(Error::new(format!(
                         "cannot reshape {s} to {shape}: different numbers of elements"
                     )));
@@ -124,7 +125,7 @@ impl Movement {
                 let end = start.clone() + (len.clone() - 1) * *step + 1;
                 let over =
                     |a: &Dim, b: &Dim| matches!((a.as_fixed(), b.as_fixed()), (Some(a), Some(b)) if a > b);
-                if *step == 0 || over(&end, &s[*axis]) {
+                if *step == 0 || end.is_too_large() || over(&end, &s[*axis]) {
                     return Err(Error::new(format!("a slice up to {end} does not fit axis {axis} of {s}")));
                 }
                 with_axis(s, *axis, len.clone())
@@ -184,9 +185,11 @@ impl Movement {
         let size = |d: &Dim| d.eval(bindings).ok_or_else(|| Error::new(format!("the size {d} is not known")));
         match self {
             Movement::Reshape { .. } => out.data.clone_from(&x.data),
-            Movement::Pad { axis, lo, between, value, .. } => {
+            Movement::Pad { axis, lo, hi, between, value } => {
                 out.data.fill(value.as_f64());
+                // Nothing is cut off: with no entry after the last one, all of them have their place.
                 let lo = size(lo)?;
+                size(hi)?;
                 for (i, mut at) in coordinates(&x.shape).enumerate() {
                     at[*axis] = lo + at[*axis] * (between + 1);
                     let o = out.offset(&at);
@@ -208,7 +211,11 @@ impl Movement {
             | Movement::Broadcast { .. }
             | Movement::Slice { .. }
             | Movement::Flip { .. } => {
-                let start = if let Movement::Slice { start, .. } = self { size(start)? } else { 0 };
+                let mut start = 0;
+                if let Movement::Slice { axis, start: first, len, step } = self {
+                    start = size(first)?;
+                    crate::bounds::inside(start, size(len)?, *step, x.shape[*axis])?;
+                }
                 for (o, at) in coordinates(&out.shape.clone()).enumerate() {
                     let from = self.source_of(&at, &x.shape, start);
                     out.data[o] = x.data[x.offset(&from)];

@@ -112,6 +112,9 @@ impl Window {
             return Err(Error::new("the sizes of a pooling window are not known"));
         };
         let n = self.window.len();
+        rhyton_tensor::memory::elements(&self.window)?;
+        let reach = |d: usize| crate::bounds::reach(pooled[d], self.strides[d], self.window[d], 1, pads[d]);
+        (0..n).try_for_each(reach)?;
         let mut pooled_shape = vec![out.shape[0]];
         pooled_shape.extend(&pooled);
         pooled_shape.push(out.shape[n + 1]);

@@ -10,12 +10,14 @@ use crate::expr::{Expr, rewrite};
 use crate::function::Function;
 use crate::ops::{Binary, Control, Elementwise, Movement, Op, Reduce, Scalar, Unary};
 use rhyton_tensor::{DType, Dim, Shape};
+use std::cell::Cell;
 use std::collections::HashMap;
 
 /// The pass.
 pub fn canonicalize(f: &Function, _: &Context) -> Vec<Expr> {
+    let parts = Cell::new(EXTRA_PARTS + PARTS_PER_NODE * crate::expr::topological(&f.results).len());
     rewrite(&f.results, HashMap::new(), |e, inputs| {
-        let at = At(e);
+        let at = At { e, parts: &parts };
         match at.simplify(e.op(), &inputs, e.shape()) {
             Some(new) => vec![new],
             None => e.with_inputs(inputs),
@@ -23,12 +25,21 @@ pub fn canonicalize(f: &Function, _: &Context) -> Vec<Expr> {
     })
 }
 
+/// Joined values that are parts of others become parts of these, so long as no more parts than this are written
+/// anew in all: a value joined with itself, again and again, would double them each time.
+const EXTRA_PARTS: usize = 4096;
+const PARTS_PER_NODE: usize = 8;
+
 /// Makes nodes on the line and in the layer of the node they replace.
-struct At<'a>(&'a Expr);
+struct At<'a> {
+    e: &'a Expr,
+    /// How many parts of joined values may still be written anew.
+    parts: &'a Cell<usize>,
+}
 
 impl At<'_> {
     fn raw(&self, op: impl Into<Op>, inputs: Vec<Expr>) -> Expr {
-        Expr::apply_at(op.into(), inputs, self.0.node().source, self.0.node().path.clone())
+        Expr::apply_at(op.into(), inputs, self.e.node().source, self.e.node().path.clone())
     }
 
     /// A simplified node.
@@ -229,8 +240,10 @@ impl At<'_> {
             (Movement::Concat { .. }, _) => {
                 let same = |e: &Expr| matches!(e.op(), Op::Movement(m) if m == op);
                 let parts = |e: &Expr| if same(e) { e.inputs().to_vec() } else { vec![e.clone()] };
-                let all = || x.iter().flat_map(parts).collect();
-                x.iter().any(same).then(|| self.raw(op.clone(), all()))
+                let many = x.iter().map(|e| if same(e) { e.inputs().len() } else { 1 }).sum();
+                let left = self.parts.get().checked_sub(many).filter(|_| x.iter().any(same))?;
+                self.parts.set(left);
+                Some(self.raw(op.clone(), x.iter().flat_map(parts).collect()))
             }
             _ => None,
         }

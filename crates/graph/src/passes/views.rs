@@ -25,8 +25,9 @@ pub fn views(f: &Function, cx: &Context) -> Vec<Expr> {
         e.with_inputs(inputs)
     });
     let mut taken = HashSet::new();
+    let updates: HashMap<usize, usize> = cx.updates.iter().copied().collect();
     for (i, r) in results.iter_mut().enumerate() {
-        let own = cx.updates.iter().any(|(k, p)| *k == i && f.params[*p].key() == r.key());
+        let own = updates.get(&i).is_some_and(|p| f.params[*p].key() == r.key());
         let virtual_or_given = matches!(r.op().class(), Class::View | Class::Source);
         // A state that stays as it is needs no copy.
         if !own && (virtual_or_given || !taken.insert(r.key())) {
@@ -92,19 +93,26 @@ struct Copies {
 }
 
 impl Copies {
+    /// Views of views may be many: the innermost that is known comes first, without recursion.
     fn resolve(&mut self, e: &Expr) -> Option<(Expr, Access)> {
-        if let Some(known) = self.seen.get(&e.key()) {
-            return known.clone();
-        }
-        let found = match (view(e.op()), e.op()) {
-            (Some(m), _) => {
-                let input = &e.inputs()[0];
-                self.resolve(input)
-                    .and_then(|(base, a)| Some((base, a.through(m, input.shape(), e.shape())?)))
+        let mut pending = vec![e.clone()];
+        while let Some(e) = pending.last().filter(|e| !self.seen.contains_key(&e.key())) {
+            match view(e.op()) {
+                Some(_) => pending.push(e.inputs()[0].clone()),
+                None => break,
             }
-            _ => Some((e.clone(), Access::contiguous(e.shape()))),
-        };
-        self.seen.insert(e.key(), found.clone());
+        }
+        let mut found = None;
+        for e in pending.into_iter().rev() {
+            found = match (self.seen.get(&e.key()), view(e.op())) {
+                (Some(known), _) => known.clone(),
+                (None, Some(m)) => found.and_then(|(base, a): (Expr, Access)| {
+                    Some((base, a.through(m, e.inputs()[0].shape(), e.shape())?))
+                }),
+                (None, None) => Some((e.clone(), Access::contiguous(e.shape()))),
+            };
+            self.seen.insert(e.key(), found.clone());
+        }
         found
     }
 

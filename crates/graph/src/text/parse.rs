@@ -7,12 +7,18 @@ use rhyton_tensor::{DType, Dim, Error, Result, Shape};
 use serde::Deserialize;
 use std::sync::Arc;
 
+/// Nodes that a text may unfold to when every call is replaced by its body: functions that call functions twice would
+/// double with every line.
+const MOST_NODES: usize = 1 << 18;
+/// How deep calls and loops may nest.
+const MOST_LEVELS: usize = 64;
+
 /// Reads what [`super::print`] wrote. The last function of the text is the result.
 ///
 /// # Errors
 /// The first line that cannot be read, with its number.
 pub fn parse(text: &str) -> Result<Function> {
-    let mut functions: Vec<Arc<Function>> = Vec::new();
+    let mut functions: Vec<Body> = Vec::new();
     let mut open: Option<Open> = None;
     for (i, line) in text.lines().enumerate() {
         let at = |e: Error| e.place(format!("line {}", i + 1));
@@ -24,8 +30,7 @@ pub fn parse(text: &str) -> Result<Function> {
             None => open = Some(head(&mut cursor).map_err(at)?),
             Some(f) if cursor.take("return") => {
                 let results = cursor.values(&f.values).map_err(at)?;
-                let done = open.take().map(|f| Function::new(&f.name, f.params, results).with_attrs(f.attrs));
-                functions.extend(done.map(Arc::new));
+                functions.extend(open.take().map(|f| f.close(results)));
             }
             Some(f) => node(&mut cursor, f, &functions).map_err(at)?,
         }
@@ -33,7 +38,7 @@ pub fn parse(text: &str) -> Result<Function> {
     if open.is_some() {
         return Err(Error::new("the text of the function ends early").expected("return"));
     }
-    let last = functions.pop().and_then(Arc::into_inner);
+    let last = functions.pop().and_then(|b| Arc::into_inner(b.function));
     let f = last.ok_or_else(|| Error::new("the text holds no function").expected("fn @0 .."))?;
     f.check()?;
     Ok(f)
@@ -46,6 +51,42 @@ struct Open {
     params: Vec<Expr>,
     /// By number: all results of a node.
     values: Vec<Vec<Expr>>,
+    /// Nodes of the bodies it calls, all calls replaced by their bodies.
+    unfolded: usize,
+    /// How deep its calls nest.
+    levels: usize,
+}
+
+/// A function that was read.
+struct Body {
+    function: Arc<Function>,
+    unfolded: usize,
+    levels: usize,
+}
+
+impl Open {
+    fn close(self, results: Vec<Expr>) -> Body {
+        let function = Function::new(&self.name, self.params, results).with_attrs(self.attrs);
+        let unfolded = self.unfolded.saturating_add(self.values.len());
+        Body { function: Arc::new(function), unfolded, levels: self.levels + 1 }
+    }
+
+    /// The function a call or loop names.
+    fn callee(&mut self, cursor: &mut Cursor, functions: &[Body]) -> Result<Arc<Function>> {
+        cursor.need("@")?;
+        let n = cursor.number()?;
+        let body = functions.get(n).ok_or_else(|| Error::new(format!("there is no function @{n}")))?;
+        self.unfolded = self.unfolded.saturating_add(body.unfolded);
+        self.levels = self.levels.max(body.levels);
+        if self.unfolded > MOST_NODES || self.levels > MOST_LEVELS {
+            return Err(Error::new(format!(
+                "calls nest {} deep and unfold to {} nodes",
+                self.levels, self.unfolded
+            ))
+            .expected(format!("at most {MOST_LEVELS} levels and {MOST_NODES} nodes")));
+        }
+        Ok(body.function.clone())
+    }
 }
 
 fn head(cursor: &mut Cursor) -> Result<Open> {
@@ -55,7 +96,7 @@ fn head(cursor: &mut Cursor) -> Result<Open> {
     let name = cursor.json()?;
     let attrs = cursor.json()?;
     let name = name.as_str().unwrap_or_default().to_string();
-    Ok(Open { name, attrs, params: vec![], values: vec![] })
+    Ok(Open { name, attrs, params: vec![], values: vec![], unfolded: 0, levels: 0 })
 }
 
 #[derive(Deserialize)]
@@ -66,30 +107,28 @@ struct ScanAttrs {
     reverse: bool,
 }
 
-fn node(cursor: &mut Cursor, f: &mut Open, functions: &[Arc<Function>]) -> Result<()> {
+fn node(cursor: &mut Cursor, f: &mut Open, functions: &[Body]) -> Result<()> {
     cursor.need("%")?;
     if cursor.number()? != f.values.len() {
         return Err(Error::new("nodes are not numbered in order").expected(format!("%{}", f.values.len())));
     }
     cursor.need("=")?;
     let family = cursor.word().to_string();
-    let callee = |cursor: &mut Cursor| -> Result<Arc<Function>> {
-        cursor.need("@")?;
-        let n = cursor.number()?;
-        functions.get(n).cloned().ok_or_else(|| Error::new(format!("there is no function @{n}")))
-    };
     let op: Op = match family.as_str() {
         "param" => {
             let name = cursor.json()?;
             let ty = cursor.types()?.remove(0);
             let p = Expr::param(name.as_str().unwrap_or_default(), ty);
+            if let Some(e) = p.error() {
+                return Err(e.clone());
+            }
             f.params.push(p.clone());
             f.values.push(vec![p]);
             return Ok(());
         }
-        "call" => Control::Call(callee(cursor)?).into(),
+        "call" => Control::Call(f.callee(cursor, functions)?).into(),
         "scan" => {
-            let body = callee(cursor)?;
+            let body = f.callee(cursor, functions)?;
             let a: ScanAttrs = serde_json::from_value(cursor.json()?).map_err(wrong)?;
             let ScanAttrs { carries, xs, length, reverse } = a;
             Control::Scan { body, carries, xs, length, reverse }.into()

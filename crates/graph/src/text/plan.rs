@@ -22,7 +22,10 @@ fn write_plan(out: &mut String, plan: &Plan, indent: &str) {
         };
         let _ = writeln!(out, "{indent}  b{i} = {place} : {}{}", b.dtype, b.shape);
     }
-    for launch in &plan.launches {
+    for (i, launch) in plan.launches.iter().enumerate() {
+        if let Some(stop) = plan.stop.filter(|s| s.after == i) {
+            let _ = writeln!(out, "{indent}  stop unless result {} is finite", stop.result);
+        }
         write_launch(out, launch, indent);
     }
 }

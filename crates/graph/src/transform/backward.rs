@@ -2,7 +2,7 @@
 
 use super::{Occurrence, calls, scan};
 use crate::expr::{Expr, topological};
-use crate::ops::{Control, Elementwise, Op};
+use crate::ops::{Control, Elementwise, Op, Unary};
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
@@ -167,12 +167,16 @@ pub(super) fn walk(
     wrt.iter().map(|w| sums.get(&w.key()).cloned()).collect()
 }
 
-/// True for a parameter that was rounded to be used: its gradient adds up in float32 and must not be rounded itself.
+/// True for a weight that was rounded to be used, a parameter or what was assigned to one: its gradient adds up in
+/// float32 and must not be rounded itself.
 fn is_rounded_weight(e: &Expr) -> bool {
     let mut base = e;
     while let (Op::Movement(_), Some(input)) = (base.op(), base.inputs().first()) {
         base = input;
     }
-    let is_param = |e: &Expr| matches!(e.op(), Op::Control(Control::Param { .. }));
-    matches!(base.op(), Op::Elementwise(Elementwise::Cast(_))) && base.inputs().iter().all(is_param)
+    let is_weight = |e: &Expr| {
+        let assigned = Op::Elementwise(Elementwise::Unary(Unary::StopGradient));
+        matches!(e.op(), Op::Control(Control::Param { .. })) || *e.op() == assigned
+    };
+    matches!(base.op(), Op::Elementwise(Elementwise::Cast(_))) && base.inputs().iter().all(is_weight)
 }

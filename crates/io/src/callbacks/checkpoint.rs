@@ -1,7 +1,7 @@
 //! [`ModelCheckpoint`].
 
 use super::name;
-use crate::{save_keras, save_weights};
+use crate::{files, save_keras, save_weights};
 use rhyton_nn::callbacks::{Callback, CallbackState, Mode, Monitor};
 use rhyton_nn::training::Training;
 use rhyton_tensor::{Error, Result};
@@ -122,6 +122,17 @@ impl ModelCheckpoint {
         Ok(())
     }
 
+    /// Makes a file where models will go, as far as that is known by now.
+    fn try_target(&self) -> Result<()> {
+        let (folder, name) = self.pattern.rsplit_once('/').unwrap_or((".", &self.pattern));
+        match (folder.contains('{'), name.contains('{')) {
+            (true, _) => Ok(()),
+            (false, true) => files::try_target(Path::new(folder).join("model"), 0),
+            (false, false) => files::try_target(&self.pattern, 0),
+        }
+        .map_err(|e| e.place("ModelCheckpoint"))
+    }
+
     fn say(&self, cx: &mut Training<'_>, text: &str) {
         if self.verbose {
             cx.print(text);
@@ -143,7 +154,7 @@ impl Callback for ModelCheckpoint {
         if self.batches == Some(0) {
             return Err(Error::new("save_freq=0").place("ModelCheckpoint").expected("at least 1"));
         }
-        Ok(())
+        self.try_target()
     }
 
     fn on_epoch_begin(&mut self, epoch: usize, _: &mut Training<'_>) -> Result<()> {
@@ -162,12 +173,13 @@ impl Callback for ModelCheckpoint {
     }
 
     fn state(&self) -> CallbackState {
-        json!({ "best": self.monitor.to_json(), "seen": self.seen }).into()
+        json!({ "best": self.monitor.to_json(), "seen": self.seen, "epoch": self.epoch }).into()
     }
 
     fn restore(&mut self, state: &CallbackState) -> Result<()> {
         self.monitor.restore(&state.json["best"]);
-        self.seen = state.json["seen"].as_u64().unwrap_or(0) as usize;
+        let number = |key: &str| state.json[key].as_u64().unwrap_or(0) as usize;
+        (self.seen, self.epoch) = (number("seen"), number("epoch"));
         Ok(())
     }
 }

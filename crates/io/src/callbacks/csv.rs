@@ -1,8 +1,9 @@
 //! [`CSVLogger`].
 
+use crate::files;
 use rhyton_nn::callbacks::{Callback, CallbackState};
 use rhyton_nn::training::{Logs, Training};
-use rhyton_tensor::{Error, Result};
+use rhyton_tensor::Result;
 use serde_json::json;
 use std::fs::OpenOptions;
 use std::io::{Seek, SeekFrom, Write};
@@ -48,6 +49,13 @@ impl CSVLogger {
         Ok(())
     }
 
+    /// Opens the file as every epoch will; what is there stays.
+    fn try_file(&self) -> std::io::Result<()> {
+        let new = !self.path.exists();
+        OpenOptions::new().create(true).append(true).open(&self.path)?;
+        if new { std::fs::remove_file(&self.path) } else { Ok(()) }
+    }
+
     fn line(&self, cells: impl Iterator<Item = String>) -> String {
         let separator = self.separator.to_string();
         cells.collect::<Vec<_>>().join(&separator) + "\n"
@@ -79,7 +87,8 @@ impl Callback for CSVLogger {
         let old = std::fs::metadata(&self.path).map_or(0, |m| m.len());
         self.written = (self.append && old > 0).then_some(old);
         self.columns.clear();
-        Ok(())
+        self.try_file().map_err(|e| files::explain("write the figures of epochs", &self.path, &e))?;
+        files::try_target(&self.path, 0)
     }
 
     fn on_epoch_end(&mut self, epoch: usize, cx: &mut Training<'_>) -> Result<()> {
@@ -92,7 +101,7 @@ impl Callback for CSVLogger {
         }
         let cells = self.columns.iter().map(|c| cell(cx.logs().get(c)));
         text += &self.line([epoch.to_string()].into_iter().chain(cells));
-        self.write(&text).map_err(|e| Error::io("write the figures of an epoch", &self.path, &e))
+        self.write(&text).map_err(|e| files::explain("write the figures of an epoch", &self.path, &e))
     }
 
     fn state(&self) -> CallbackState {

@@ -13,7 +13,7 @@ use hdf5_reader::messages::layout::DataLayout;
 use hdf5_reader::messages::link::LinkTarget;
 use hdf5_reader::{ByteOrder, Datatype, Hdf5File, OpenOptions, StringPadding, StringSize, VarLenKind};
 use hdf5_reader::{btree_v1, btree_v2, fractal_heap, messages, symbol_table};
-use rhyton_tensor::{DType, Error, Result, Tensor};
+use rhyton_tensor::{DType, Error, Result, Tensor, memory};
 use std::collections::HashSet;
 
 /// The most that one stored byte can become: deflate packs at most about 1030 to 1, and Keras' loader draws the line
@@ -217,6 +217,8 @@ impl Reader {
             attributes.retain(|a| !is_dtype(a));
         }
         self.pay_for(d)?;
+        // Given back at once: the reader takes it again, and would abort where there is none.
+        memory::room::<u8>(d.raw_byte_len().map_err(|e| damaged(&e))?)?;
         let mut data = d.read_raw_bytes().map_err(|e| damaged(&e))?;
         element.to_little_endian(&mut data);
         let shape = sizes(d.shape())?;
@@ -430,8 +432,8 @@ fn numbers(a: &AttributeMessage, element: &Stored) -> Result<Attribute> {
         Ok(0) if a.dataspace.dims.is_empty() => vec![0],
         _ => sizes(&a.dataspace.dims)?,
     };
-    let wanted = shape.iter().try_fold(element.dtype.size_bytes(), |x, n| x.checked_mul(*n));
-    let data = wanted.and_then(|n| a.raw_data.get(..n));
+    let wanted = memory::bytes(element.dtype, &shape);
+    let data = wanted.ok().and_then(|n| a.raw_data.get(..n));
     let mut data = data.ok_or_else(|| hostile("an attribute declares more numbers than it holds"))?.to_vec();
     element.to_little_endian(&mut data);
     Tensor::from_le_bytes(element.dtype, shape, &data).map(Attribute::Numbers)

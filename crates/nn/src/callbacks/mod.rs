@@ -40,6 +40,8 @@ pub enum SavePoint {
     Batch(usize),
     /// After an epoch, with its number from 0.
     Epoch(usize),
+    /// Before training ends early: a callback [interrupted](Training::interrupt) it.
+    Interrupt,
 }
 
 macro_rules! hooks {
@@ -139,6 +141,8 @@ hooks! {
     on_train_begin();
     /// After the last epoch.
     on_train_end();
+    /// When something is almost surely a mistake; the line that was written, without `warning: `.
+    on_warning(warning: &str);
     /// Before an epoch.
     on_epoch_begin(epoch: usize);
     /// After an epoch and its validation; entries added to the logs go to the history.

@@ -27,6 +27,11 @@ pub trait Initialize: Object {
     /// with a seed of its own uses that instead.
     fn values(&self, shape: &[usize], random: &mut Stream) -> Vec<f32>;
 
+    /// Most bytes that [`Initialize::values`] takes for each element while it works.
+    fn bytes_per_element(&self) -> usize {
+        size_of::<f32>()
+    }
+
     /// Whether weights of this shape can start so.
     ///
     /// # Errors

@@ -28,6 +28,11 @@ impl Initialize for Orthogonal {
         all.map(|(i, j)| (self.gain * at(i, j)) as f32).collect()
     }
 
+    /// The numbers, the matrix, its mirrors and the factor, which are doubles.
+    fn bytes_per_element(&self) -> usize {
+        size_of::<f32>() + 3 * size_of::<f64>()
+    }
+
     fn check(&self, shape: &[usize]) -> Result<()> {
         if shape.len() >= 2 {
             return Ok(());

@@ -63,9 +63,9 @@ pub fn fans(shape: &[usize]) -> (usize, usize) {
 }
 
 fn product(shape: &[usize], axes: &[i64]) -> Option<usize> {
-    axes.iter().try_fold(1, |n, a| {
+    axes.iter().try_fold(1usize, |n, a| {
         let at = if *a < 0 { *a + shape.len() as i64 } else { *a };
-        Some(n * shape.get(usize::try_from(at).ok()?)?)
+        shape.get(usize::try_from(at).ok()?)?.checked_mul(n)
     })
 }
 
@@ -86,7 +86,7 @@ impl Scaling<'_> {
             _ => Err(Error::new(format!(
                 "input_axes {inputs:?} and output_axes {outputs:?} of shape {shape:?}"
             ))
-            .expected("axes that the weight has")),
+            .expected("axes that the weight has, each once")),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::layers::{check, parameter};
 use crate::regularizers::Regularizer;
 use crate::{Args, Cx, Layer, Object, Outputs};
 use rhyton_graph::Expr;
-use rhyton_tensor::{Error, Result};
+use rhyton_tensor::{Error, Result, limits};
 use serde_json::{Value as Json, json};
 
 macro_rules! shortcuts {
@@ -209,10 +209,12 @@ impl Layer for PReLU {
     }
 }
 
-/// The axes in a setting that holds one, a list or nothing. What is no whole number becomes one that fits nowhere.
+/// The axes in a setting that holds one, a list or nothing. What is no whole number becomes one that fits nowhere, and
+/// so do lists longer than any array has axes.
 pub(crate) fn listed(axes: &Json) -> Vec<i64> {
     let one = |a: &Json| a.as_i64().unwrap_or(i64::MIN);
     match axes {
+        Json::Array(a) if a.len() > limits::AXES => vec![i64::MIN],
         Json::Array(a) => a.iter().map(one).collect(),
         Json::Null => vec![],
         a => vec![one(a)],

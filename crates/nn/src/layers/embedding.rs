@@ -1,6 +1,7 @@
 //! Embedding and Masking: where masks of padded sequences come from.
 
 use crate::constraints::Constraint;
+use crate::indices::{Among, chosen};
 use crate::initializers::Initializer;
 use crate::layers::{check, parameter};
 use crate::quantizers::{self, Quantization};
@@ -12,8 +13,8 @@ use serde_json::Value as Json;
 use std::sync::Arc;
 
 crate::layer! {
-    /// Rows of a table chosen by whole numbers: `[batch, ..]` to `[batch, .., output_dim]`. A negative index
-    /// counts from the end; one out of range gives NaN.
+    /// Rows of a table chosen by whole numbers: `[batch, ..]` to `[batch, .., output_dim]`. An index that is no whole
+    /// number from 0 to `input_dim - 1` is an error before anything is computed (see [`crate::indices`]).
     pub struct Embedding {
         /// Number of rows: the largest index and one.
         input_dim: usize = 0,
@@ -45,7 +46,8 @@ impl Embedding {
         check::positive(class, "output_dim", self.output_dim)?;
         let of_table =
             (&self.embeddings_initializer, &self.embeddings_regularizer, &self.embeddings_constraint);
-        let (shape, indices) = ([self.input_dim, self.output_dim], x.cast(DType::I32));
+        let indices = chosen(x, Among::Row(self.input_dim)).cast(DType::I32);
+        let shape = [self.input_dim, self.output_dim];
         let expr = if self.base.quantization.is_some() {
             quantizers::embedding(cx, shape, &indices)
         } else {

@@ -41,7 +41,7 @@ pub use self::noise::{
     SpatialDropout3D,
 };
 pub use self::normalization::{GroupNormalization, LayerNormalization, RMSNormalization, UnitNormalization};
-pub use self::operation::{MODULE as OPERATIONS, Operation};
+pub use self::operation::Operation;
 pub use self::pooling::{
     AveragePooling1D, AveragePooling2D, AveragePooling3D, GlobalAveragePooling1D, GlobalAveragePooling2D,
     GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D, MaxPooling1D,
@@ -83,7 +83,7 @@ macro_rules! rows {
             Row {
                 class_name: "InputLayer",
                 names: &[],
-                build: from_config::<crate::model::Input>,
+                build: crate::model::Input::build,
                 doc: "Where data enters a model.",
             },
             Row {

@@ -3,6 +3,7 @@
 use super::check::{are_labels, axis_last, clip, mean_last, mismatch, paired, sum_last};
 use super::{EPSILON, loss};
 use crate::functions::{log_sigmoid, log_softmax};
+use crate::indices::{Among, chosen};
 use rhyton_graph::{Expr, named};
 use rhyton_tensor::{DType, Error};
 use serde_json::json;
@@ -148,7 +149,7 @@ pub(crate) fn at_label(labels: &Expr, like: &Expr) -> Expr {
 
 loss! {
     /// `-log p[t]` for labels `t`, `p` being probabilities, made to sum to 1 and kept between 1e-7 and 1 - 1e-7,
-    /// or logits. A label out of range costs nothing, as in Keras; `fit` checks labels beforehand.
+    /// or logits. A label that is no class is an error before anything is computed (see [`crate::indices`]).
     pub struct SparseCategoricalCrossentropy("sparse_categorical_crossentropy") {
         /// Predictions are logits, without a softmax.
         from_logits: bool = false,
@@ -160,7 +161,11 @@ loss! {
     impl {
         fn losses(&self, t: &Expr, p: &Expr) -> Expr {
             let name = named::SPARSE_CATEGORICAL_CROSSENTROPY.name;
-            let (t, p) = match labels(name, self.axis, t, p) {
+            let marked = match self.choice(p) {
+                Some(classes) => chosen(t, classes),
+                None => t.clone(),
+            };
+            let (t, p) = match labels(name, self.axis, &marked, p) {
                 Ok(both) => both,
                 Err(e) => return Expr::poison(e),
             };
@@ -182,6 +187,13 @@ loss! {
 }
 
 impl SparseCategoricalCrossentropy {
+    /// What labels of these predictions may be, where the number of classes is known.
+    fn choice(&self, p: &Expr) -> Option<Among> {
+        let axis = if self.axis < 0 { self.axis + p.rank() as i64 } else { self.axis };
+        let classes = p.shape().get(usize::try_from(axis).ok()?)?.as_fixed()?;
+        Some(Among::Class(classes, self.ignore_class))
+    }
+
     /// Only the probability of the label goes through division, clipping and logarithm: the same bits as all of
     /// them would give, for one logarithm a sample.
     fn surprise(&self, t: &Expr, p: &Expr) -> Expr {

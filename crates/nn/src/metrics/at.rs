@@ -1,7 +1,7 @@
 //! The best of one figure among the thresholds that reach another.
 
 use super::auc::inner_thresholds;
-use super::confusion::{ALL, Decisions, numbers, ratio};
+use super::confusion::{ALL, Decisions, few_thresholds, numbers, ratio};
 use super::{Metric, metric, zeros};
 use rhyton_graph::{Expr, Type};
 use rhyton_tensor::{Error, Result, Tensor};
@@ -38,7 +38,7 @@ macro_rules! at {
             fn name(&self) -> String {
                 self.name.clone()
             }
-            fn start(&self, _: &Type) -> Vec<Tensor> {
+            fn start(&self, _: &Type) -> Result<Vec<Tensor>> {
                 zeros(&[&[thresholds(self.num_thresholds).len()][..]; 4])
             }
             fn update(&self, state: &[Expr], t: &Expr, p: &Expr, weight: Option<&Expr>) -> Vec<Expr> {
@@ -53,7 +53,7 @@ macro_rules! at {
             }
             fn check(&self) -> Result<()> {
                 if (0.0..=1.0).contains(&self.$given) && self.num_thresholds > 0 {
-                    return Ok(());
+                    return few_thresholds(stringify!($class), self.num_thresholds);
                 }
                 let got = format!(
                     "{}={} and num_thresholds={}",

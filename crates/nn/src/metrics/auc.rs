@@ -1,6 +1,6 @@
 //! Areas under curves over thresholds.
 
-use super::confusion::{ALL, Decisions, numbers, ratio};
+use super::confusion::{ALL, Decisions, few_thresholds, numbers, ratio};
 use super::{Metric, metric, zeros};
 use crate::object::Setting;
 use rhyton_graph::{Expr, Type};
@@ -114,7 +114,7 @@ impl Metric for AUC {
         self.name.clone()
     }
 
-    fn start(&self, y_pred: &Type) -> Vec<Tensor> {
+    fn start(&self, y_pred: &Type) -> Result<Vec<Tensor>> {
         let mut shape = vec![self.all_thresholds().len()];
         if self.multi_label {
             let known = y_pred.shape.last().and_then(|d| d.as_fixed());
@@ -172,6 +172,7 @@ impl Metric for AUC {
             let what = format!("AUC got num_thresholds={}", self.num_thresholds);
             return Err(Error::new(what).expected("at least 2"));
         }
+        few_thresholds("AUC", self.num_thresholds)?;
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use super::poisoned;
 use crate::losses::align;
 use crate::losses::check::mismatch;
 use rhyton_graph::Expr;
-use rhyton_tensor::{DType, Error, Tensor};
+use rhyton_tensor::{DType, Error, Result, Tensor, limits};
 
 /// Which counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +18,11 @@ pub(super) enum Count {
 /// All four, in the order of Keras's states.
 pub(super) const ALL: [Count; 4] =
     [Count::TruePositives, Count::FalsePositives, Count::TrueNegatives, Count::FalseNegatives];
+
+/// An error when the metric `class` would look at every prediction with too many thresholds.
+pub(super) fn few_thresholds(class: &str, n: usize) -> Result<()> {
+    limits::THRESHOLDS.check(n as u64, || format!("{class} got num_thresholds={n}"))
+}
 
 /// What decisions are made of.
 #[derive(Clone, Debug, Default)]
@@ -127,7 +132,7 @@ impl Decisions<'_> {
 }
 
 /// One class of targets and predictions.
-fn pick([t, p]: [&Expr; 2], class: usize) -> Result<[Expr; 2], Error> {
+fn pick([t, p]: [&Expr; 2], class: usize) -> Result<[Expr; 2]> {
     let last = p.rank() - 1;
     let known = p.shape().last().and_then(|d| d.as_fixed());
     if p.rank() < 2 || known.is_some_and(|n| class >= n) {

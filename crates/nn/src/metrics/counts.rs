@@ -61,7 +61,7 @@ macro_rules! counts {
             fn name(&self) -> String {
                 self.name.clone()
             }
-            fn start(&self, _: &Type) -> Vec<Tensor> {
+            fn start(&self, _: &Type) -> Result<Vec<Tensor>> {
                 zeros(&[&[1]])
             }
             fn update(&self, state: &[Expr], t: &Expr, p: &Expr, weight: Option<&Expr>) -> Vec<Expr> {
@@ -107,7 +107,7 @@ macro_rules! parts {
             fn name(&self) -> String {
                 self.name.clone()
             }
-            fn start(&self, _: &Type) -> Vec<Tensor> {
+            fn start(&self, _: &Type) -> Result<Vec<Tensor>> {
                 zeros(&[&[1], &[1]])
             }
             fn update(&self, state: &[Expr], t: &Expr, p: &Expr, weight: Option<&Expr>) -> Vec<Expr> {

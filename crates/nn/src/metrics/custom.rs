@@ -5,7 +5,7 @@ use crate::losses::{Loss, LossRef};
 use crate::object::Object;
 use rhyton_graph::function::named;
 use rhyton_graph::{Expr, Type};
-use rhyton_tensor::{DType, Tensor};
+use rhyton_tensor::{DType, Result, Tensor};
 use serde_json::{Map, Value};
 use std::fmt;
 use std::sync::Arc;
@@ -77,7 +77,7 @@ impl Metric for Custom {
     fn name(&self) -> String {
         self.name.clone()
     }
-    fn start(&self, _: &Type) -> Vec<Tensor> {
+    fn start(&self, _: &Type) -> Result<Vec<Tensor>> {
         mean_start()
     }
     fn update(&self, state: &[Expr], t: &Expr, p: &Expr, weight: Option<&Expr>) -> Vec<Expr> {
@@ -85,6 +85,9 @@ impl Metric for Custom {
     }
     fn result(&self, state: &[Tensor]) -> f64 {
         mean_result(state)
+    }
+    fn heeds_masks(&self) -> bool {
+        true
     }
     fn larger_is_better(&self) -> Option<bool> {
         matches!(self.body, Body::Loss(_)).then_some(false)

@@ -16,7 +16,7 @@ struct FScore<'a> {
 }
 
 impl FScore<'_> {
-    fn start(&self, y_pred: &Type) -> Vec<Tensor> {
+    fn start(&self, y_pred: &Type) -> Result<Vec<Tensor>> {
         if self.average == Some("micro") {
             return zeros(&[&[][..]; 4]);
         }
@@ -96,7 +96,7 @@ macro_rules! f_scores {
             fn name(&self) -> String {
                 self.name.clone()
             }
-            fn start(&self, y_pred: &Type) -> Vec<Tensor> {
+            fn start(&self, y_pred: &Type) -> Result<Vec<Tensor>> {
                 self.score().start(y_pred)
             }
             fn update(&self, state: &[Expr], t: &Expr, p: &Expr, weight: Option<&Expr>) -> Vec<Expr> {

@@ -4,7 +4,7 @@ use super::confusion::numbers;
 use super::{Metric, poisoned};
 use crate::object::Setting;
 use rhyton_graph::{Expr, Type};
-use rhyton_tensor::{DType, Dim, Error, Result, Tensor};
+use rhyton_tensor::{DType, Dim, Error, Result, Tensor, limits};
 
 impl Setting<Vec<usize>> for Vec<usize> {
     fn setting(self) -> Vec<usize> {
@@ -35,8 +35,8 @@ fn listed(e: &Expr, sparse: bool, axis: i64) -> Expr {
 }
 
 impl Table {
-    fn start(&self) -> Vec<Tensor> {
-        vec![Tensor::full([self.classes, self.classes], 0i32)]
+    fn start(&self) -> Result<Vec<Tensor>> {
+        Ok(vec![Tensor::try_full([self.classes, self.classes], 0i32)?])
     }
 
     fn update(&self, state: &[Expr], t: &Expr, p: &Expr, weight: Option<&Expr>) -> Vec<Expr> {
@@ -96,7 +96,8 @@ impl Table {
             None if self.classes == 0 => {
                 Err(Error::new(format!("{class} got num_classes=0")).expected("the number of classes"))
             }
-            None => Ok(()),
+            None => limits::CLASSES
+                .check(self.classes as u64, || format!("{class} got num_classes={}", self.classes)),
         }
     }
 }
@@ -125,7 +126,7 @@ macro_rules! tables {
             fn name(&self) -> String {
                 self.name.clone()
             }
-            fn start(&self, _: &Type) -> Vec<Tensor> {
+            fn start(&self, _: &Type) -> Result<Vec<Tensor>> {
                 self.table().start()
             }
             fn update(&self, state: &[Expr], t: &Expr, p: &Expr, weight: Option<&Expr>) -> Vec<Expr> {
@@ -142,6 +143,11 @@ macro_rules! tables {
             }
         }
     )* };
+}
+
+/// All classes. Of more than are allowed only the start: [`Table::check`] refuses them, and needs no list for it.
+fn all(classes: usize) -> Vec<usize> {
+    (0..classes.min(limits::CLASSES.get().unwrap_or(0) as usize)).collect()
 }
 
 fn table(classes: usize, targets: Vec<usize>, ignore: Option<i64>, sparse: [bool; 2], axis: i64) -> Table {
@@ -187,7 +193,7 @@ tables! {
         /// The axis of the classes.
         axis: i64 = -1,
     } |s| table(
-        s.num_classes, (0..s.num_classes).collect(), s.ignore_class, [s.sparse_y_true, s.sparse_y_pred], s.axis
+        s.num_classes, all(s.num_classes), s.ignore_class, [s.sparse_y_true, s.sparse_y_pred], s.axis
     );
     /// Mean of intersection over union of some classes, with one-hot targets.
     OneHotIoU("one_hot_io_u") {
@@ -212,5 +218,5 @@ tables! {
         sparse_y_pred: bool = false,
         /// The axis of the classes.
         axis: i64 = -1,
-    } |s| table(s.num_classes, (0..s.num_classes).collect(), s.ignore_class, [false, s.sparse_y_pred], s.axis);
+    } |s| table(s.num_classes, all(s.num_classes), s.ignore_class, [false, s.sparse_y_pred], s.axis);
 }

@@ -4,7 +4,7 @@ use super::{Metric, metric, zeros};
 use crate::losses::align;
 use crate::losses::check::paired;
 use rhyton_graph::{Expr, Type, named};
-use rhyton_tensor::{DType, Dim, Error, Tensor};
+use rhyton_tensor::{DType, Dim, Error, Result, Tensor};
 
 /// A metric that is the mean of a figure per sample.
 pub trait PerSample {
@@ -18,7 +18,10 @@ pub trait PerSample {
 }
 
 /// The state of a mean, total and count.
-pub fn mean_start() -> Vec<Tensor> {
+///
+/// # Errors
+/// When there is no memory for it.
+pub fn mean_start() -> Result<Vec<Tensor>> {
     zeros(&[&[], &[]])
 }
 
@@ -106,7 +109,7 @@ macro_rules! mean_metric {
             fn name(&self) -> String {
                 self.name.clone()
             }
-            fn start(&self, _: &rhyton_graph::Type) -> Vec<rhyton_tensor::Tensor> {
+            fn start(&self, _: &rhyton_graph::Type) -> rhyton_tensor::Result<Vec<rhyton_tensor::Tensor>> {
                 $crate::metrics::mean_start()
             }
             fn update(
@@ -120,6 +123,9 @@ macro_rules! mean_metric {
             }
             fn result(&self, state: &[rhyton_tensor::Tensor]) -> f64 {
                 $crate::metrics::mean_result(state)
+            }
+            fn heeds_masks(&self) -> bool {
+                true
             }
             fn larger_is_better(&self) -> Option<bool> {
                 Some($better)
@@ -147,7 +153,7 @@ impl Metric for RootMeanSquaredError {
     fn name(&self) -> String {
         self.name.clone()
     }
-    fn start(&self, _: &Type) -> Vec<Tensor> {
+    fn start(&self, _: &Type) -> Result<Vec<Tensor>> {
         mean_start()
     }
     fn update(&self, state: &[Expr], t: &Expr, p: &Expr, weight: Option<&Expr>) -> Vec<Expr> {

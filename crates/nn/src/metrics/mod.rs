@@ -46,14 +46,27 @@ pub trait Metric: Object {
     fn name(&self) -> String;
 
     /// How its state starts, for predictions of this type.
-    fn start(&self, y_pred: &Type) -> Vec<Tensor>;
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    fn start(&self, y_pred: &Type) -> Result<Vec<Tensor>>;
 
     /// The state after a batch of targets and float32 predictions. `weight` is per sample, `[batch]` or
-    /// `[batch, ..]`, masks included (see [`merged_weight`]). Poisoned when shapes do not fit.
+    /// `[batch, ..]`, with the mask where the metric [heeds masks](Metric::heeds_masks) (see [`merged_weight`]). Poisoned when shapes do not fit.
     fn update(&self, state: &[Expr], y_true: &Expr, y_pred: &Expr, weight: Option<&Expr>) -> Vec<Expr>;
 
     /// The figure of a state.
     fn result(&self, state: &[Tensor]) -> f64;
+
+    /// Whether steps that the mask of an output leaves out are left out of this figure.
+    ///
+    /// The rule is Keras's, so that figures are the same: means of a figure per step (accuracies, losses as metrics,
+    /// functions of one's own) heed masks; metrics with counts or sums of their own (precision, recall, AUC, F-scores,
+    /// intersection over union, R2, the root of the mean squared error) count every step. Give those
+    /// sample weights of 0 for padding, and list them in `weighted_metrics`.
+    fn heeds_masks(&self) -> bool {
+        false
+    }
 
     /// Whether larger is better, where that is known.
     fn larger_is_better(&self) -> Option<bool> {
@@ -118,8 +131,8 @@ macro_rules! metric {
 pub(crate) use metric;
 
 /// The start of a state of float32 zeros.
-fn zeros(shapes: &[&[usize]]) -> Vec<Tensor> {
-    shapes.iter().map(|s| Tensor::full(s.to_vec(), 0.0f32)).collect()
+fn zeros(shapes: &[&[usize]]) -> Result<Vec<Tensor>> {
+    shapes.iter().map(|s| Tensor::try_full(s.to_vec(), 0.0f32)).collect()
 }
 
 /// A state of which every tensor is poisoned by `bad`.

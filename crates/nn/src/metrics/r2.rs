@@ -22,7 +22,7 @@ impl Metric for R2Score {
         self.name.clone()
     }
 
-    fn start(&self, y_pred: &Type) -> Vec<Tensor> {
+    fn start(&self, y_pred: &Type) -> Result<Vec<Tensor>> {
         let n = y_pred.shape.last().and_then(|d| d.as_fixed()).unwrap_or(0);
         // Number of samples; sums of squares, of values, of squared errors, of weights.
         zeros(&[&[], &[n], &[n], &[n], &[n]])

@@ -53,7 +53,7 @@ impl Metric for Renamed {
     fn name(&self) -> String {
         self.name.clone()
     }
-    fn start(&self, y_pred: &Type) -> Vec<Tensor> {
+    fn start(&self, y_pred: &Type) -> Result<Vec<Tensor>> {
         self.metric.start(y_pred)
     }
     fn update(&self, state: &[Expr], t: &Expr, p: &Expr, weight: Option<&Expr>) -> Vec<Expr> {
@@ -61,6 +61,9 @@ impl Metric for Renamed {
     }
     fn result(&self, state: &[Tensor]) -> f64 {
         self.metric.result(state)
+    }
+    fn heeds_masks(&self) -> bool {
+        self.metric.heeds_masks()
     }
     fn larger_is_better(&self) -> Option<bool> {
         self.metric.larger_is_better()

@@ -1,7 +1,8 @@
 //! [`Definition`]: what a model is made of, without weights. A definition is a layer too: models nest.
 
-use crate::layer::{Args, Base, Based, Cx, Layer, LayerRef, Outputs, Value, float_as};
-use crate::model::symbolic::{Symbolic, SymbolicCall};
+use crate::layer::{Args, Base, Based, Cx, Layer, LayerRef, Outputs, Value, check_name, float_as};
+use crate::model::structure::Structure;
+use crate::model::symbolic::{Inputs, Symbolic, SymbolicCall, obeyed};
 use crate::object::{Object, snake_case};
 use crate::quantizers::Quantization;
 use rhyton_graph::{Expr, Type};
@@ -59,6 +60,10 @@ pub struct Definition {
     pub input_types: Vec<Type>,
     /// (call, output) of each output.
     pub outputs: Vec<(usize, usize)>,
+    /// How the inputs are put together.
+    pub(crate) takes: Structure,
+    /// How the outputs are put together.
+    pub(crate) gives: Structure,
     /// Trained values that come along when the model is used as a layer, by path inside the model.
     pub(crate) values: HashMap<String, Tensor>,
 }
@@ -75,21 +80,24 @@ impl Definition {
         if inputs.is_empty() || outputs.is_empty() {
             return Err(Error::new("a model needs at least one input and one output"));
         }
+        check_name(base.name.as_deref())?;
         let order = calls_in_order(inputs, outputs)?;
         let position: HashMap<*const SymbolicCall, usize> =
             order.iter().enumerate().map(|(i, c)| (Arc::as_ptr(c), i)).collect();
         let at = |s: &Symbolic| (position[&Arc::as_ptr(&s.call)], s.output);
         let (layers, layer_of) = layers_by_depth(&order, outputs, &position);
+        let given = identities(inputs);
         let calls = order
             .iter()
             .zip(&layer_of)
             .map(|(c, layer)| {
-                let open = !inputs.iter().any(|i| Arc::ptr_eq(&i.call, c));
+                // What an input reads lies outside of the model.
+                let reads = if given.contains(&Arc::as_ptr(c)) { &Inputs::default() } else { &c.inputs };
                 let at_all = |v: &[Symbolic]| v.iter().map(at).collect::<Vec<_>>();
                 Call {
                     layer: *layer,
-                    inputs: if open { at_all(&c.inputs.positional) } else { vec![] },
-                    named: c.inputs.named.iter().map(|(n, v)| (n.clone(), at_all(v))).collect(),
+                    inputs: at_all(&reads.positional),
+                    named: reads.named.iter().map(|(n, v)| (n.clone(), at_all(v))).collect(),
                     settings: c.inputs.settings.clone(),
                 }
             })
@@ -105,6 +113,8 @@ impl Definition {
             inputs: inputs.iter().map(|i| at(i).0).collect(),
             input_types,
             outputs: outputs.iter().map(at).collect(),
+            takes: Structure::flat(inputs.len()),
+            gives: Structure::flat(outputs.len()),
             values: HashMap::new(),
         })
     }
@@ -124,8 +134,12 @@ impl Definition {
         self.inputs.iter().map(|c| self.entries[self.calls[*c].layer].name.clone()).collect()
     }
 
-    /// Names of the outputs, in order: the names of the layers that make them.
+    /// Names of the outputs, in order: the keys of a dictionary of outputs, otherwise the names of the layers that
+    /// make them.
     pub fn output_names(&self) -> Vec<String> {
+        if let Some(keys) = self.gives.keys() {
+            return keys;
+        }
         self.outputs.iter().map(|(c, _)| self.entries[self.calls[*c].layer].name.clone()).collect()
     }
 
@@ -136,8 +150,10 @@ impl Definition {
 
     fn calls_in(&self, cx: &mut Cx<'_>, inputs: &[Value]) -> Vec<Vec<Value>> {
         let mut values: Vec<Vec<Value>> = Vec::with_capacity(self.calls.len());
+        let given: HashMap<usize, usize> =
+            self.inputs.iter().enumerate().rev().map(|(k, c)| (*c, k)).collect();
         for (i, call) in self.calls.iter().enumerate() {
-            if let Some(k) = self.inputs.iter().position(|c| *c == i) {
+            if let Some(k) = given.get(&i).copied() {
                 if self.form == Form::Functional {
                     let entry = &self.entries[call.layer];
                     cx.visit(&entry.location, &entry.name);
@@ -158,7 +174,7 @@ impl Definition {
             let args = Args {
                 inputs: get(&call.inputs),
                 named: call.named.iter().map(|(n, at)| (n.clone(), get(at))).collect(),
-                settings: call.settings.clone(),
+                settings: obeyed(&call.settings),
             };
             let entry = &self.entries[call.layer];
             let Outputs(out) = cx.call(&entry.layer, &entry.location, &entry.name, &args);
@@ -177,15 +193,52 @@ impl Definition {
         self.outputs.iter().map(of).collect()
     }
 
-    /// Position of a weight's location in Keras's order of weights.
+    /// The number of each call among the calls of its layer.
+    pub(crate) fn call_numbers(&self) -> Vec<usize> {
+        let mut made = vec![0; self.entries.len()];
+        let number = |c: &Call| {
+            made[c.layer] += 1;
+            made[c.layer] - 1
+        };
+        self.calls.iter().map(number).collect()
+    }
+
+    /// The calls of each entry.
+    pub(crate) fn calls_by_entry(&self) -> Vec<Vec<usize>> {
+        let mut of = vec![vec![]; self.entries.len()];
+        self.calls.iter().enumerate().for_each(|(i, c)| of[c.layer].push(i));
+        of
+    }
+}
+
+/// Positions of weights' locations in Keras's order of weights.
+pub(crate) struct Ranks<'d> {
+    /// Number of an entry, by the location it has.
+    entries: HashMap<&'d str, usize>,
+    nested: HashMap<usize, Ranks<'d>>,
+}
+
+impl<'d> Ranks<'d> {
+    pub(crate) fn of(d: &'d Definition) -> Ranks<'d> {
+        let entries = d.entries.iter().enumerate();
+        let inside = |(i, e): (usize, &'d Entry)| {
+            let nested = e.layer.known()?.definition()?;
+            Some((i, Ranks::of(nested)))
+        };
+        Ranks {
+            entries: entries.clone().map(|(i, e)| (e.location.as_str(), i)).collect(),
+            nested: entries.filter_map(inside).collect(),
+        }
+    }
+
+    /// A location starts with that of its entry: two steps, or one (`input`).
     pub(crate) fn rank(&self, location: &str) -> Vec<usize> {
-        let owns = |e: &Entry| location == e.location || location.starts_with(&format!("{}/", e.location));
-        let Some(i) = self.entries.iter().position(owns) else { return vec![] };
+        let ends = location.match_indices('/').map(|(i, _)| i).chain([location.len()]);
+        let found = ends.take(2).find_map(|end| Some((*self.entries.get(location.get(..end)?)?, end)));
+        let Some((i, end)) = found else { return vec![] };
         let mut rank = vec![i];
-        let nested = self.entries[i].layer.get().ok().and_then(|l| l.definition().cloned());
-        let inside = location.get(self.entries[i].location.len() + 1..);
-        if let (Some(d), Some(inside)) = (nested, inside) {
-            rank.extend(d.rank(inside));
+        if let (Some(nested), Some(inside)) = (self.nested.get(&i), location.get(end + 1..)) {
+            rank.extend(nested.rank(inside));
         }
         rank
     }
@@ -195,19 +248,22 @@ impl Definition {
 fn calls_in_order(inputs: &[Symbolic], outputs: &[Symbolic]) -> Result<Vec<Arc<SymbolicCall>>> {
     let mut order: Vec<Arc<SymbolicCall>> = vec![];
     let mut seen: HashSet<*const SymbolicCall> = HashSet::new();
-    let is_input = |c: &Arc<SymbolicCall>| inputs.iter().any(|i| Arc::ptr_eq(&i.call, c));
+    let given = identities(inputs);
+    let is_input = |c: &Arc<SymbolicCall>| given.contains(&Arc::as_ptr(c));
+    let reads = |c: &Arc<SymbolicCall>| -> std::vec::IntoIter<Symbolic> {
+        let all = if is_input(c) { vec![] } else { c.inputs.all().cloned().collect() };
+        all.into_iter()
+    };
     for root in outputs.iter().chain(inputs) {
-        let mut stack = vec![(root.call.clone(), 0usize)];
         if !seen.insert(Arc::as_ptr(&root.call)) {
             continue;
         }
-        while let Some((call, next)) = stack.last_mut() {
-            let reads = if is_input(call) { None } else { call.inputs.all().nth(*next).cloned() };
-            match reads {
+        let mut stack = vec![(root.call.clone(), reads(&root.call))];
+        while let Some((_, pending)) = stack.last_mut() {
+            match pending.next() {
                 Some(s) => {
-                    *next += 1;
                     if seen.insert(Arc::as_ptr(&s.call)) {
-                        stack.push((s.call.clone(), 0));
+                        stack.push((s.call.clone(), reads(&s.call)));
                     }
                 }
                 None => order.extend(stack.pop().map(|(c, _)| c)),
@@ -222,6 +278,10 @@ fn calls_in_order(inputs: &[Symbolic], outputs: &[Symbolic]) -> Result<Vec<Arc<S
             .fix("pass this input to Model::new as well")),
         None => Ok(order),
     }
+}
+
+fn identities(values: &[Symbolic]) -> HashSet<*const SymbolicCall> {
+    values.iter().map(|s| Arc::as_ptr(&s.call)).collect()
 }
 
 /// Layers sorted as Keras sorts them, and the index of each call's layer among them.
@@ -246,33 +306,33 @@ fn layers_by_depth(
             }
         }
     }
-    // First reached from the outputs, depth first.
-    let mut reached: Vec<*const ()> = vec![];
+    // First reached from the outputs, depth first; then the rest.
+    let (mut unique, mut number) = (vec![], HashMap::new());
+    let mut reach = |c: &Arc<SymbolicCall>| {
+        number.entry(identity(c)).or_insert_with(|| {
+            unique.push(c.layer.clone());
+            unique.len() - 1
+        });
+    };
     let mut seen = HashSet::new();
     let mut stack: Vec<&Arc<SymbolicCall>> = outputs.iter().rev().map(|o| &o.call).collect();
     while let Some(c) = stack.pop() {
         if !position.contains_key(&Arc::as_ptr(c)) || !seen.insert(Arc::as_ptr(c)) {
             continue;
         }
-        if !reached.contains(&identity(c)) {
-            reached.push(identity(c));
-        }
+        reach(c);
         let reads: Vec<&Symbolic> = c.inputs.all().collect();
         stack.extend(reads.into_iter().rev().map(|s| &s.call));
     }
-    reached.extend(order.iter().map(identity).filter(|i| !reached.contains(i)).collect::<Vec<_>>());
-    let mut unique = vec![];
-    reached.into_iter().for_each(|i| {
-        if !unique.contains(&i) {
-            unique.push(i);
-        }
-    });
-    unique.sort_by_key(|i| std::cmp::Reverse(depth.get(i).copied().unwrap_or(0)));
-    let layer_of: Vec<usize> =
-        order.iter().map(|c| unique.iter().position(|i| *i == identity(c)).unwrap_or(0)).collect();
-    let mut layers: Vec<Option<LayerRef>> = vec![None; unique.len()];
-    order.iter().zip(&layer_of).for_each(|(c, i)| layers[*i] = Some(c.layer.clone()));
-    (layers.into_iter().flatten().collect(), layer_of)
+    order.iter().for_each(reach);
+    let mut depths = vec![0; unique.len()];
+    number.iter().for_each(|(identity, i)| depths[*i] = depth.get(identity).copied().unwrap_or(0));
+    let mut sorted: Vec<usize> = (0..unique.len()).collect();
+    sorted.sort_by_key(|i| std::cmp::Reverse(depths[*i]));
+    let mut place = vec![0; unique.len()];
+    sorted.iter().enumerate().for_each(|(to, from)| place[*from] = to);
+    let layer_of = order.iter().map(|c| place[number[&identity(c)]]).collect();
+    (sorted.into_iter().map(|i| unique[i].clone()).collect(), layer_of)
 }
 
 /// Names and places of layers. Unnamed ones are numbered by class; names must be unique.
@@ -294,6 +354,7 @@ pub(crate) fn entries(layers: Vec<LayerRef>, form: Form) -> Result<Vec<Entry>> {
             }
         };
         let name = named(&layer).unwrap_or_else(&mut auto);
+        check_name(Some(&name)).map_err(|e| e.source(object.base().source))?;
         if !used.insert(name.clone()) {
             return Err(Error::new(format!("two layers of the model are called '{name}'"))
                 .source(object.base().source)
@@ -302,7 +363,7 @@ pub(crate) fn entries(layers: Vec<LayerRef>, form: Form) -> Result<Vec<Entry>> {
         // A Sequential keeps its input apart from its layers, and operations are none.
         let location = if form == Form::Sequential && class == "input_layer" {
             String::from("input")
-        } else if crate::model::json::is_operation(&**object) {
+        } else if crate::layers::Operation::is(&**object) {
             format!("{}/{name}", crate::layer::OPERATIONS)
         } else {
             let n = places.entry(class.clone()).or_default();

@@ -1,14 +1,16 @@
 //! A model's configuration as Keras writes it, and back.
 
-use crate::layer::{Base, Layer, LayerRef, full_config};
-use crate::layers::{OPERATIONS, Operation};
+use crate::layer::{Base, Layer, LayerRef, check_name, full_config};
+use crate::layers::Operation;
+use crate::model::bounds::{check_calls, few_settings};
 use crate::model::definition::{Call, Definition, Entry, Form, entries};
+use crate::model::structure::Structure;
 use crate::model::symbolic::{Inputs, Symbolic, apply};
 use crate::object::{Object, record};
 use rhyton_graph::Type;
 use rhyton_tensor::{Error, Result};
 use serde_json::{Map, Value as Json, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 /// The `config` of a model's record.
@@ -30,7 +32,7 @@ pub fn layer_record(layer: &LayerRef, name: &str) -> Json {
             config.insert("name".into(), name.into());
             config
         }
-        None if layer.class_name() == "InputLayer" || is_operation(&**layer) => {
+        None if layer.class_name() == "InputLayer" || Operation::is(&**layer) => {
             let mut config = layer.config();
             config.insert("name".into(), name.into());
             config
@@ -38,15 +40,10 @@ pub fn layer_record(layer: &LayerRef, name: &str) -> Json {
         None => full_config(&**layer, name),
     };
     let mut r = record(module, layer.class_name(), config);
-    if layer.class_name() == "Functional" || is_operation(&**layer) {
+    if layer.class_name() == "Functional" || Operation::is(&**layer) {
         r["registered_name"] = layer.class_name().into();
     }
     r
-}
-
-/// Whether this is an operation on tensors, which Keras does not count as a layer.
-pub(crate) fn is_operation(layer: &dyn Layer) -> bool {
-    layer.module() == Some(OPERATIONS)
 }
 
 fn sequential_config(d: &Definition) -> Json {
@@ -60,10 +57,9 @@ fn sequential_config(d: &Definition) -> Json {
 }
 
 fn functional_config(d: &Definition) -> Json {
-    // Number of a call among the calls of its layer.
-    let number = |call: usize| d.calls[..call].iter().filter(|c| c.layer == d.calls[call].layer).count();
+    let numbers = d.call_numbers();
     let types = value_types(d);
-    let triple = |(c, o): (usize, usize)| json!([d.entries[d.calls[c].layer].name, number(c), o]);
+    let triple = |(c, o): (usize, usize)| json!([d.entries[d.calls[c].layer].name, numbers[c], o]);
     let tensor = |at: &(usize, usize)| {
         let (shape, dtype) = types.get(at).map_or((Json::Null, "float32"), |t| {
             let sizes: Vec<Option<usize>> = t.shape.iter().map(rhyton_tensor::Dim::as_fixed).collect();
@@ -74,9 +70,6 @@ fn functional_config(d: &Definition) -> Json {
     };
     let node = |call: &Call, layer: &LayerRef| {
         let mut args: Vec<Json> = call.inputs.iter().map(&tensor).collect();
-        if args.len() > 1 && layer.get().is_ok_and(|l| takes_list(&**l)) {
-            args = vec![Json::Array(args)];
-        }
         let mut kwargs = Map::new();
         for (name, value) in &call.settings {
             // Numbers among the operands stand where they stood.
@@ -85,6 +78,9 @@ fn functional_config(d: &Definition) -> Json {
                 None => drop(kwargs.insert(name.clone(), value.clone())),
             }
         }
+        if let Ok(layer) = layer.get() {
+            args = arranged(&**layer, args);
+        }
         for (name, at) in &call.named {
             let tensors: Vec<Json> = at.iter().map(&tensor).collect();
             let single = tensors.len() == 1 && !name.ends_with("state");
@@ -92,35 +88,48 @@ fn functional_config(d: &Definition) -> Json {
         }
         json!({ "args": args, "kwargs": kwargs })
     };
+    let inputs: HashSet<usize> = d.inputs.iter().copied().collect();
     let layers: Vec<Json> = d
         .entries
         .iter()
-        .enumerate()
-        .map(|(i, e)| {
+        .zip(d.calls_by_entry())
+        .map(|(e, calls)| {
             let mut r = layer_record(&e.layer, &e.name);
-            let calls =
-                d.calls.iter().enumerate().filter(|(c, call)| call.layer == i && !d.inputs.contains(c));
+            let calls = calls.iter().filter(|c| !inputs.contains(c));
             r["name"] = e.name.clone().into();
-            r["inbound_nodes"] = calls.map(|(_, c)| node(c, &e.layer)).collect::<Vec<_>>().into();
+            r["inbound_nodes"] = calls.map(|c| node(&d.calls[*c], &e.layer)).collect::<Vec<_>>().into();
             r
         })
         .collect();
-    let all = |at: Vec<(usize, usize)>| match at.as_slice() {
-        [one] => triple(*one),
-        many => many.iter().map(|a| triple(*a)).collect::<Vec<_>>().into(),
+    let end = |(c, o): &(usize, usize)| {
+        let first = built_in_nodes(&d.entries[d.calls[*c].layer].layer);
+        json!([d.entries[d.calls[*c].layer].name, numbers[*c] + first, o])
     };
+    let inputs: Vec<(usize, usize)> = d.inputs.iter().map(|c| (*c, 0)).collect();
     json!({
         "name": d.name(), "trainable": d.base.trainable, "layers": layers,
-        "input_layers": all(d.inputs.iter().map(|c| (*c, 0)).collect()),
-        "output_layers": all(d.outputs.clone()),
+        "input_layers": d.takes.fill(&mut inputs.iter().map(end)),
+        "output_layers": d.gives.fill(&mut d.outputs.iter().map(end)),
     })
 }
 
-/// Layers whose Keras call takes one list of tensors.
-fn takes_list(layer: &dyn Layer) -> bool {
-    let joins = ["Concatenate", "Attention", "AdditiveAttention"].contains(&layer.class_name());
+/// Nested functional models start with a node of their own, which Keras counts where it names inputs and outputs but
+/// not where layers read from each other.
+fn built_in_nodes(layer: &LayerRef) -> usize {
+    let functional = |d: &Definition| d.form == Form::Functional;
+    usize::from(layer.get().is_ok_and(|l| l.definition().is_some_and(functional)))
+}
+
+/// The positional arguments of a call as Keras's layers take them: some want one list or one dictionary.
+fn arranged(layer: &dyn Layer, args: Vec<Json>) -> Vec<Json> {
+    if let Some(nested) = layer.definition().filter(|d| d.takes.is_named()) {
+        return vec![nested.takes.fill(&mut args.into_iter())];
+    }
+    let joins = ["Attention", "AdditiveAttention"].contains(&layer.class_name())
+        || Operation::takes_list(layer.class_name());
     let merges = ["Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract", "Dot"];
-    layer.definition().is_some() || joins || (merges.contains(&layer.class_name()) && !is_operation(layer))
+    let merges = merges.contains(&layer.class_name()) && !Operation::is(layer);
+    if args.len() > 1 && (layer.definition().is_some() || joins || merges) { vec![args.into()] } else { args }
 }
 
 /// The type of every value of a model.
@@ -141,16 +150,19 @@ pub(crate) fn value_types(d: &Definition) -> HashMap<(usize, usize), Type> {
 /// # Errors
 /// When a layer is unknown or the connections do not fit.
 pub fn build_definition(config: Json) -> Result<Arc<dyn Layer>> {
-    Ok(Arc::new(from_config(&config)?))
+    Ok(Arc::new(from_config(config)?))
 }
 
 /// A model's definition from the record of a `config.json`.
 ///
 /// # Errors
-/// When a layer is unknown or the connections do not fit.
+/// When a layer is unknown, the connections do not fit or the model makes too many calls of layers.
 pub fn from_record(record: &Json) -> Result<Definition> {
     match record["class_name"].as_str() {
-        Some("Sequential" | "Functional" | "Model") => from_config(&record["config"]),
+        Some("Sequential" | "Functional" | "Model") => {
+            check_calls(&record["config"])?;
+            from_config(record["config"].clone())
+        }
         Some(other) => Err(Error::new(format!("the file holds a '{other}', not a model"))
             .expected("Sequential or Functional")
             .fix("build the network with Sequential or Model and save it again")),
@@ -158,35 +170,53 @@ pub fn from_record(record: &Json) -> Result<Definition> {
     }
 }
 
-fn from_config(config: &Json) -> Result<Definition> {
+fn from_config(mut config: Json) -> Result<Definition> {
     let mut base = Base::here();
     base.name = config["name"].as_str().map(String::from);
     base.trainable = config["trainable"].as_bool().unwrap_or(true);
     base.dtype = crate::policy::DTypePolicy::from_json(&config["dtype"]).map(Ok);
-    let records =
-        config["layers"].as_array().ok_or_else(|| Error::new("a model's configuration has no layers"))?;
-    if records.len() > 1 << 16 {
-        return Err(Error::new("a model's configuration has too many layers"));
-    }
-    if config.get("input_layers").is_some() {
-        functional_from(base, config, records)
-    } else {
-        sequential_from(base, config, records)
-    }
-}
-
-fn layer_of(record: &Json) -> Result<LayerRef> {
-    let place = record["config"]["name"].as_str().unwrap_or_default().to_string();
-    let made = match Operation::from_record(record) {
-        Some(operation) => operation.map(LayerRef::new),
-        None => LayerRef::from_json(record),
+    check_name(base.name.as_deref())?;
+    let Some(Json::Array(records)) = config.get_mut("layers").map(Json::take) else {
+        return Err(Error::new("a model's configuration has no layers"));
     };
-    made.map_err(|e| e.place(place))
+    let layers = records.into_iter().map(Recorded::read).collect::<Result<Vec<_>>>()?;
+    if config.get("input_layers").is_some() {
+        functional_from(base, &config, &layers)
+    } else {
+        sequential_from(base, &config, layers)
+    }
 }
 
-fn sequential_from(base: Base, config: &Json, records: &[Json]) -> Result<Definition> {
-    let mut layers = records.iter().map(layer_of).collect::<Result<Vec<_>>>()?;
-    let starts_with_input = records.first().is_some_and(|r| r["class_name"] == "InputLayer");
+/// A layer of a file and the nodes where it is called.
+struct Recorded {
+    name: String,
+    layer: LayerRef,
+    is_input: bool,
+    nodes: Vec<Json>,
+}
+
+impl Recorded {
+    /// Uses the record up, so that nested models are not held in a copy for each model around them.
+    fn read(mut record: Json) -> Result<Recorded> {
+        let own = record["config"]["name"].as_str().unwrap_or_default().to_string();
+        let name = record["name"].as_str().map_or(own.clone(), String::from);
+        let is_input = record["class_name"] == "InputLayer";
+        let nodes = match record.get_mut("inbound_nodes").map(Json::take) {
+            Some(Json::Array(nodes)) => nodes,
+            _ => vec![],
+        };
+        let layer = match Operation::from_record(&record) {
+            Some(operation) => operation.map(LayerRef::new),
+            None => LayerRef::read(record),
+        };
+        let layer = layer.map_err(|e| e.place(own))?;
+        Ok(Recorded { name, layer, is_input, nodes })
+    }
+}
+
+fn sequential_from(base: Base, config: &Json, layers: Vec<Recorded>) -> Result<Definition> {
+    let starts_with_input = layers.first().is_some_and(|r| r.is_input);
+    let mut layers: Vec<LayerRef> = layers.into_iter().map(|r| r.layer).collect();
     if !starts_with_input {
         let shape = config["build_input_shape"].clone();
         if !shape.is_array() {
@@ -204,68 +234,95 @@ fn sequential_from(base: Base, config: &Json, records: &[Json]) -> Result<Defini
     Definition::of(base, Form::Sequential, &values[..1], &values[values.len() - 1..])
 }
 
-fn functional_from(base: Base, config: &Json, records: &[Json]) -> Result<Definition> {
-    let layers = records.iter().map(layer_of).collect::<Result<Vec<_>>>()?;
-    let names: Vec<String> = records
-        .iter()
-        .map(|r| r["name"].as_str().or(r["config"]["name"].as_str()).unwrap_or_default().to_string())
-        .collect();
-    let index: HashMap<&str, usize> = names.iter().enumerate().map(|(i, n)| (n.as_str(), i)).collect();
+fn functional_from(base: Base, config: &Json, layers: &[Recorded]) -> Result<Definition> {
+    let index: HashMap<&str, usize> = layers.iter().enumerate().map(|(i, r)| (r.name.as_str(), i)).collect();
     let source = base.source;
     // made[layer][node] are the outputs of a call, filled as soon as its inputs are there.
     let mut made: Vec<Vec<Option<Vec<Symbolic>>>> =
-        records.iter().map(|r| vec![None; r["inbound_nodes"].as_array().map_or(0, Vec::len)]).collect();
-    for (i, r) in records.iter().enumerate() {
-        if r["class_name"] == "InputLayer" {
-            made[i] = vec![Some(apply(layers[i].clone(), Inputs::default(), source))];
-        }
+        layers.iter().map(|r| vec![None; r.nodes.len()]).collect();
+    let mut waiting = Waiting::of(layers, &index)?;
+    for (i, r) in layers.iter().enumerate().filter(|(_, r)| r.is_input) {
+        made[i] = vec![Some(apply(r.layer.clone(), Inputs::default(), source))];
+        waiting.is_made((i, 0));
     }
-    let mut order = vec![];
-    loop {
-        let mut progress = false;
-        for (i, r) in records.iter().enumerate() {
-            for n in 0..made[i].len() {
-                if made[i][n].is_some() {
-                    continue;
-                }
-                let node = &r["inbound_nodes"][n];
-                let mut look = |t: &Json| lookup(t, &index, &made);
-                if let Some(mut inputs) = inputs_of(node, &mut look).map_err(|e| e.place(&names[i]))? {
-                    if r["config"].get("go_backwards").is_some() {
-                        // Keras notes the default of recurrent layers, which is no wish of the user.
-                        inputs.settings.shift_remove("training");
-                    }
-                    let out = apply(layers[i].clone(), inputs, source);
-                    order.push((i, n));
-                    made[i][n] = Some(out);
-                    progress = true;
-                }
-            }
-        }
-        if !progress {
-            break;
-        }
+    while let Some((i, n)) = waiting.ready.pop_front() {
+        let r = &layers[i];
+        let mut look = |t: &Json| lookup(t, &index, &made);
+        let inputs = inputs_of(&r.nodes[n], &r.layer, &mut look).map_err(|e| e.place(&r.name))?;
+        let Some(inputs) = inputs.filter(|_| !r.is_input) else { continue };
+        few_settings(&inputs).map_err(|e| e.place(&r.name))?;
+        made[i][n] = Some(apply(r.layer.clone(), inputs, source));
+        waiting.is_made((i, n));
     }
-    let ends = |key: &str| -> Result<Vec<Symbolic>> {
-        let triples = flatten_triples(&config[key]);
-        let bad = || Error::new(format!("{key} names a layer that is not connected"));
-        triples.iter().map(|t| lookup_triple(t, &index, &made).ok_or_else(bad)).collect()
+    let ends = |key: &str| -> Result<(Structure, Vec<Symbolic>)> {
+        let (structure, triples) = Structure::of(&config[key], &|v| v[0].is_string());
+        let bad = || {
+            Error::new(format!("{key} names a layer that is not connected"))
+                .expected("calls that read results of other calls, without a circle")
+        };
+        let ends = triples.iter().map(|t| end_of(t, layers, &index, &made).ok_or_else(bad));
+        Ok((structure, ends.collect::<Result<_>>()?))
     };
-    let (inputs, outputs) = (ends("input_layers")?, ends("output_layers")?);
+    let ((takes, inputs), (gives, outputs)) = (ends("input_layers")?, ends("output_layers")?);
     let mut d = Definition::of(base, Form::Functional, &inputs, &outputs)?;
-    reorder(&mut d, &layers)?;
+    (d.takes, d.gives) = (takes, gives);
+    reorder(&mut d, layers)?;
     Ok(d)
 }
 
+/// A call: layer and node.
+type At = (usize, usize);
+
+/// Calls that wait for the results of others: each is looked at once, in whatever order a file lists them.
+struct Waiting {
+    /// How many calls each call still waits for.
+    missing: HashMap<At, usize>,
+    /// Who waits for a call.
+    behind: HashMap<At, Vec<At>>,
+    ready: VecDeque<At>,
+}
+
+impl Waiting {
+    fn of(layers: &[Recorded], index: &HashMap<&str, usize>) -> Result<Waiting> {
+        let (mut missing, mut behind, mut ready) =
+            (HashMap::new(), HashMap::<At, Vec<At>>::new(), VecDeque::new());
+        for (i, r) in layers.iter().enumerate() {
+            for (n, node) in r.nodes.iter().enumerate() {
+                let mut triples = vec![];
+                references(node, &mut triples);
+                let reads = triples.into_iter().map(|t| call_of(t, index)).collect::<Result<HashSet<_>>>();
+                let reads = reads.map_err(|e| e.place(&r.name))?;
+                if reads.is_empty() {
+                    ready.push_back((i, n));
+                }
+                missing.insert((i, n), reads.len());
+                reads.into_iter().for_each(|at| behind.entry(at).or_default().push((i, n)));
+            }
+        }
+        Ok(Waiting { missing, behind, ready })
+    }
+
+    /// The results of `call` are there.
+    fn is_made(&mut self, call: At) {
+        for next in self.behind.remove(&call).unwrap_or_default() {
+            if let Some(n) = self.missing.get_mut(&next) {
+                *n -= 1;
+                if *n == 0 {
+                    self.ready.push_back(next);
+                }
+            }
+        }
+    }
+}
+
 /// Puts the layers into the order of the file.
-fn reorder(d: &mut Definition, layers: &[LayerRef]) -> Result<()> {
-    let same = |a: &LayerRef, b: &LayerRef| match (a.get(), b.get()) {
-        (Ok(a), Ok(b)) => std::ptr::addr_eq(Arc::as_ptr(a), Arc::as_ptr(b)),
-        _ => false,
-    };
-    let position = |e: &Entry| layers.iter().position(|l| same(l, &e.layer)).unwrap_or(usize::MAX);
+fn reorder(d: &mut Definition, layers: &[Recorded]) -> Result<()> {
+    let identity = |l: &LayerRef| l.get().ok().map(|l| Arc::as_ptr(l).cast::<()>());
+    let position: HashMap<_, usize> =
+        layers.iter().enumerate().map(|(i, r)| (identity(&r.layer), i)).collect();
+    let at = |e: &Entry| position.get(&identity(&e.layer)).copied().unwrap_or(usize::MAX);
     let mut order: Vec<usize> = (0..d.entries.len()).collect();
-    order.sort_by_key(|i| position(&d.entries[*i]));
+    order.sort_by_cached_key(|i| at(&d.entries[*i]));
     let mut new_index = vec![0; order.len()];
     order.iter().enumerate().for_each(|(new, old)| new_index[*old] = new);
     d.calls.iter_mut().for_each(|c| c.layer = new_index[c.layer]);
@@ -276,70 +333,109 @@ fn reorder(d: &mut Definition, layers: &[LayerRef]) -> Result<()> {
 /// The arguments of a node, once all its tensors are there.
 fn inputs_of(
     node: &Json,
+    layer: &LayerRef,
     look: &mut impl FnMut(&Json) -> Result<Option<Symbolic>>,
 ) -> Result<Option<Inputs>> {
     let mut inputs = Inputs::default();
-    let legacy = node.as_array().cloned();
-    let args = match &legacy {
-        Some(list) => list
-            .iter()
-            .map(|t| json!({"class_name": "__keras_tensor__", "config": {"keras_history": t}}))
-            .collect(),
-        None => node["args"].as_array().cloned().unwrap_or_default(),
-    };
-    for (position, arg) in args.iter().enumerate() {
-        let mut tensors = vec![];
-        tensors_in(arg, &mut tensors);
-        if tensors.is_empty() && !arg.is_null() {
-            inputs.settings.insert(format!("arg{position}"), arg.clone());
-        }
-        for t in tensors {
-            match look(t)? {
-                Some(s) => inputs.positional.push(s),
-                None => return Ok(None),
+    let (args, mut kwargs) = arguments_of(node);
+    // Where the first argument was given by its name.
+    let first = if args.is_empty() { kwargs.shift_remove("inputs") } else { None };
+    let mut position = 0;
+    for arg in first.iter().chain(&args) {
+        let operands = operands_in(arg, layer);
+        if !operands.iter().any(|o| is_tensor(o)) {
+            if !arg.is_null() {
+                inputs.settings.insert(format!("arg{position}"), arg.clone());
             }
-        }
-    }
-    for (name, value) in node["kwargs"].as_object().into_iter().flatten() {
-        let mut tensors = vec![];
-        tensors_in(value, &mut tensors);
-        if tensors.is_empty() {
-            if !value.is_null() {
-                inputs.settings.insert(name.clone(), value.clone());
-            }
+            position += 1;
             continue;
         }
-        let mut found = vec![];
-        for t in tensors {
-            match look(t)? {
-                Some(s) => found.push(s),
-                None => return Ok(None),
+        for operand in operands {
+            if is_tensor(operand) {
+                let Some(s) = look(&operand["config"]["keras_history"])? else { return Ok(None) };
+                inputs.positional.push(s);
+            } else {
+                inputs.settings.insert(format!("arg{position}"), operand.clone());
             }
+            position += 1;
         }
-        inputs.named.push((name.clone(), found));
+    }
+    for (name, value) in kwargs {
+        let (_, leaves) = Structure::of(&value, &is_record);
+        let mut found = vec![];
+        for tensor in leaves.iter().filter(|v| is_tensor(v)) {
+            let Some(s) = look(&tensor["config"]["keras_history"])? else { return Ok(None) };
+            found.push(s);
+        }
+        if !found.is_empty() {
+            inputs.named.push((name, found));
+        } else if !value.is_null() {
+            inputs.settings.insert(name, value);
+        }
     }
     Ok(Some(inputs))
 }
 
-/// Every tensor record in an argument, lists flattened.
-fn tensors_in<'a>(value: &'a Json, into: &mut Vec<&'a Json>) {
-    match value {
-        Json::Object(o) if o.get("class_name").is_some_and(|c| c == "__keras_tensor__") => {
-            into.push(&value["config"]["keras_history"]);
-        }
-        Json::Array(items) => items.iter().for_each(|i| tensors_in(i, into)),
-        _ => {}
+/// Positional and named arguments of a node. Keras 2 wrote a list of tensors, with named arguments behind the first.
+fn arguments_of(node: &Json) -> (Vec<Json>, Map<String, Json>) {
+    let object = |v: &Json| v.as_object().cloned().unwrap_or_default();
+    let Some(list) = node.as_array() else {
+        return (node["args"].as_array().cloned().unwrap_or_default(), object(&node["kwargs"]));
+    };
+    let tensor = |t: &Json| json!({"class_name": "__keras_tensor__", "config": {"keras_history": t}});
+    (list.iter().map(tensor).collect(), list.first().map(|t| object(&t[3])).unwrap_or_default())
+}
+
+/// What an argument holds, in Keras's order. A nested model that lists its inputs takes a dictionary by their names.
+fn operands_in<'a>(arg: &'a Json, layer: &LayerRef) -> Vec<&'a Json> {
+    let nested = layer.get().ok().and_then(|l| l.definition()).filter(|d| !d.takes.is_named());
+    let by_name = |d: &Definition| d.input_names().iter().map(|n| arg.get(n)).collect::<Option<Vec<&Json>>>();
+    match nested.filter(|_| arg.is_object() && !is_record(arg)).and_then(by_name) {
+        Some(operands) => operands,
+        None => Structure::of(arg, &is_record).1,
     }
+}
+
+/// Whether this is Keras's record of something: a tensor, a slice, ..
+fn is_record(value: &Json) -> bool {
+    value["class_name"].is_string()
+}
+
+fn is_tensor(value: &Json) -> bool {
+    value["class_name"] == "__keras_tensor__"
 }
 
 type Made = [Vec<Option<Vec<Symbolic>>>];
 
 fn lookup(triple: &Json, index: &HashMap<&str, usize>, made: &Made) -> Result<Option<Symbolic>> {
+    call_of(triple, index).map(|_| lookup_triple(triple, index, made))
+}
+
+/// The call that makes a tensor.
+fn call_of(triple: &Json, index: &HashMap<&str, usize>) -> Result<At> {
     let name = triple[0].as_str().unwrap_or_default();
-    if !index.contains_key(name) {
-        return Err(Error::new(format!("an input comes from the layer '{name}', which does not exist")));
+    let unknown = || Error::new(format!("an input comes from the layer '{name}', which does not exist"));
+    let layer = index.get(name).ok_or_else(unknown)?;
+    Ok((*layer, triple[1].as_u64().map_or(usize::MAX, |n| n as usize)))
+}
+
+/// Every tensor that a node reads, wherever it stands.
+fn references<'a>(node: &'a Json, into: &mut Vec<&'a Json>) {
+    match node {
+        Json::Array(triples) => into.extend(triples),
+        _ => all_tensors(node, into),
     }
-    Ok(lookup_triple(triple, index, made))
+}
+
+fn all_tensors<'a>(value: &'a Json, into: &mut Vec<&'a Json>) {
+    match value {
+        Json::Object(o) if o.get("class_name").is_some_and(|c| c == "__keras_tensor__") => {
+            into.push(&value["config"]["keras_history"]);
+        }
+        Json::Object(map) => map.values().for_each(|v| all_tensors(v, into)),
+        Json::Array(items) => items.iter().for_each(|v| all_tensors(v, into)),
+        _ => {}
+    }
 }
 
 fn lookup_triple(triple: &Json, index: &HashMap<&str, usize>, made: &Made) -> Option<Symbolic> {
@@ -348,14 +444,15 @@ fn lookup_triple(triple: &Json, index: &HashMap<&str, usize>, made: &Made) -> Op
     made[layer].get(node)?.as_ref()?.get(tensor).cloned()
 }
 
-/// `["a",0,0]`, `[["a",0,0], ..]` or `{"k": ["a",0,0]}`.
-fn flatten_triples(value: &Json) -> Vec<Json> {
-    match value {
-        Json::Array(items) if items.first().is_some_and(Json::is_string) => vec![value.clone()],
-        Json::Array(items) => items.iter().flat_map(flatten_triples).collect(),
-        Json::Object(map) => map.values().flat_map(flatten_triples).collect(),
-        _ => vec![],
-    }
+/// The tensor that `input_layers` or `output_layers` names. As in Keras, number 0 of a nested functional model is its
+/// last call.
+fn end_of(triple: &Json, layers: &[Recorded], index: &HashMap<&str, usize>, made: &Made) -> Option<Symbolic> {
+    let layer = *index.get(triple[0].as_str()?)?;
+    let (node, tensor) = (triple[1].as_u64()? as usize, triple[2].as_u64()? as usize);
+    let calls = &made[layer];
+    let node =
+        node.checked_sub(built_in_nodes(&layers[layer].layer)).or_else(|| calls.len().checked_sub(1))?;
+    calls.get(node)?.as_ref()?.get(tensor).cloned()
 }
 
 /// The record of a whole model: what `config.json` holds.

@@ -1,15 +1,17 @@
 //! Models: layers connected in sequence or as a graph, their weights, prediction.
 
+mod bounds;
 mod check;
 mod definition;
 pub mod json;
 mod sequential;
+mod structure;
 mod summary;
 mod symbolic;
 mod table;
 mod weights;
 
-pub(crate) use check::reject_nan;
+pub(crate) use check::{converts, reject_nan};
 pub use definition::{Call, Definition, Entry, Form};
 pub use sequential::Sequential;
 pub use summary::Summary;

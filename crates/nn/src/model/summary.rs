@@ -86,7 +86,7 @@ impl Summary<'_> {
         }
         let columns = columns.into_iter().map(|(title, align, end)| Column { title, align, end }).collect();
         let mut table = Table::new(self.line_length.unwrap_or(width), columns);
-        for row in self.rows(d, "", 0, true) {
+        for row in self.rows(d, &self.weights_by_location(), "", 0, true) {
             let cells = [Some(row.name), Some(row.shape), Some(row.params)].into_iter();
             let connected = (!chain).then_some(row.connected);
             let trained = self.show_trainable.then_some(row.trained);
@@ -96,20 +96,34 @@ impl Summary<'_> {
     }
 
     /// The rows of a definition whose weights lie at `place`; `level` is how deeply it is nested.
-    fn rows(&self, d: &Definition, place: &str, level: usize, trainable: bool) -> Vec<Row> {
-        let types = value_types(d);
+    fn rows(
+        &self,
+        d: &Definition,
+        weights: &Weights,
+        place: &str,
+        level: usize,
+        trainable: bool,
+    ) -> Vec<Row> {
+        let (types, numbers) = (value_types(d), d.call_numbers());
         let is_input = |e: &Entry| e.layer.get().is_ok_and(|l| l.class_name() == "InputLayer");
         let mut rows = vec![];
-        for e in d.entries.iter().filter(|e| d.form == Form::Functional || !is_input(e)) {
-            let Ok(layer) = e.layer.get() else { continue };
+        for (e, calls) in d.entries.iter().zip(d.calls_by_entry()) {
+            let Some(layer) = e.layer.known().filter(|_| d.form == Form::Functional || !is_input(e)) else {
+                continue;
+            };
             let location =
                 if place.is_empty() { e.location.clone() } else { format!("{place}/{}", e.location) };
-            let calls: Vec<usize> = (0..d.calls.len()).filter(|c| same(d, *c, e)).collect();
-            let from: Vec<String> = calls.iter().flat_map(|c| sources(d, &d.calls[*c])).collect();
-            let (params, trained) = (self.weights_at(&location), trainable && layer.base().trainable);
+            let from: Vec<String> = calls.iter().flat_map(|c| sources(d, &numbers, &d.calls[*c])).collect();
+            let (params, int8) = weights.get(&location).copied().unwrap_or_default();
+            let trained = trainable && layer.base().trainable;
             let branch = if level > 0 { format!("{}└ ", "   ".repeat(level)) } else { String::new() };
             rows.push(Row {
-                name: format!("{branch}{} ({}{})", e.name, layer.class_name(), self.in_int8(&location)),
+                name: format!(
+                    "{branch}{} ({}{})",
+                    e.name,
+                    layer.class_name(),
+                    if int8 { ", int8" } else { "" }
+                ),
                 shape: calls.last().map_or("?".into(), |c| shapes(&types, *c)),
                 params: thousands(params),
                 connected: if from.is_empty() || level > 0 { "-".into() } else { from.join(", ") },
@@ -123,16 +137,10 @@ impl Summary<'_> {
                 .into(),
             });
             if let Some(nested) = layer.definition().filter(|_| self.expand_nested) {
-                rows.extend(self.rows(nested, &location, level + 1, trained));
+                rows.extend(self.rows(nested, weights, &location, level + 1, trained));
             }
         }
         rows
-    }
-
-    /// What the table adds to the class of the layer at `location` when its weights are quantized.
-    fn in_int8(&self, location: &str) -> &'static str {
-        let mut own = self.model.variables().iter().filter(|v| v.location == location);
-        if own.any(|v| v.weight.scales.is_some()) { ", int8" } else { "" }
     }
 
     /// Elements and bytes of the weights that are trained, or of those that are not.
@@ -142,11 +150,16 @@ impl Summary<'_> {
         of.fold((0, 0), |n, t| (n.0 + t.len(), n.1 + t.len() * t.dtype().size_bytes()))
     }
 
-    /// Number of elements of the weights of the object at `location` and of those inside it.
-    fn weights_at(&self, location: &str) -> usize {
-        let inside = |l: &str| l.strip_prefix(location).is_some_and(|r| r.is_empty() || r.starts_with('/'));
-        let own = self.model.variables().iter().zip(self.model.weights());
-        own.filter(|(v, _)| inside(&v.location)).map(|(_, t)| t.len()).sum()
+    fn weights_by_location(&self) -> Weights {
+        let mut all = Weights::new();
+        for (v, t) in self.model.variables().iter().zip(self.model.weights()) {
+            let steps = v.location.match_indices('/').map(|(i, _)| i).chain([v.location.len()]);
+            for end in steps {
+                all.entry(v.location[..end].into()).or_default().0 += t.len();
+            }
+            all.entry(v.location.clone()).or_default().1 |= v.weight.scales.is_some();
+        }
+        all
     }
 }
 
@@ -166,6 +179,10 @@ impl fmt::Display for Summary<'_> {
     }
 }
 
+/// For the location of every object: elements of its weights and of those inside it, and whether a weight of its
+/// own is quantized.
+type Weights = HashMap<String, (usize, bool)>;
+
 /// The cells of a layer.
 struct Row {
     name: String,
@@ -180,20 +197,14 @@ fn is_chain(d: &Definition) -> bool {
     let reads = |c: &Call| c.inputs.iter().chain(c.named.iter().flat_map(|(_, at)| at)).count();
     let follows =
         |i: usize| i == 0 || reads(&d.calls[i]) == 1 && d.calls[i].inputs.iter().any(|(c, _)| c + 1 == i);
-    let once = |i: usize| d.calls[..i].iter().all(|c| c.layer != d.calls[i].layer);
-    d.form == Form::Sequential || (0..d.calls.len()).all(|i| follows(i) && once(i))
-}
-
-fn same(d: &Definition, call: usize, e: &Entry) -> bool {
-    d.entries[d.calls[call].layer].name == e.name
+    let once = d.call_numbers().iter().all(|n| *n == 0);
+    d.form == Form::Sequential || once && (0..d.calls.len()).all(follows)
 }
 
 /// `dense[0][0]` for every tensor that a call reads: layer, number of its call, number of its result.
-fn sources(d: &Definition, call: &Call) -> Vec<String> {
-    let name = |(c, o): &(usize, usize)| {
-        let number = d.calls[..*c].iter().filter(|other| other.layer == d.calls[*c].layer).count();
-        format!("{}[{number}][{o}]", d.entries[d.calls[*c].layer].name)
-    };
+fn sources(d: &Definition, numbers: &[usize], call: &Call) -> Vec<String> {
+    let name =
+        |(c, o): &(usize, usize)| format!("{}[{}][{o}]", d.entries[d.calls[*c].layer].name, numbers[*c]);
     call.inputs.iter().chain(call.named.iter().flat_map(|(_, at)| at)).map(name).collect()
 }
 

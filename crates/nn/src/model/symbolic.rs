@@ -32,6 +32,18 @@ pub(crate) struct SymbolicCall {
     pub source: Source,
 }
 
+/// Long chains must not overflow the stack when they are dropped.
+impl Drop for SymbolicCall {
+    fn drop(&mut self) {
+        let mut pending = std::mem::take(&mut self.inputs).into_all();
+        while let Some(s) = pending.pop() {
+            if let Some(mut call) = Arc::into_inner(s.call) {
+                pending.append(&mut std::mem::take(&mut call.inputs).into_all());
+            }
+        }
+    }
+}
+
 impl Symbolic {
     /// Element type and sizes, the batch axis included.
     pub fn ty(&self) -> &Type {
@@ -69,7 +81,8 @@ impl Inputs {
         self
     }
 
-    /// Adds a setting of the call, like `use_causal_mask`.
+    /// Adds a setting of the call, like `use_causal_mask`. `training` is kept for Keras and changes nothing: `fit`
+    /// trains every layer, `evaluate` and `predict` none.
     pub fn setting(mut self, name: &str, value: impl Into<Json>) -> Inputs {
         self.settings.insert(name.into(), value.into());
         self
@@ -79,13 +92,24 @@ impl Inputs {
         self.positional.iter().chain(self.named.iter().flat_map(|(_, v)| v))
     }
 
+    fn into_all(self) -> Vec<Symbolic> {
+        self.positional.into_iter().chain(self.named.into_iter().flat_map(|(_, v)| v)).collect()
+    }
+
     fn args(&self, of: impl Fn(&Symbolic) -> Value) -> Args {
         Args {
             inputs: self.positional.iter().map(&of).collect(),
             named: self.named.iter().map(|(n, v)| (n.clone(), v.iter().map(&of).collect())).collect(),
-            settings: self.settings.clone(),
+            settings: obeyed(&self.settings),
         }
     }
+}
+
+/// What a layer hears of the settings of a call. Whether it trains is said by what runs the model: `fit` trains every
+/// layer and `predict` none. Keras's files hold `training` at nearly every call of a Dropout or an LSTM, and Keras
+/// overrules it, too.
+pub(crate) fn obeyed(settings: &Map<String, Json>) -> Map<String, Json> {
+    settings.iter().filter(|(name, _)| *name != "training").map(|(n, v)| (n.clone(), v.clone())).collect()
 }
 
 impl From<&Symbolic> for Inputs {
@@ -184,6 +208,16 @@ impl Input {
     /// Integers: indices of an embedding.
     pub fn int32(self) -> Input {
         self.dtype("int32")
+    }
+
+    /// The `build` of the row. Keras 2 wrote the shape as `batch_input_shape`.
+    pub(crate) fn build(mut config: Json) -> rhyton_tensor::Result<Arc<dyn Layer>> {
+        if let Some(map) = config.as_object_mut()
+            && let Some(shape) = map.shift_remove("batch_input_shape")
+        {
+            map.entry("batch_shape").or_insert(shape);
+        }
+        crate::layer::from_config::<Input>(config)
     }
 
     /// The input as a value to apply layers to.

@@ -1,13 +1,16 @@
 //! [`Model`]: a definition and its weights.
 
 use crate::backend::Program;
+use crate::indices::Guard;
 use crate::layer::{Base, Cx, LayerRef, Place, Trace, Value, Variable};
+use crate::model::definition::Ranks;
 use crate::model::{Definition, Form, Symbolic};
 use rhyton_graph::{Expr, expr};
 use rhyton_tensor::rng::Stream;
-use rhyton_tensor::{Error, Result, Source, Tensor};
+use rhyton_tensor::{Error, Result, Source, Tensor, memory};
+use std::collections::HashMap;
 use std::panic::Location;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A model: its layers and one map from path to weight.
 pub struct Model {
@@ -17,6 +20,8 @@ pub struct Model {
     /// The weights, then the rest of a compiled model's state: programs take one list, predicting a prefix.
     state: Vec<Tensor>,
     predictor: Mutex<Option<Program>>,
+    /// Checks indices that come from the inputs.
+    guard: Mutex<Guard>,
 }
 
 /// A model traced once: what compiling a step starts from.
@@ -77,15 +82,26 @@ impl Model {
     /// The model without values for its weights.
     fn blank(definition: Definition) -> Result<Model> {
         let traced = trace(&definition, Trace::new(false))?;
+        let outputs: Vec<Expr> = traced.outputs.iter().map(|v| v.expr.clone()).collect();
+        let guard = Guard::new(&traced.inputs, 0, &outputs, &[]);
         let mut variables: Vec<Variable> = traced.trace.variables.into_iter().map(|(v, _)| v).collect();
-        variables.sort_by_key(|v| definition.rank(&v.location));
+        let ranks = Ranks::of(&definition);
+        variables.sort_by_cached_key(|v| ranks.rank(&v.location));
         Ok(Model {
             definition: Arc::new(definition),
             variables,
             places: traced.trace.places,
             state: vec![],
             predictor: Mutex::new(None),
+            guard: Mutex::new(guard),
         })
+    }
+
+    /// An error when an index in the inputs chooses no row of its table.
+    pub(crate) fn check_indices(&self, inputs: &[Tensor]) -> Result<()> {
+        // A check that was cut off left nothing behind.
+        let mut guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        guard.check_all(inputs, &self.definition.input_types)
     }
 
     /// Draws all weights anew; nested trained models keep what they brought along.
@@ -93,18 +109,43 @@ impl Model {
     /// # Errors
     /// When an initializer is unknown.
     pub fn initialize(&mut self, seed: u64) -> Result<()> {
+        self.fits()?;
         let draw = |(i, v): (usize, &Variable)| {
             if let Some(t) = &v.initial {
                 return Ok(t.clone());
             }
             let shape = v.weight.shape.as_fixed().unwrap_or_default();
             let mut random = Stream::new(seed, 0, i as u32 + 1);
-            let values = v.weight.initializer.get()?.values(&shape, &mut random);
-            Ok(Tensor::new(shape, values)?.cast(v.weight.dtype))
+            let initializer = v.weight.initializer.get()?;
+            // Given back at once: initializers take it again, and cannot say that there is none.
+            let bytes = memory::elements(&shape)?.saturating_mul(initializer.bytes_per_element());
+            memory::room::<u8>(bytes).map_err(|e| e.place(&v.path))?;
+            let values = initializer.values(&shape, &mut random);
+            Tensor::new(shape, values)?.try_cast(v.weight.dtype)
         };
         let values = self.variables.iter().enumerate().map(draw).collect::<Result<Vec<_>>>()?;
         self.replace_weights(values);
         Ok(())
+    }
+
+    /// Whether the memory limit allows the weights, before the first one is drawn.
+    fn fits(&self) -> Result<()> {
+        let of = |v: &Variable| {
+            let shape = v.weight.shape.as_fixed().unwrap_or_default();
+            // What a nested model brought along is there already.
+            if v.initial.is_some() { 0 } else { memory::bytes(v.weight.dtype, &shape).unwrap_or(usize::MAX) }
+        };
+        let bytes = self.variables.iter().fold(0usize, |n, v| n.saturating_add(of(v)));
+        let most = self.variables.iter().max_by_key(|v| of(v));
+        memory::fits(bytes).map_err(|e| match most {
+            Some(v) => e.place(format!(
+                "the weights of {}; the largest is {} of {}",
+                self.name(),
+                v.path,
+                v.weight.shape
+            )),
+            None => e,
+        })
     }
 
     /// The layers and how they are connected.
@@ -172,17 +213,19 @@ impl Model {
                     .expected(v.weight.shape.to_string()));
             }
         }
-        let cast = self.variables.iter().zip(values).map(|(v, t)| t.cast(v.weight.dtype)).collect();
-        self.replace_weights(cast);
+        let cast = self.variables.iter().zip(values).map(|(v, t)| t.try_cast(v.weight.dtype));
+        self.replace_weights(cast.collect::<Result<_>>()?);
         Ok(())
     }
 
     /// Takes over every weight of `other` that has the same path and shape; returns how many.
     pub fn copy_weights_from(&mut self, other: &Model) -> usize {
         let mut copied = 0;
+        let others: HashMap<&str, &Tensor> =
+            other.variables.iter().map(|v| v.path.as_str()).zip(other.weights()).collect();
         for (v, value) in self.variables.iter().zip(&mut self.state) {
-            if let Some(t) = other.weight(&v.path).filter(|t| t.shape() == value.shape()) {
-                *value = t.clone();
+            if let Some(t) = others.get(v.path.as_str()).filter(|t| t.shape() == value.shape()) {
+                *value = (*t).clone();
                 copied += 1;
             }
         }
@@ -239,6 +282,9 @@ impl Model {
     /// # Errors
     /// When the inputs do not fit the model or hold NaN.
     pub fn predict_all<'a>(&self, x: impl Into<Tensors<'a>>, batch_size: usize) -> Result<Vec<Tensor>> {
+        if batch_size == 0 {
+            return Err(Error::new("batch_size=0").place("predict").expected("at least 1"));
+        }
         let inputs = self.check_inputs(x.into())?;
         let n = inputs[0].shape()[0];
         let mut guard = self.predictor.lock().map_err(|_| Error::new("an earlier prediction was cut off"))?;
@@ -247,7 +293,7 @@ impl Model {
         }
         let Some(program) = guard.as_mut() else { return Ok(vec![]) };
         let mut state = self.weights().to_vec();
-        let step = batch_size.max(1);
+        let step = batch_size;
         if n <= step {
             let mut out = vec![];
             program.run(&mut state, &inputs, &mut out)?;
@@ -261,6 +307,9 @@ impl Model {
                 .collect::<Result<Vec<_>>>()?;
             let mut out = vec![];
             program.run(&mut state, &batch, &mut out)?;
+            if parts.is_empty() {
+                fits_all(&out, n)?;
+            }
             parts.push(out);
         }
         let outputs = self.definition.outputs.len();
@@ -273,17 +322,30 @@ impl Model {
         let traced = self.trace(false)?;
         let weights = traced.trace.params();
         let state = weights.len();
-        let params = weights.into_iter().chain(traced.inputs).collect();
+        let params = weights.iter().chain(&traced.inputs).cloned().collect();
         let results = traced.outputs.into_iter().map(|v| v.expr).collect();
-        Program::compile("predict", params, state, results, &[])
+        Program::compile_given("predict", params, state, results, &[], &traced.inputs, None)
     }
+}
+
+/// Whether there is memory for the outputs of all `n` samples, in parts and joined, when those of a batch are these.
+fn fits_all(batch: &[Tensor], n: usize) -> Result<()> {
+    let all = |t: &Tensor| {
+        let rows = t.shape().first().copied().unwrap_or(1).max(1);
+        t.data().bytes().div_ceil(rows).saturating_mul(n)
+    };
+    let bytes = batch.iter().fold(0usize, |sum, t| sum.saturating_add(all(t)));
+    memory::fits(bytes.saturating_mul(2)).map_err(|e| {
+        e.place(format!("the outputs of {n} samples"))
+            .fix("predict fewer samples at once, or allow more memory")
+    })
 }
 
 fn trace(definition: &Definition, mut trace: Trace) -> Result<Traced> {
     let (types, names) = (&definition.input_types, definition.input_names());
     let inputs: Vec<Expr> = types.iter().zip(&names).map(|(t, n)| Expr::param(n, t.clone())).collect();
     let given: Vec<Value> = inputs.iter().cloned().map(Value::from).collect();
-    trace.places.push(Place { location: String::new(), name: definition.name() });
+    trace.visit(String::new(), &definition.name());
     let mut cx = Cx::root(&mut trace, &definition.root_path(), definition.base.source);
     let values = definition.trace(&mut cx, &given);
     let all: Vec<Expr> = values.iter().flatten().map(|v| v.expr.clone()).collect();
@@ -326,6 +388,7 @@ impl Clone for Model {
             places: self.places.clone(),
             state: self.weights().to_vec(),
             predictor: Mutex::new(None),
+            guard: Mutex::new(self.guard.lock().unwrap_or_else(PoisonError::into_inner).clone()),
         }
     }
 }

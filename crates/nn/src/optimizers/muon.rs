@@ -1,10 +1,14 @@
 //! Muon.
 
 use super::adam::Moments;
-use super::{Moment, Optimizer, Slot};
+use super::{Moment, Optimizer, Slot, out_of_range};
 use crate::layer::Variable;
 use crate::object::Setting;
 use rhyton_graph::Expr;
+use rhyton_tensor::Result;
+
+/// Newton-Schulz steps are written out, each for every matrix; five are usual.
+const MOST_STEPS: usize = 100;
 
 impl Setting<Vec<String>> for Vec<String> {
     fn setting(self) -> Vec<String> {
@@ -93,6 +97,13 @@ impl Optimizer for Muon {
         let longer = w.shape().iter().filter_map(|d| d.as_fixed()).max().unwrap_or(1);
         let scale = self.rms_rate.map_or(1.0, |rate| (longer as f64).sqrt() * rate);
         (w - self.orthogonalised(&ahead) * &at.learning_rate * scale as f32, vec![m])
+    }
+
+    fn check(&self) -> Result<()> {
+        if (1..=MOST_STEPS).contains(&self.ns_steps) {
+            return Ok(());
+        }
+        Err(out_of_range("Muon", "ns_steps", self.ns_steps, &format!("1 to {MOST_STEPS}")))
     }
 
     fn decay(&self, of: &Variable) -> Option<f64> {

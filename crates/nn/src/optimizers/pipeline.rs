@@ -6,7 +6,7 @@ use super::{Common, LearningRate, Moment, OptimizerRef, Slot, Start};
 use crate::layer::Variable;
 use crate::object::snake_case;
 use rhyton_graph::{Expr, Function, Type};
-use rhyton_tensor::{DType, Error, Result, Tensor};
+use rhyton_tensor::{DType, Error, Result, Tensor, memory};
 use std::ops::Range;
 
 /// One tensor of an optimizer's state.
@@ -164,6 +164,12 @@ impl Pipeline {
     /// # Errors
     /// When a size is unknown or a weight is missing.
     pub fn start(&self, weights: &[Tensor]) -> Result<Vec<Tensor>> {
+        let of = |e: &Entry| {
+            let elements = e.ty.shape.as_fixed().and_then(|s| memory::elements(&s).ok());
+            elements.map_or(0, |n| n.saturating_mul(e.ty.dtype.size_bytes()))
+        };
+        let all = self.entries.iter().fold(0usize, |n, e| n.saturating_add(of(e)));
+        memory::fits(all).map_err(|e| e.place("the state of the optimizer"))?;
         self.entries
             .iter()
             .map(|e| match e.start {
@@ -175,10 +181,10 @@ impl Pipeline {
                     let Some(shape) = e.ty.shape.as_fixed() else {
                         return Err(Error::new(format!("{} has the unknown shape {}", e.name, e.ty.shape)));
                     };
-                    Ok(match e.ty.dtype {
-                        DType::I32 => Tensor::full(shape, x as i32),
-                        _ => Tensor::full(shape, x),
-                    })
+                    match e.ty.dtype {
+                        DType::I32 => Tensor::try_full(shape, x as i32),
+                        _ => Tensor::try_full(shape, x),
+                    }
                 }
             })
             .collect()

@@ -22,7 +22,7 @@ pub struct Common {
     pub use_ema: bool,
     /// Their decay.
     pub ema_momentum: f64,
-    /// Overwrites the weights with their averages every so many steps; at the end of training when `None`.
+    /// Overwrites the weights with their averages every so many steps; the end of training does it in any case.
     pub ema_overwrite_frequency: Option<usize>,
     /// The loss is multiplied by this before gradients are taken, and gradients divided by it.
     pub loss_scale_factor: Option<f64>,

@@ -6,6 +6,7 @@ use crate::layer::{Layer, Variable};
 use crate::model::{Definition, Model};
 use crate::training::Compiled;
 use rhyton_tensor::{Error, Result, Tensor};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 impl Model {
@@ -45,15 +46,20 @@ impl Model {
     /// The values for the variables of the quantized model.
     fn requantized(&self, variables: &[Variable]) -> Result<Vec<Tensor>> {
         let missing = |v: &Variable| Error::new("a weight of the model is missing").place(&v.path);
+        let own: HashMap<&str, &Tensor> =
+            self.variables().iter().map(|v| v.path.as_str()).zip(self.weights()).collect();
         let mut values: Vec<Option<Tensor>> =
-            variables.iter().map(|v| self.weight(&v.path).cloned()).collect();
+            variables.iter().map(|v| own.get(v.path.as_str()).map(|t| Tensor::clone(t))).collect();
+        let position: HashMap<&str, usize> =
+            variables.iter().enumerate().map(|(i, v)| (v.path.as_str(), i)).collect();
         for (i, v) in variables.iter().enumerate() {
             if let Some(kept) = v.weight.scales {
                 let old = values[i].as_ref().ok_or_else(|| missing(v))?;
                 let (rounded, scale) = quantize_weight(old, kept).map_err(|e| e.place(&v.path))?;
                 values[i] = Some(rounded);
-                let path = scale_of(&v.path);
-                variables.iter().position(|s| s.path == path).map(|s| values[s].replace(scale));
+                if let Some(at) = position.get(scale_of(&v.path).as_str()) {
+                    values[*at] = Some(scale);
+                }
             }
         }
         variables.iter().zip(values).map(|(v, t)| t.ok_or_else(|| missing(v))).collect()

@@ -86,9 +86,7 @@ pub trait Batches {
     fn skip(&mut self, n: usize) -> Result<()> {
         for i in 0..n {
             if self.next()?.is_none() {
-                return Err(Error::new(format!("the data ends after {i} batches"))
-                    .expected(format!("more than {n}, as when training was interrupted"))
-                    .fix("resume with the same data"));
+                return Err(ends_early(i, n));
             }
         }
         Ok(())
@@ -98,6 +96,13 @@ pub trait Batches {
     fn is_empty(&self) -> bool {
         self.len() == Some(0)
     }
+}
+
+/// The error of a pass that is shorter than when training was interrupted after `n` batches of it.
+pub(crate) fn ends_early(batches: usize, n: usize) -> Error {
+    Error::new(format!("the data ends after {batches} batches"))
+        .expected(format!("at least {n}, as when training was interrupted"))
+        .fix("resume with the same data")
 }
 
 impl<B: Batches + ?Sized> Batches for &mut B {

@@ -3,7 +3,8 @@
 use super::Batch;
 use super::data::{Samples, target_type};
 use super::objective::Objective;
-use crate::model::{Model, Tensors, reject_nan};
+use crate::indices::Among;
+use crate::model::{Model, Tensors, converts, reject_nan};
 use rhyton_graph::Type;
 use rhyton_tensor::{DType, Error, Result, Tensor};
 
@@ -60,7 +61,7 @@ pub(crate) fn targets_of(given: usize, objective: &Objective) -> Result<Vec<Opti
 
 fn check_target(t: &Tensor, samples: usize) -> Result<()> {
     match t.shape().first() {
-        Some(n) if *n == samples => reject_nan(t),
+        Some(n) if *n == samples => reject_nan(t).and_then(|()| converts(t, target_type(t.dtype()))),
         Some(n) => Err(Error::new(format!("{n} samples, but the inputs have {samples}"))
             .fix("give as many targets and weights as inputs")),
         None => Err(Error::new("a single number").expected("one entry for each sample")),
@@ -78,18 +79,8 @@ pub(crate) fn check_labels(y: &Tensor, objective: &Objective, outputs: &[Type], 
         return Ok(());
     }
     let Some(classes) = p.shape.last().and_then(|d| d.as_fixed()) else { return Ok(()) };
-    let ignored = loss.config().get("ignore_class").and_then(|v| v.as_f64());
-    let bad = |x: f64| Some(x) != ignored && !(x >= 0.0 && x < classes as f64 && x.fract() == 0.0);
-    let Some(at) = (0..y.len()).find(|i| bad(y.data().get_f64(*i))) else { return Ok(()) };
-    let label = y.data().get_f64(at);
-    let width: usize = y.shape().iter().skip(1).product();
-    let error = Error::new(format!("the label {label} of sample {} is no class", at / width.max(1)))
-        .expected(format!("whole numbers from 0 to {}", classes.saturating_sub(1)));
-    Err(match label {
-        l if l == classes as f64 => error.fix("count classes from 0, or give the last layer one unit more"),
-        l if l.fract() != 0.0 => error.fix("use another loss if the targets are no labels"),
-        _ => error.fix("give the last layer as many units as there are classes"),
-    })
+    let ignored = loss.config().get("ignore_class").and_then(serde_json::Value::as_i64);
+    Among::Class(classes, ignored).check(y, y.shape().first().copied().unwrap_or(0), 0)
 }
 
 /// A batch that a user's source made, in the types of the model; `None` when it has them.
@@ -113,6 +104,6 @@ pub(crate) fn check_batch(
     if tensors.iter().zip(batch.tensors.iter().zip(&types)).all(same) {
         return Ok(None);
     }
-    let tensors = tensors.iter().zip(&types).map(|(t, d)| t.cast(*d)).collect();
+    let tensors = tensors.iter().zip(&types).map(|(t, d)| t.try_cast(*d)).collect::<Result<_>>()?;
     Ok(Some(Batch { tensors, inputs: batch.inputs, targets: batch.targets }))
 }

@@ -71,7 +71,7 @@ impl Compile {
         })
     }
 
-    /// From Keras's `compile_config`.
+    /// From Keras's `compile_config`; what it does not say is as in Keras, whose optimizer is then RMSprop.
     ///
     /// # Errors
     /// When an object is unknown or its configuration does not fit.
@@ -79,7 +79,10 @@ impl Compile {
     pub fn from_json(config: &Json) -> Result<Compile> {
         let weight = |j: &Json| j.as_f64().ok_or_else(|| Error::new(format!("{j} is no weight of a loss")));
         Ok(Compile {
-            optimizer: OptimizerRef::from_json(&config["optimizer"])?,
+            optimizer: match &config["optimizer"] {
+                Json::Null => OptimizerRef::named("rmsprop")?,
+                record => OptimizerRef::from_json(record)?,
+            },
             loss: PerOutput::from_json(&config["loss"], &Choice::from_json)?,
             loss_weights: PerOutput::from_json(&config["loss_weights"], &weight)?,
             metrics: PerOutput::from_json(&config["metrics"], &Choice::from_json)?,

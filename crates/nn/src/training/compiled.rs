@@ -2,6 +2,7 @@
 
 use super::objective::{Figure, Objective};
 use super::programs::{Kind, Parts, Signature, beside};
+use super::warnings::End;
 use super::{Batch, Compile};
 use crate::backend::Program;
 use crate::layer::Variable;
@@ -11,6 +12,7 @@ use rhyton_graph::plan::LaunchTime;
 use rhyton_graph::{Type, at_source};
 use rhyton_tensor::{DType, Error, Problem, Result, Tensor};
 use std::ops::{Deref, Range};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A compiled model: it can be fitted and evaluated. It dereferences to its [`Model`].
 ///
@@ -30,7 +32,18 @@ pub struct Compiled {
     pub(crate) passes: usize,
     /// Seed of shuffling.
     pub(crate) seed: u64,
+    when_saved: Mutex<Vec<WhenSaved>>,
+    /// What the outputs end in.
+    pub(super) ends: Vec<End>,
+    /// Warnings said already.
+    pub(super) warned: Vec<String>,
+    /// Whether a loss was not finite: steps go on regardless from then on.
+    diverged: bool,
+    /// What was found out about that loss, until it is told.
+    finding: Option<String>,
 }
+
+type WhenSaved = Box<dyn FnOnce() -> Result<()> + Send>;
 
 impl Model {
     /// The model with an optimizer, a loss and metrics.
@@ -52,6 +65,7 @@ impl Model {
         };
         let traced = self.trace(false)?;
         let outputs = traced.outputs.iter().map(|v| v.expr.ty().clone()).collect();
+        let ends = traced.outputs.iter().map(|v| End::of(&v.expr)).collect();
         let mut compiled = Compiled {
             model: self,
             arguments,
@@ -64,6 +78,11 @@ impl Model {
             results: vec![],
             passes: 0,
             seed: 0,
+            when_saved: Mutex::default(),
+            ends,
+            warned: vec![],
+            diverged: false,
+            finding: None,
         };
         compiled.start_optimizer()?;
         Ok(compiled)
@@ -122,6 +141,29 @@ impl Compiled {
         self.model
     }
 
+    /// Does `then` once the model is safe in a file, such as removing what was kept in case that training is cut off.
+    /// Nothing is done when training begins anew before that.
+    pub fn when_saved(&mut self, then: impl FnOnce() -> Result<()> + Send + 'static) {
+        self.waiting().push(Box::new(then));
+    }
+
+    /// For those who write files: the model is safe in one.
+    ///
+    /// # Errors
+    /// When something that [`when_saved`](Compiled::when_saved) was told cannot be done.
+    pub fn saved(&self) -> Result<()> {
+        let waiting: Vec<WhenSaved> = self.waiting().drain(..).collect();
+        waiting.into_iter().try_for_each(|then| then())
+    }
+
+    pub(super) fn forget_waiting(&mut self) {
+        self.waiting().clear();
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<WhenSaved>> {
+        self.when_saved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Replaces all weights.
     ///
     /// # Errors
@@ -167,7 +209,7 @@ impl Compiled {
                     .expected(format!("{:?}", old.shape())));
             }
         }
-        let new: Vec<Tensor> = old.iter().zip(values).map(|(o, v)| v.cast(o.dtype())).collect();
+        let new = old.iter().zip(values).map(|(o, v)| v.try_cast(o.dtype())).collect::<Result<Vec<_>>>()?;
         let at = self.optimizer_at();
         self.model.state_mut()[at].clone_from_slice(&new);
         Ok(())
@@ -224,13 +266,11 @@ impl Compiled {
         &self.outputs
     }
 
-    /// Weights overwritten by their running averages, where the optimizer keeps any for the end of training.
+    /// Weights overwritten by their running averages, where the optimizer keeps any: the end of training in Keras,
+    /// however often they were overwritten on the way. Constraints do not apply to averages.
     pub(crate) fn take_averages(&mut self) {
-        let common = self.pipeline.common();
-        let Some(averages) = self.pipeline.averages().filter(|_| common.ema_overwrite_frequency.is_none())
-        else {
-            return;
-        };
+        // Averages are zero before the first step.
+        let Some(averages) = self.pipeline.averages().filter(|_| self.iterations() > 0) else { return };
         let first = self.optimizer_at().start;
         for (weight, average) in self.trained().into_iter().zip(averages) {
             let state = self.model.state_mut();
@@ -246,7 +286,47 @@ impl Compiled {
         };
         let end = if kind == Kind::Train { self.model.state().len() } else { self.figures_at().end };
         let state = &mut self.model.state_mut()[..end];
-        self.programs[at].2.run(state, &batch.tensors, &mut self.results)
+        self.programs[at].2.run(state, &batch.tensors, &mut self.results)?;
+        let loss = self.results.first().filter(|_| kind == Kind::Train && !self.diverged);
+        match loss.map(|t| t.data().get_f64(0)) {
+            Some(loss) if !loss.is_finite() => self.go_on(loss, batch),
+            _ => Ok(()),
+        }
+    }
+
+    /// After a step that left all as it was, because its loss was not finite: finds out why, and does it again.
+    fn go_on(&mut self, loss: f64, batch: &Batch) -> Result<()> {
+        let value = if loss.is_nan() { "NaN" } else { "infinite" };
+        self.finding = Some(format!("turned {value}, {}", self.first_not_finite(batch)?));
+        self.hold(false);
+        self.step(Kind::Train, batch)
+    }
+
+    /// Whether training steps stop at a loss that is not finite, to find out why.
+    pub(super) fn hold(&mut self, yes: bool) {
+        if self.diverged == yes {
+            self.diverged = !yes;
+            self.programs.retain(|(kind, ..)| *kind != Kind::Train);
+        }
+    }
+
+    /// Whether no step was done yet.
+    pub(super) fn is_untried(&self) -> bool {
+        self.programs.is_empty()
+    }
+
+    /// What was found out about a loss that was not finite, once.
+    pub(super) fn take_finding(&mut self) -> Option<String> {
+        self.finding.take()
+    }
+
+    /// Whether this warning is a new one.
+    pub(super) fn is_news(&mut self, warning: &str) -> bool {
+        let news = !self.warned.iter().any(|w| w == warning);
+        if news {
+            self.warned.push(warning.into());
+        }
+        news
     }
 
     /// Whether a program for `signature` takes this batch, judged by types and numbers of axes: the program itself
@@ -278,7 +358,7 @@ impl Compiled {
         let signature = self.signature(batch)?;
         if self.figures.is_empty() {
             self.figures = self.objective.figures(&signature.targets, &self.outputs)?;
-            let starts = self.figure_starts();
+            let starts = self.figure_starts()?;
             let restored = self.figure_state();
             let same = restored.len() == starts.len()
                 && restored.iter().zip(&starts).all(|(a, b)| a.shape() == b.shape());
@@ -286,21 +366,25 @@ impl Compiled {
                 self.set_figure_state(starts);
             }
         }
+        let program = self.parts(&signature).compile(kind).map_err(|e| e.source(self.arguments.source))?;
+        self.programs.push((kind, signature, program));
+        Ok(self.programs.len() - 1)
+    }
+
+    pub(super) fn parts<'a>(&'a self, signature: &'a Signature) -> Parts<'a> {
         let types = |t: &Tensor| Type::new(t.dtype(), t.shape().to_vec());
-        let parts = Parts {
+        Parts {
             model: &self.model,
             objective: &self.objective,
             pipeline: &self.pipeline,
             figures: &self.figures,
             figure_types: self.figure_state().iter().map(types).collect(),
-            signature: &signature,
-        };
-        let program = parts.compile(kind).map_err(|e| e.source(self.arguments.source))?;
-        self.programs.push((kind, signature, program));
-        Ok(self.programs.len() - 1)
+            signature,
+            holds: !self.diverged,
+        }
     }
 
-    fn signature(&self, batch: &Batch) -> Result<Signature> {
+    pub(super) fn signature(&self, batch: &Batch) -> Result<Signature> {
         let given = super::checks::targets_of(batch.y().len(), &self.objective)?;
         let of = |(y, output): (&Option<usize>, &Type)| {
             y.and_then(|i| batch.y().get(i)).map(|t| beside(t, t.dtype(), Some(output)))

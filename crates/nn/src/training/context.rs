@@ -14,6 +14,7 @@ pub struct Training<'a> {
     pub steps: Option<usize>,
     pub(crate) logs: Logs,
     pub(crate) stopping: bool,
+    pub(crate) interrupted: bool,
     pub(crate) validates: bool,
     pub(crate) console: Console<'a>,
 }
@@ -26,6 +27,7 @@ impl<'a> Training<'a> {
             steps: None,
             logs: Logs::default(),
             stopping: false,
+            interrupted: false,
             validates: false,
             console,
         }
@@ -61,16 +63,17 @@ impl<'a> Training<'a> {
         self.stopping
     }
 
+    /// Ends `fit`, `evaluate` or `predict_with` with an error after the step that runs, for a signal or a limit of
+    /// time. Callbacks that keep the state of training get it as of that step
+    /// ([`SavePoint::Interrupt`](crate::callbacks::SavePoint::Interrupt)), so that training can go on later as if
+    /// nothing had happened; [`stop`](Training::stop) ends training for good.
+    pub fn interrupt(&mut self) {
+        self.interrupted = true;
+    }
+
     /// Writes a line where progress is shown.
     pub fn print(&mut self, line: &str) {
         self.console.print(line);
-    }
-
-    /// Writes a warning where progress is shown, unless nothing is.
-    pub(crate) fn print_warning(&mut self, what: &str) {
-        if !self.console.is_silent() {
-            self.print(&format!("warning: {what}"));
-        }
     }
 
     /// What a callback does whose figure is not in the logs of an epoch: nothing where validation may have been left

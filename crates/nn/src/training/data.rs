@@ -1,5 +1,6 @@
 //! Training data as users give it: tensors in tuples, or a source of batches.
 
+use super::batch::ends_early;
 use super::{Batch, Batches};
 use crate::model::Tensors;
 use rhyton_tensor::rng::Stream;
@@ -111,28 +112,31 @@ impl SampleBatches {
         rows: Range<usize>,
         batch_size: usize,
         shuffle: Option<u64>,
-    ) -> SampleBatches {
+    ) -> Result<SampleBatches> {
         let targets = samples.y.iter().map(|t| target_type(t.dtype()));
         let weights = samples.weights.iter().map(|_| DType::F32);
         let types: Vec<DType> = inputs.iter().copied().chain(targets).chain(weights).collect();
         let tensors: Vec<Tensor> = [&samples.x[..], &samples.y, &samples.weights].concat();
-        let set = |n: usize| Batch {
-            tensors: tensors.iter().zip(&types).map(|(t, d)| like(t, *d, n)).collect(),
-            inputs: samples.x.len(),
-            targets: samples.y.len(),
+        let set = |n: usize| -> Result<Batch> {
+            let made = tensors.iter().zip(&types).map(|(t, d)| like(t, *d, n)).collect::<Result<_>>();
+            Ok(Batch {
+                tensors: made.map_err(|e| e.place(format!("a batch of {n} samples")))?,
+                inputs: samples.x.len(),
+                targets: samples.y.len(),
+            })
         };
         let whole = if rows.len() < batch_size { 0 } else { batch_size };
-        let (full, rest) = (set(whole), set(rows.len() % batch_size.max(1)));
-        SampleBatches { tensors, rows, batch_size, shuffle, order: vec![], at: 0, full, rest }
+        let (full, rest) = (set(whole)?, set(rows.len() % batch_size.max(1))?);
+        Ok(SampleBatches { tensors, rows, batch_size, shuffle, order: vec![], at: 0, full, rest })
     }
 }
 
-fn like(t: &Tensor, dtype: DType, samples: usize) -> Tensor {
+fn like(t: &Tensor, dtype: DType, samples: usize) -> Result<Tensor> {
     let mut shape = t.shape().to_vec();
     if let Some(n) = shape.first_mut() {
         *n = samples;
     }
-    Tensor::zeros(dtype, shape)
+    Tensor::try_zeros(dtype, shape)
 }
 
 impl Batches for SampleBatches {
@@ -173,7 +177,11 @@ impl Batches for SampleBatches {
     }
 
     fn skip(&mut self, n: usize) -> Result<()> {
-        self.at = (n * self.batch_size).min(self.rows.len());
+        let batches = self.len().unwrap_or(0);
+        if n > batches {
+            return Err(ends_early(batches, n));
+        }
+        self.at = n.saturating_mul(self.batch_size).min(self.rows.len());
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! `fit`, `evaluate` and single batches on a compiled model.
 
 use super::checks::check_samples;
+use super::conditions::Conditions;
 use super::context::Training;
 use super::data::{Samples, Source};
 use super::feed::{Feed, weigh_classes};
@@ -9,6 +10,7 @@ use super::programs::Kind;
 use super::progress::{Console, Progress, Verbose};
 use super::run::{FitRun, Run};
 use super::state::{Position, TrainingState};
+use super::warnings::before_training;
 use super::{Batches, Compiled, History, Logs};
 use crate::callbacks::Callback;
 use rhyton_tensor::{Error, Result, Tensor};
@@ -84,52 +86,70 @@ impl Compiled {
 
     fn fit_run<'f>(&'f mut self, data: Source<'f>, mut fit: Fit<'f>) -> Result<History> {
         fit.check()?;
+        self.forget_waiting();
         let mut resume = fit.resume.take();
         for c in &mut fit.callbacks {
             let state = c.resume()?;
             resume = resume.or(state);
         }
-        let seed = self.begin_seed(&fit, resume.as_ref())?;
-        let feeds = self.feeds(data, &mut fit, seed)?;
-        let (mut feed, validation) = feeds;
+        let conditions = Conditions::new(&fit, &data);
+        if let Some(state) = &resume {
+            state.check_format()?;
+            if !fit.resume_anyway {
+                conditions.check(state, self)?;
+            }
+        }
+        let seed = self.begin_seed(&fit, resume.as_ref());
+        let (mut feed, validation, warnings) = self.feeds(data, &mut fit, seed)?;
+        self.hold(true);
         let mut position = Position { epoch: fit.initial_epoch, seed, ..Position::default() };
         feed.pass = self.passes;
         let mut history = History::default();
         if let Some(state) = &resume {
             state.apply(self)?;
-            position = state.position();
+            position = Position { seed, ..state.position() };
+            if seed != state.position().seed {
+                self.set_key(self.key_of(seed));
+            }
             history = state.history();
             feed.go_to(position.pass, position.seen, self)?;
         }
-        let console = Console::new(fit.verbose, fit.output.take());
+        let mut console = Console::new(fit.verbose, fit.output.take());
+        console.warns = fit.warnings;
         let mut cx = Training::new(self, console);
         (cx.epochs, cx.steps, cx.stopping) = (fit.epochs, feed.steps(), position.stopped);
         cx.validates = validation.is_some();
         (history.epochs, history.steps) = (cx.epochs, cx.steps);
         let validation = validation.map(|v| (v, fit.validation_epochs));
         let run = Run { cx, callbacks: fit.callbacks };
-        let first = position.epoch;
-        let mut fit = FitRun { run, feed, validation, history, position, first };
+        let mut fit = FitRun { run, feed, validation, history, position, conditions };
         fit.run.each(|c, cx| c.on_train_begin(cx))?;
         if let Some(state) = &resume {
             state.restore(&mut fit.run.callbacks)?;
+            fit.say_if_over();
         }
+        warnings.iter().try_for_each(|w| fit.run.warn(w))?;
         let done = fit.train();
         fit.run.cx.model.passes = fit.feed.place().0;
         done.map(|()| fit.history)
     }
 
     /// Sets random numbers and passes to where this call of `fit` begins.
-    fn begin_seed(&mut self, fit: &Fit<'_>, resume: Option<&TrainingState>) -> Result<u64> {
+    fn begin_seed(&mut self, fit: &Fit<'_>, resume: Option<&TrainingState>) -> u64 {
         if let Some(state) = resume {
-            self.seed = state.position().seed;
+            self.seed = fit.seed.unwrap_or(state.position().seed);
         } else if let Some(seed) = fit.seed {
             self.seed = seed;
             self.passes = fit.initial_epoch;
-            let folded = (seed as u32) ^ ((seed >> 32) as u32).rotate_left(16);
-            self.set_key(Tensor::vector(vec![folded as i32, self.iterations() as i32]));
+            self.set_key(self.key_of(seed));
         }
-        Ok(self.seed)
+        self.seed
+    }
+
+    /// The random key of the next step.
+    fn key_of(&self, seed: u64) -> Tensor {
+        let folded = (seed as u32) ^ ((seed >> 32) as u32).rotate_left(16);
+        Tensor::vector(vec![folded as i32, self.iterations() as i32])
     }
 
     fn feeds<'f>(
@@ -137,7 +157,7 @@ impl Compiled {
         data: Source<'f>,
         fit: &mut Fit<'f>,
         seed: u64,
-    ) -> Result<(Feed<'f>, Option<Feed<'f>>)> {
+    ) -> Result<(Feed<'f>, Option<Feed<'f>>, Vec<String>)> {
         let (size, steps) = (fit.batch_size, fit.steps_per_epoch);
         let validation_size = fit.validation_batch_size.or(size).unwrap_or(BATCH_SIZE);
         let given =
@@ -157,7 +177,7 @@ impl Compiled {
                         .place("fit")
                         .fix("let the source make batches of the right size, with weights"));
                 }
-                return Ok((Feed::new(b, true, steps), given));
+                return Ok((Feed::new(b, true, steps), given, before_training(self, None, &[])));
             }
         };
         if !fit.sample_weight.is_empty() {
@@ -178,6 +198,7 @@ impl Compiled {
             .place("fit")
             .expected(format!("at least one of {n} samples in each part")));
         }
+        let warnings = before_training(self, Some(&validated), &fit.class_weight);
         let mut training = validated.clone();
         if !fit.class_weight.is_empty() {
             weigh_classes(&mut training, &fit.class_weight, &self.objective)?;
@@ -186,10 +207,10 @@ impl Compiled {
         let train = Feed::over(&training, self, 0..split, size, fit.shuffle.then_some(seed))?;
         let train = Feed::new(Box::new(train), false, steps);
         if split == n {
-            return Ok((train, given));
+            return Ok((train, given, warnings));
         }
         let rest = Feed::over(&validated, self, split..n, validation_size, None)?;
-        Ok((train, Some(Feed::new(Box::new(rest), false, fit.validation_steps))))
+        Ok((train, Some(Feed::new(Box::new(rest), false, fit.validation_steps)), warnings))
     }
 
     /// Loss and metrics on `data`, in Keras's order, 32 samples at a time.
@@ -254,12 +275,20 @@ impl Compiled {
                 return Err(Error::new("one step needs one batch").expected("tensors: (&x, &y)"));
             }
         };
+        let mut console = Console::new(Verbose::Silent, None);
+        if kind == Kind::Train && self.is_untried() {
+            let warnings = before_training(self, Some(&samples), &[]);
+            warnings.iter().filter(|w| self.is_news(w)).for_each(|w| console.warn(w));
+        }
         let n = samples.len();
         let mut batches = Feed::over(&samples, self, 0..n, n, None)?;
         batches.start(0)?;
-        self.reset_figures();
+        self.reset_figures()?;
         if let Some(batch) = batches.next()? {
             self.step(kind, batch)?;
+        }
+        if let Some(finding) = self.take_finding() {
+            console.warn(&format!("the loss {finding}"));
         }
         let logs = self.logs();
         Ok(self.in_order(logs))

@@ -6,7 +6,7 @@ use super::checks::check_samples;
 use super::data::{SampleBatches, Samples, Source};
 use super::objective::Objective;
 use super::programs::Kind;
-use rhyton_tensor::{DType, Error, Result};
+use rhyton_tensor::{DType, Error, Result, Tensor};
 use std::ops::Range;
 
 /// Batches with the place where the last epoch ended: when an epoch has fewer steps than the data, the next one goes
@@ -56,7 +56,7 @@ impl<'d> Feed<'d> {
         shuffle: Option<u64>,
     ) -> Result<SampleBatches> {
         let types: Vec<DType> = model.definition().input_types.iter().map(|t| t.dtype).collect();
-        Ok(SampleBatches::new(samples, &types, rows, batch_size, shuffle))
+        SampleBatches::new(samples, &types, rows, batch_size, shuffle)
     }
 
     /// Steps of an epoch, where known.
@@ -138,12 +138,19 @@ pub(crate) fn weigh_classes(
         return wrong(&format!("the class {class} has the weight {w}")).map_err(|e| e.expected("at least 0"));
     }
     let Some(y) = samples.y.first() else { return Ok(()) };
-    let width: usize = y.shape().iter().skip(1).product();
     if y.rank() > 2 {
         return wrong(&format!("class weights do not fit targets of shape {:?}", y.shape()))
             .map_err(|e| e.expected("one label or one-hot vector for each sample"));
     }
-    let values = y.to_vec::<f64>();
+    let weight = |c: i64| weights.iter().find(|(k, _)| *k == c).map_or(1.0, |(_, w)| *w as f32);
+    let w: Vec<f32> = classes_of(y).into_iter().map(weight).collect();
+    samples.weights = vec![Tensor::vector(w)];
+    Ok(())
+}
+
+/// The class of each sample, by its label or its largest score.
+pub(crate) fn classes_of(y: &Tensor) -> Vec<i64> {
+    let width: usize = y.shape().iter().skip(1).product();
     let class = |row: &[f64]| match row {
         [label] => label.round() as i64,
         scores => {
@@ -151,8 +158,5 @@ pub(crate) fn weigh_classes(
             scores.iter().position(|s| *s == best).unwrap_or(0) as i64
         }
     };
-    let weight = |c: i64| weights.iter().find(|(k, _)| *k == c).map_or(1.0, |(_, w)| *w as f32);
-    let w: Vec<f32> = values.chunks(width.max(1)).map(|row| weight(class(row))).collect();
-    samples.weights = vec![rhyton_tensor::Tensor::vector(w)];
-    Ok(())
+    y.to_vec::<f64>().chunks(width.max(1)).map(class).collect()
 }

@@ -3,7 +3,7 @@
 use super::objective::{Figure, What};
 use super::{Compiled, Logs};
 use crate::metrics::{mean_result, mean_start};
-use rhyton_tensor::Tensor;
+use rhyton_tensor::{Result, Tensor};
 
 impl Compiled {
     /// The figures' tensors.
@@ -19,8 +19,8 @@ impl Compiled {
     }
 
     /// Sets all figures to their start.
-    pub(crate) fn reset_figures(&mut self) {
-        let starts = self.figure_starts();
+    pub(crate) fn reset_figures(&mut self) -> Result<()> {
+        let starts = self.figure_starts()?;
         let at = self.figures_at();
         if starts.len() == self.figure_tensors {
             for (slot, start) in self.model.state_mut()[at].iter_mut().zip(starts) {
@@ -30,14 +30,15 @@ impl Compiled {
             // Restored before any program said what figures there are: nothing of it is wanted.
             self.set_figure_state(vec![]);
         }
+        Ok(())
     }
 
-    pub(super) fn figure_starts(&self) -> Vec<Tensor> {
+    pub(super) fn figure_starts(&self) -> Result<Vec<Tensor>> {
         let start = |f: &Figure| match &f.what {
             What::Metric { output, metric, .. } => metric.start(&self.outputs[*output]),
             _ => mean_start(),
         };
-        self.figures.iter().flat_map(start).collect()
+        Ok(self.figures.iter().map(start).collect::<Result<Vec<_>>>()?.concat())
     }
 
     /// The figures so far, in the order of `evaluate`'s results.

@@ -30,7 +30,9 @@ pub struct Fit<'f> {
     pub(crate) sample_weight: Vec<Tensor>,
     pub(crate) callbacks: Vec<Box<dyn Callback + 'f>>,
     pub(crate) resume: Option<TrainingState>,
+    pub(crate) resume_anyway: bool,
     pub(crate) verbose: Verbose,
+    pub(crate) warnings: bool,
     pub(crate) output: Option<Box<dyn Write + 'f>>,
 }
 
@@ -69,7 +71,9 @@ impl<'f> Fit<'f> {
             sample_weight: vec![],
             callbacks: vec![],
             resume: None,
+            resume_anyway: false,
             verbose: Verbose::Auto,
+            warnings: true,
             output: None,
         }
     }
@@ -165,13 +169,27 @@ impl<'f> Fit<'f> {
         self
     }
 
+    /// Goes on even where seed, batch size, order, data, model, optimizer or loss are not those that training began
+    /// with: from here on with what is given now. Otherwise that is an error, which names every difference.
+    pub fn resume_anyway(mut self, yes: bool) -> Self {
+        self.resume_anyway = yes;
+        self
+    }
+
     /// How much to say; also Keras's 0, 1, 2.
     pub fn verbose(mut self, verbose: impl Into<Verbose>) -> Self {
         self.verbose = verbose.into();
         self
     }
 
-    /// Writes progress and messages here instead of standard output.
+    /// Whether warnings are written (they are unless this says no), whatever `verbose` says: lines about what is legal
+    /// and almost surely a mistake. Callbacks get them in any case.
+    pub fn warnings(mut self, yes: bool) -> Self {
+        self.warnings = yes;
+        self
+    }
+
+    /// Writes progress, messages and warnings here instead of standard output and standard error.
     pub fn output(mut self, sink: impl Write + 'f) -> Self {
         self.output = Some(Box::new(sink));
         self

@@ -5,8 +5,10 @@ mod checks;
 mod choice;
 mod compile;
 mod compiled;
+mod conditions;
 mod context;
 mod data;
+mod diverged;
 mod evaluate;
 mod feed;
 mod figures;
@@ -20,6 +22,7 @@ mod progress;
 mod run;
 mod state;
 mod step;
+mod warnings;
 
 pub use batch::{Batch, Batches};
 pub use choice::{Choice, LossWeights, Losses, Metrics, PerOutput, by_output};

@@ -8,7 +8,8 @@ use crate::losses::{
 use crate::metrics::{self, Metric, MetricRef};
 
 use rhyton_graph::Type;
-use rhyton_tensor::{Error, Problem, Result};
+use rhyton_tensor::{Error, Problem, Result, limits};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What is wanted of one output.
@@ -66,6 +67,9 @@ impl Objective {
         let metrics = keep(problems, compile.metrics.spread("metrics", outputs)).unwrap_or_default();
         let weighted = keep(problems, compile.weighted_metrics.spread("weighted_metrics", outputs));
         let weighted = weighted.unwrap_or_default();
+        let asked: usize = metrics.iter().chain(&weighted).map(Vec::len).sum();
+        let few = || format!("{asked} metrics are asked for");
+        keep(problems, limits::METRICS.check(asked as u64, few).map_err(|e| e.place("compile")));
         if losses.iter().all(Vec::is_empty) && problems.is_empty() {
             problems.extend(
                 Error::new("the model has no loss to train with")
@@ -111,14 +115,16 @@ impl Objective {
                 figures.push(Figure { name, what: What::OutputLoss(i), tensors: 2 });
             }
         }
+        let losses = figures.iter().skip(1).map(|f| (f.name.clone(), 0));
+        let mut names = Names(losses.collect());
         for weighted in [false, true] {
             for (output, g) in self.goals.iter().enumerate() {
                 let (Some(Some(y)), Some(p)) = (targets.get(output), outputs.get(output)) else { continue };
                 for choice in if weighted { &g.weighted } else { &g.metrics } {
                     let metric = resolve(choice, y, p)?;
                     let prefix = if several { format!("{}_", g.name) } else { String::new() };
-                    let name = unique(&figures, &prefix, &metric.name(), weighted);
-                    let tensors = metric.start(p).len();
+                    let name = names.unique(&prefix, &metric.name(), weighted);
+                    let tensors = metric.start(p).map_err(|e| e.place(&name))?.len();
                     figures.push(Figure { name, what: What::Metric { output, metric, weighted }, tensors });
                 }
             }
@@ -127,20 +133,26 @@ impl Objective {
     }
 }
 
-/// Keras's way out of equal names: `mae`, then `weighted_mae` for a weighted one, then `mae_1`.
-fn unique(figures: &[Figure], prefix: &str, name: &str, weighted: bool) -> String {
-    let taken = |n: &str| figures.iter().skip(1).any(|f| f.name == n);
-    let mut full = format!("{prefix}{name}");
-    if weighted && taken(&full) {
-        full = format!("{prefix}weighted_{name}");
+/// The names of figures that are taken; for each, the number of the last copy made of it.
+struct Names(HashMap<String, usize>);
+
+impl Names {
+    /// Keras's way out of equal names: `mae`, then `weighted_mae` for a weighted one, then `mae_1`.
+    fn unique(&mut self, prefix: &str, name: &str, weighted: bool) -> String {
+        let mut full = format!("{prefix}{name}");
+        if weighted && self.0.contains_key(&full) {
+            full = format!("{prefix}weighted_{name}");
+        }
+        let mut n = self.0.get(&full).copied().unwrap_or(0);
+        let mut candidate = full.clone();
+        while self.0.contains_key(&candidate) {
+            n += 1;
+            candidate = format!("{full}_{n}");
+        }
+        self.0.insert(full, n);
+        self.0.entry(candidate.clone()).or_insert(0);
+        candidate
     }
-    let mut n = 0;
-    let mut candidate = full.clone();
-    while taken(&candidate) {
-        n += 1;
-        candidate = format!("{full}_{n}");
-    }
-    candidate
 }
 
 fn is_crossentropy(name: &str) -> bool {

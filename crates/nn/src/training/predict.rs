@@ -32,6 +32,7 @@ impl Compiled {
             parts.push(run.cx.model.predict_all(&batch, size)?);
             run.each(|c, cx| c.on_predict_batch_end(step, cx))?;
             progress.step(step + 1, &run.cx.console, Logs::default);
+            run.go_on("prediction")?;
         }
         progress.finish(steps, &mut run.cx.console, &Logs::default());
         run.each(|c, cx| c.on_predict_end(cx))?;

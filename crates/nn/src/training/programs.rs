@@ -7,8 +7,10 @@ use crate::losses::loss_value;
 use crate::metrics::merged_weight;
 use crate::model::{Model, Traced};
 use crate::optimizers::Pipeline;
+use rhyton_graph::compile::Watch;
 use rhyton_graph::{Expr, Type, grad};
 use rhyton_tensor::{DType, Dim, Result, Tensor};
+use std::ops::Range;
 
 /// Which step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +39,8 @@ pub(crate) struct Parts<'a> {
     /// Types of the figures' state.
     pub(crate) figure_types: Vec<Type>,
     pub(crate) signature: &'a Signature,
+    /// Whether a training step leaves all state as it was where the loss is not finite.
+    pub(crate) holds: bool,
 }
 
 /// The type of a target or weight beside an output: sizes that the model leaves open stay open.
@@ -63,34 +67,89 @@ impl Draft {
         self.updates.push((self.results.len(), parameter));
         self.results.push(value);
     }
+
+    /// Lets every update but those of `waiting` parameters happen only where the loss is finite.
+    fn hold(&mut self, loss: &Expr, waiting: &[usize]) {
+        let finite = loss.is_finite();
+        for (result, parameter) in self.updates.iter().filter(|(_, p)| !waiting.contains(p)) {
+            self.results[*result] = finite.select(&self.results[*result], &self.params[*parameter]);
+        }
+    }
+
+    /// The weights and what the optimizer keeps of each: their updates are large, and come last anyway.
+    fn large(&self, trained: &[usize], optimizer: &Range<usize>) -> Vec<usize> {
+        let wide = |p: &usize| self.params[*p].rank() > 0;
+        let updated = self.updates.iter().map(|(_, p)| *p);
+        updated.filter(|p| (trained.contains(p) || optimizer.contains(p)) && wide(p)).collect()
+    }
+}
+
+/// A step up to its loss.
+pub(super) struct Body {
+    traced: Traced,
+    figures: Vec<Expr>,
+    optimizer: Vec<Expr>,
+    goals: Vec<GoalValues>,
+    pub(super) loss: Expr,
+    pub(super) params: Vec<Expr>,
+    /// The first of the parameters are state.
+    pub(super) state: usize,
 }
 
 impl Parts<'_> {
-    /// Compiles a step. Its state is a prefix of the model's: weights and figures for testing; optimizer and random
-    /// key as well for training.
-    pub(crate) fn compile(&self, kind: Kind) -> Result<Program> {
+    /// A step up to its loss. Its state is a prefix of the model's: weights and figures for testing; optimizer and
+    /// random key as well for training.
+    pub(super) fn body(&self, kind: Kind) -> Result<Body> {
         let traced = self.model.trace(kind == Kind::Train)?;
-        let weights = traced.trace.params();
         let figures = params("figure", &self.figure_types);
-        let mut draft = Draft { params: [&weights[..], &figures].concat(), results: vec![], updates: vec![] };
         let optimizer = params("optimizer", &self.pipeline.types());
+        let mut all = [traced.trace.params(), figures.clone()].concat();
         if kind == Kind::Train {
-            draft.params.extend(optimizer.iter().cloned());
-            draft.params.extend(traced.trace.key.clone());
+            all.extend(optimizer.iter().cloned());
+            all.extend(traced.trace.key.clone());
         }
-        let state = draft.params.len();
+        let state = all.len();
         let given: Vec<Type> = self.signature.targets.iter().flatten().cloned().collect();
         let (targets, sample_weights) = (params("target", &given), params("weight", &self.signature.weights));
-        draft.params.extend(traced.inputs.iter().chain(&targets).chain(&sample_weights).cloned());
+        all.extend(traced.inputs.iter().chain(&targets).chain(&sample_weights).cloned());
         let goals = self.goals(&traced, &targets, &sample_weights);
         let loss = self.total_loss(&traced, &goals);
+        Ok(Body { traced, figures, optimizer, goals, loss, params: all, state })
+    }
+
+    /// Compiles a step. The one result of a training step that is no update is the loss. A step that holds ends before
+    /// the updates of weights where the loss is not finite; small state is held by choosing between old and new.
+    pub(crate) fn compile(&self, kind: Kind) -> Result<Program> {
+        let program = self.compile_holding(kind, true)?;
+        if kind == Kind::Test || !self.holds || program.stops {
+            return Ok(program);
+        }
+        self.compile_holding(kind, false)
+    }
+
+    fn compile_holding(&self, kind: Kind, by_stopping: bool) -> Result<Program> {
+        let Body { traced, figures, optimizer, goals, loss, params, state } = self.body(kind)?;
+        let mut draft = Draft { params, results: vec![], updates: vec![] };
         self.update_state(&traced, &mut draft);
         if kind == Kind::Train {
             self.update_weights(&traced, &loss, &optimizer, &mut draft);
         }
-        self.update_figures(&goals, &loss, &figures, &traced, weights.len(), &mut draft);
+        self.update_figures(&goals, &loss, &figures, &traced, &mut draft);
+        let mut held = vec![];
+        if kind == Kind::Train {
+            if self.holds {
+                let first = traced.trace.variables.len() + figures.len();
+                let optimizer = first..first + optimizer.len();
+                held = draft.large(&trained(&traced.trace.variables), &optimizer);
+                draft.hold(&loss, if by_stopping { &held } else { &[] });
+            }
+            draft.results.push(loss);
+        }
+        let watch = Watch { result: draft.results.len().saturating_sub(1), held: &held };
+        let watch = Some(&watch).filter(|w| by_stopping && !w.held.is_empty());
         let name = if kind == Kind::Train { "train_step" } else { "test_step" };
-        Program::compile(name, draft.params, state, draft.results, &draft.updates)
+        let (params, results, checked) = (draft.params, draft.results, &traced.inputs);
+        Program::compile_given(name, params, state, results, &draft.updates, checked, watch)
     }
 
     fn goals(&self, traced: &Traced, targets: &[Expr], weights: &[Expr]) -> Vec<GoalValues> {
@@ -170,9 +229,9 @@ impl Parts<'_> {
         loss: &Expr,
         state: &[Expr],
         traced: &Traced,
-        first: usize,
         draft: &mut Draft,
     ) {
+        let first = traced.trace.variables.len();
         let samples = traced.inputs.first().and_then(|x| x.shape().first().cloned()).unwrap_or_default();
         let samples = Expr::size(&samples);
         let mut at = 0;
@@ -184,7 +243,8 @@ impl Parts<'_> {
                 What::OutputLoss(i) => goals[*i].loss.as_ref().map(mean).unwrap_or_else(|| old.to_vec()),
                 What::Metric { output, metric, weighted } => {
                     let g = &goals[*output];
-                    let weight = merged_weight(g.mask.as_ref(), g.weight.as_ref().filter(|_| *weighted));
+                    let mask = g.mask.as_ref().filter(|_| metric.heeds_masks());
+                    let weight = merged_weight(mask, g.weight.as_ref().filter(|_| *weighted));
                     match &g.target {
                         Some(y) => metric.update(old, y, &g.prediction.cast(DType::F32), weight.as_ref()),
                         None => old.to_vec(),
@@ -209,7 +269,8 @@ struct GoalValues {
 }
 
 fn params(name: &str, types: &[Type]) -> Vec<Expr> {
-    types.iter().enumerate().map(|(i, t)| Expr::param(&format!("{name}.{i}"), t.clone())).collect()
+    let numbered = |i: usize| if types.len() == 1 { name.into() } else { format!("{name}.{i}") };
+    types.iter().enumerate().map(|(i, t)| Expr::param(&numbered(i), t.clone())).collect()
 }
 
 /// Indices of the weights that training changes.

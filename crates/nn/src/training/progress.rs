@@ -2,6 +2,7 @@
 
 use super::Logs;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -40,27 +41,53 @@ const WIDTH: usize = 20;
 pub(crate) struct Console<'a> {
     sink: Option<Box<dyn Write + 'a>>,
     mode: Verbose,
+    colors: bool,
     bar: Option<ProgressBar>,
+    /// Whether warnings are written.
+    pub(crate) warns: bool,
+}
+
+/// What standard output can show: whether lines can be drawn again, and whether in colours.
+///
+/// `TERM=dumb` says that a terminal knows no codes; `NO_COLOR` that its user wants none for colours
+/// (<https://no-color.org>).
+fn abilities(terminal: bool, term: Option<&OsStr>, no_color: Option<&OsStr>) -> (bool, bool) {
+    let draws = terminal && term.is_none_or(|t| t != "dumb");
+    (draws, draws && no_color.is_none_or(OsStr::is_empty))
 }
 
 impl<'a> Console<'a> {
     /// On standard output, or to `sink`.
     pub(crate) fn new(verbose: Verbose, sink: Option<Box<dyn Write + 'a>>) -> Console<'a> {
         let terminal = sink.is_none() && std::io::stdout().is_terminal();
+        let (term, no_color) = (std::env::var_os("TERM"), std::env::var_os("NO_COLOR"));
+        let (draws, colors) = abilities(terminal, term.as_deref(), no_color.as_deref());
         let mode = match verbose {
-            Verbose::Auto | Verbose::Bar if terminal => Verbose::Bar,
+            Verbose::Auto | Verbose::Bar if draws => Verbose::Bar,
             Verbose::Auto | Verbose::Bar => Verbose::Lines,
             other => other,
         };
-        Console { sink, mode, bar: None }
+        Console { sink, mode, colors, bar: None, warns: true }
     }
 
     /// Writes a line above the bar. A reader that went away is no reason to stop training.
     pub(crate) fn print(&mut self, line: &str) {
+        self.write(line, false);
+    }
+
+    /// Writes a warning: to standard error, where no sink was given.
+    pub(crate) fn warn(&mut self, warning: &str) {
+        if self.warns {
+            self.write(&format!("warning: {warning}"), true);
+        }
+    }
+
+    fn write(&mut self, line: &str, is_warning: bool) {
         let Console { sink, bar, .. } = self;
         let mut write = || {
             let _ = match sink {
                 Some(s) => writeln!(s, "{line}"),
+                None if is_warning => writeln!(std::io::stderr().lock(), "{line}"),
                 None => writeln!(std::io::stdout().lock(), "{line}"),
             };
         };
@@ -79,6 +106,7 @@ impl<'a> Console<'a> {
 /// The progress of one epoch, evaluation or prediction.
 pub(crate) struct Progress {
     target: Option<usize>,
+    colors: bool,
     started: Instant,
     after_first: Option<Instant>,
     next_draw: Instant,
@@ -95,7 +123,7 @@ impl Progress {
             console.bar = Some(bar);
         }
         let now = Instant::now();
-        Progress { target, started: now, after_first: None, next_draw: now }
+        Progress { target, colors: console.colors, started: now, after_first: None, next_draw: now }
     }
 
     /// After step number `done`, from 1: draws when it is time. `logs` are computed only then.
@@ -143,18 +171,27 @@ impl Progress {
             Some(left) if !last => countdown(left.as_secs()),
             _ => format!("{:.0}s", (now - self.started).as_secs_f64()),
         };
-        bar_line(done, self.target, &time, each, logs)
+        bar_line(done, self.target, &time, each, logs, self.colors)
     }
 }
 
-/// `3/3 ━━━━━━━━━━━━━━━━━━━━ 0s 1ms/step - accuracy: 0.5500 - loss: 0.6670`, with the colours of Keras.
-fn bar_line(done: usize, target: Option<usize>, time: &str, each: Duration, logs: &Logs) -> String {
-    let bold = |s: &str| format!("\x1b[1m{s}\x1b[0m");
+/// `3/3 ━━━━━━━━━━━━━━━━━━━━ 0s 1ms/step - accuracy: 0.5500 - loss: 0.6670`, with the colours of Keras, or without:
+/// then what is left of the bar is drawn thin.
+fn bar_line(
+    done: usize,
+    target: Option<usize>,
+    time: &str,
+    each: Duration,
+    logs: &Logs,
+    colors: bool,
+) -> String {
+    let paint = |code: u8, s: &str| if colors { format!("\x1b[{code}m{s}\x1b[0m") } else { s.into() };
+    let (bold, green, white) = (|s: &str| paint(1, s), |s: &str| paint(32, s), |s: &str| paint(37, s));
     let count = match target {
         Some(t) => {
             let filled = (WIDTH * done / t.max(1)).min(WIDTH);
-            let (full, rest) = ("━".repeat(filled), "━".repeat(WIDTH - filled));
-            format!("{} \x1b[32m{full}\x1b[0m\x1b[37m{rest}\x1b[0m", bold(&counted(done, t)))
+            let rest = if colors { "━" } else { "─" }.repeat(WIDTH - filled);
+            format!("{} {}{}", bold(&counted(done, t)), green(&"━".repeat(filled)), white(&rest))
         }
         None => bold(&format!("{done:>7}/Unknown")),
     };
@@ -230,15 +267,30 @@ mod tests {
             "3/3 - 2s - 588ms/step - accuracy: 0.5375 - loss: 0.6691"
         );
         assert_eq!(
-            bar_line(2, Some(3), "0s", ms(403), &logs),
+            bar_line(2, Some(3), "0s", ms(403), &logs, true),
             "\x1b[1m2/3\x1b[0m \x1b[32m━━━━━━━━━━━━━\x1b[0m\x1b[37m━━━━━━━\x1b[0m \x1b[1m0s\x1b[0m 403ms/step \
              - accuracy: 0.5375 - loss: 0.6691"
         );
         assert_eq!(
-            plain(bar_line(1, None, "1s", ms(711), &logs)),
+            plain(bar_line(1, None, "1s", ms(711), &logs, true)),
             "      1/Unknown 1s 711ms/step - accuracy: 0.5375 - loss: 0.6691"
         );
         assert_eq!(counted(7, 120), "  7/120");
+    }
+
+    #[test]
+    fn terminals_get_what_they_can_show_and_users_want() {
+        let at = |terminal, term: &str, no_color: Option<&str>| {
+            abilities(terminal, Some(term.as_ref()), no_color.map(str::as_ref))
+        };
+        assert_eq!(at(true, "xterm", None), (true, true));
+        assert_eq!(at(true, "xterm", Some("1")), (true, false));
+        assert_eq!(at(true, "xterm", Some("")), (true, true));
+        assert_eq!(at(true, "dumb", None), (false, false));
+        assert_eq!(at(false, "xterm", None), (false, false));
+        let logs = Logs::from_iter([("loss", 0.5)]);
+        let line = bar_line(2, Some(4), "0s", Duration::from_millis(403), &logs, false);
+        assert_eq!(line, "2/4 ━━━━━━━━━━────────── 0s 403ms/step - loss: 0.5000");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The loops: training epochs and evaluation passes, with callbacks between the steps.
 
+use super::conditions::Conditions;
 use super::context::Training;
 use super::feed::{Feed, empty};
 use super::fit::Epochs;
@@ -8,7 +9,7 @@ use super::progress::Progress;
 use super::state::{Position, TrainingState};
 use super::{Batch, Compiled, History, Logs};
 use crate::callbacks::{Callback, SavePoint};
-use rhyton_tensor::Result;
+use rhyton_tensor::{Error, Result};
 
 /// Callbacks and what they see.
 pub(crate) struct Run<'f> {
@@ -23,7 +24,7 @@ pub(crate) struct FitRun<'f> {
     pub(crate) validation: Option<(Feed<'f>, Epochs)>,
     pub(crate) history: History,
     pub(crate) position: Position,
-    pub(crate) first: usize,
+    pub(crate) conditions: Conditions,
 }
 
 impl<'f> Run<'f> {
@@ -37,6 +38,15 @@ impl<'f> Run<'f> {
         Ok(())
     }
 
+    /// Says a warning, unless it was said before.
+    pub(crate) fn warn(&mut self, warning: &str) -> Result<()> {
+        if !self.cx.model.is_news(warning) {
+            return Ok(());
+        }
+        self.cx.console.warn(warning);
+        self.each(|c, cx| c.on_warning(warning, cx))
+    }
+
     /// The next step; false when the data is over.
     fn step(&mut self, kind: Kind, feed: &mut Feed<'_>) -> Result<bool> {
         let Some(batch) = feed.batches.next()? else { return Ok(false) };
@@ -46,9 +56,14 @@ impl<'f> Run<'f> {
         Ok(true)
     }
 
+    /// An error when a callback interrupts `what`.
+    pub(crate) fn go_on(&self, what: &str) -> Result<()> {
+        if self.cx.interrupted { Err(Error::new(format!("the {what} was interrupted"))) } else { Ok(()) }
+    }
+
     /// One pass of evaluation.
     pub(crate) fn test(&mut self, feed: &mut Feed<'_>, mut progress: Option<&mut Progress>) -> Result<Logs> {
-        self.cx.model.reset_figures();
+        self.cx.model.reset_figures()?;
         self.each(|c, cx| c.on_test_begin(cx))?;
         feed.begin_epoch()?;
         let mut step = 0;
@@ -62,6 +77,7 @@ impl<'f> Run<'f> {
             if let Some(p) = &mut progress {
                 p.step(step, &self.cx.console, || self.cx.model.logs());
             }
+            self.go_on("evaluation")?;
         }
         if step == 0 {
             return Err(empty("evaluate"));
@@ -79,20 +95,33 @@ impl<'f> Run<'f> {
 impl FitRun<'_> {
     /// All epochs.
     pub(crate) fn train(&mut self) -> Result<()> {
-        while self.position.epoch < self.run.cx.epochs && !self.run.cx.stopping {
+        // An epoch in which a callback said stop still has its end, also when the run was cut off in between.
+        while self.position.epoch < self.run.cx.epochs && (!self.run.cx.stopping || self.position.step > 0) {
             self.epoch()?;
         }
-        if self.first < self.run.cx.epochs {
+        // Also where nothing was left to do: a run that was cut off after its last epoch did not come to this.
+        if self.run.cx.epochs > 0 {
             self.run.cx.model.take_averages();
         }
         self.run.each(|c, cx| c.on_train_end(cx))
+    }
+
+    /// Says that there is nothing left to do: whoever wanted a new training would wonder.
+    pub(crate) fn say_if_over(&mut self) {
+        let (p, cx) = (&self.position, &mut self.run.cx);
+        if p.step == 0 && (cx.stopping || p.epoch >= cx.epochs) && !cx.console.is_silent() {
+            cx.print(&format!(
+                "Training goes on from its end, after {} epochs: nothing is left to do.",
+                p.epoch
+            ));
+        }
     }
 
     fn epoch(&mut self) -> Result<()> {
         let epoch = self.position.epoch;
         // An epoch that was interrupted has begun already: a schedule must not move the learning rate twice.
         if self.position.step == 0 {
-            self.run.cx.model.reset_figures();
+            self.run.cx.model.reset_figures()?;
             self.run.each(|c, cx| c.on_epoch_begin(epoch, cx))?;
         }
         let (epochs, silent) = (self.run.cx.epochs, self.run.cx.console.is_silent());
@@ -101,20 +130,28 @@ impl FitRun<'_> {
         }
         self.feed.begin_epoch()?;
         let mut progress = Progress::begin(self.feed.steps(), &mut self.run.cx.console);
-        let steps = self.steps(&mut progress)?;
+        let ended = self.steps(&mut progress)?;
+        let steps = self.position.step;
         let cx = &mut self.run.cx;
         cx.logs = cx.model.logs().sorted();
-        self.validate(epoch)?;
+        // Where to go on from when validation is interrupted.
+        let before = (self.validation.is_some() && self.is_kept()).then(|| self.state());
+        self.feed.end_epoch(ended);
+        self.validate(epoch, before)?;
         self.run.each(|c, cx| c.on_epoch_end(epoch, cx))?;
         let cx = &mut self.run.cx;
         progress.finish(steps, &mut cx.console, &cx.logs);
         self.history.push(epoch, &cx.logs);
         (self.position.epoch, self.position.step) = (epoch + 1, 0);
+        let last = epoch + 1 >= epochs || self.run.cx.stopping;
+        if self.run.cx.interrupted && !last {
+            return self.interrupt();
+        }
         self.save(SavePoint::Epoch(epoch))
     }
 
-    /// The steps of an epoch, from where it stands.
-    fn steps(&mut self, progress: &mut Progress) -> Result<usize> {
+    /// The steps of an epoch, from where it stands. Whether the data ended before the steps did.
+    fn steps(&mut self, progress: &mut Progress) -> Result<bool> {
         let mut ended = false;
         while self.feed.has_step(self.position.step) && !self.run.cx.stopping {
             let step = self.position.step;
@@ -123,9 +160,16 @@ impl FitRun<'_> {
                 ended = true;
                 break;
             }
+            if let Some(finding) = self.run.cx.model.take_finding() {
+                let (epoch, step) = (self.position.epoch + 1, step + 1);
+                self.run.warn(&format!("the loss of step {step} of epoch {epoch} {finding}"))?;
+            }
             self.run.each(|c, cx| c.on_train_batch_end(step, cx))?;
             self.position.step += 1;
             progress.step(step + 1, &self.run.cx.console, || self.run.cx.model.logs());
+            if self.run.cx.interrupted && !self.run.cx.stopping {
+                return self.interrupt().map(|()| ended);
+            }
             self.save(SavePoint::Batch(step + 1))?;
         }
         let steps = self.position.step;
@@ -133,29 +177,52 @@ impl FitRun<'_> {
             return Err(empty("fit"));
         }
         if let Some(wanted) = self.feed.steps.filter(|n| steps < *n && !self.run.cx.stopping) {
-            self.run
-                .cx
-                .print_warning(&format!("the data ended after {steps} of {wanted} steps of the epoch"));
+            self.run.warn(&format!("the data ended after {steps} of {wanted} steps of the epoch"))?;
         }
-        self.feed.end_epoch(ended);
-        Ok(steps)
+        Ok(ended)
     }
 
-    /// Adds `val_` figures to the logs.
-    fn validate(&mut self, epoch: usize) -> Result<()> {
+    /// Adds `val_` figures to the logs. When this is interrupted, training can go on from the state `before`.
+    fn validate(&mut self, epoch: usize, before: Option<TrainingState>) -> Result<()> {
         let Some((feed, epochs)) = &mut self.validation else { return Ok(()) };
         if epochs.contains(epoch) {
-            let logs = self.run.test(feed, None)?;
-            for (name, value) in logs.sorted().iter() {
+            let logs = self.run.test(feed, None);
+            if self.run.cx.interrupted {
+                self.give(SavePoint::Interrupt, before)?;
+                return Err(self.interruption());
+            }
+            for (name, value) in logs?.sorted().iter() {
                 self.run.cx.log(&format!("val_{name}"), value);
             }
         }
         Ok(())
     }
 
+    /// Ends training before its time.
+    fn interrupt(&mut self) -> Result<()> {
+        self.save(SavePoint::Interrupt)?;
+        Err(self.interruption())
+    }
+
+    fn interruption(&self) -> Error {
+        let (epoch, step) = (self.position.epoch, self.position.step);
+        let after =
+            if step == 0 { format!("epoch {epoch}") } else { format!("step {step} of epoch {}", epoch + 1) };
+        Error::new(format!("training was interrupted after {after}"))
+    }
+
+    /// Whether a callback keeps the state of a training that is interrupted.
+    fn is_kept(&mut self) -> bool {
+        self.run.callbacks.iter_mut().any(|c| c.wants_state(SavePoint::Interrupt))
+    }
+
     /// Gives the state of training to the callbacks that want it here.
     fn save(&mut self, at: SavePoint) -> Result<()> {
-        let mut taken: Option<TrainingState> = None;
+        self.give(at, None)
+    }
+
+    /// The same with a state that was taken before.
+    fn give(&mut self, at: SavePoint, mut taken: Option<TrainingState>) -> Result<()> {
         for i in 0..self.run.callbacks.len() {
             if !self.run.callbacks[i].wants_state(at) {
                 continue;
@@ -174,7 +241,8 @@ impl FitRun<'_> {
         let (pass, seen) = self.feed.place();
         let stopped = self.run.cx.stopping;
         let position = Position { pass, seen, stopped, ..self.position.clone() };
-        TrainingState::capture(self.run.cx.model, &position, &self.history, &self.run.callbacks)
+        let conditions = self.conditions.to_json(self.run.cx.model);
+        TrainingState::capture(self.run.cx.model, &position, &self.history, &self.run.callbacks, conditions)
     }
 }
 

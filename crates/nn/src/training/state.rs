@@ -32,7 +32,7 @@ pub(crate) struct Position {
     pub(crate) stopped: bool,
 }
 
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 impl TrainingState {
     /// Epochs done when the state was taken.
@@ -54,6 +54,7 @@ impl TrainingState {
         position: &Position,
         history: &History,
         callbacks: &[Box<dyn Callback + '_>],
+        conditions: &Json,
     ) -> TrainingState {
         let mut tensors = model.named_state();
         let mut saved = vec![];
@@ -73,6 +74,7 @@ impl TrainingState {
             "stopped": p.stopped,
             "history": history.to_state(),
             "callbacks": saved,
+            "conditions": conditions,
         });
         TrainingState { tensors, json }
     }
@@ -98,13 +100,18 @@ impl TrainingState {
         inside.collect()
     }
 
+    /// Whether this version of Rhyton wrote it.
+    pub(crate) fn check_format(&self) -> Result<()> {
+        if self.json["format"].as_u64() == Some(FORMAT) {
+            return Ok(());
+        }
+        Err(Error::new("the state of training is of another version")
+            .place("resume")
+            .fix("resume with the version of Rhyton that wrote it"))
+    }
+
     /// Puts the tensors into a model.
     pub(crate) fn apply(&self, model: &mut Compiled) -> Result<()> {
-        if self.json["format"].as_u64() != Some(FORMAT) {
-            return Err(Error::new("the state of training is of another version")
-                .place("resume")
-                .fix("resume with the version of Rhyton that wrote it"));
-        }
         let values = |prefix: &str| self.part(prefix).into_iter().map(|(_, t)| t).collect::<Vec<_>>();
         let same = model.variables().iter().map(|v| &v.path).eq(self.part("weights/").iter().map(|(n, _)| n));
         if !same {
@@ -158,6 +165,6 @@ impl Compiled {
     pub fn training_state(&self, history: &History) -> TrainingState {
         let epoch = history.epoch.last().map_or(0, |e| e + 1);
         let position = Position { epoch, pass: self.passes, seed: self.seed, ..Position::default() };
-        TrainingState::capture(self, &position, history, &[])
+        TrainingState::capture(self, &position, history, &[], &Json::Null)
     }
 }

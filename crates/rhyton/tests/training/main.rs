@@ -3,11 +3,15 @@
 mod callbacks;
 mod custom_step;
 mod errors;
+mod indices;
 mod output;
 mod resume;
 mod rules;
 mod sources;
 mod summary;
+mod two_updates;
+mod warnings;
+mod wgan;
 
 use rhyton::nn::training::{Compile, Compiled};
 use rhyton::prelude::*;

@@ -74,7 +74,11 @@ fn callbacks_say_what_they_do_in_keras_words() {
     let infinite = Tensor::full([4, 1], 1e30f32);
     let fit = Fit::epochs(1).verbose(0).callback(TerminateOnNaN).output(&mut text);
     model.fit((&infinite, &y.slice_rows(0..4).unwrap()), fit).unwrap();
-    assert_eq!(String::from_utf8(text).unwrap(), "Batch 0: Invalid loss, terminating training\n");
+    assert_eq!(
+        String::from_utf8(text).unwrap(),
+        "warning: the loss of step 1 of epoch 1 turned infinite, first in the loss itself: what the layers gave was \
+         finite\nBatch 0: Invalid loss, terminating training\n"
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::*;
 use rhyton::nn::training::{Batch, Batches, Source};
 
 /// Rows of tensors, dealt out by a user's own code; a length may be unknown.
-struct Stream {
+pub(super) struct Stream {
     x: Tensor,
     y: Tensor,
     size: usize,
@@ -15,7 +15,7 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(x: &Tensor, y: &Tensor, size: usize, known: bool) -> Stream {
+    pub(super) fn new(x: &Tensor, y: &Tensor, size: usize, known: bool) -> Stream {
         Stream { x: x.clone(), y: y.clone(), size, known, at: 0, batch: Batch::default(), passes: vec![] }
     }
 }
@@ -120,5 +120,19 @@ fn sequences_may_differ_in_length_from_batch_to_batch() {
         let weights = normal(&[4, time], 3);
         let logs = model.train_on_batch((&x, &y, &weights)).unwrap();
         assert!(logs.get("loss").is_some_and(f64::is_finite));
+    }
+}
+
+#[test]
+fn a_state_that_claims_more_batches_than_there_are_is_refused() {
+    let (x, y) = (normal(&[8, 2], 1), normal(&[8, 1], 2));
+    let build = || linear(&[1.0, 1.0], 0.0, Compile::new("sgd", "mse"));
+    let mut model = build();
+    let history = model.fit((&x, &y), quiet(1)).unwrap();
+    let mut state = model.training_state(&history);
+    for seen in [5u64, u64::MAX / 2, u64::MAX] {
+        state.json["seen"] = seen.into();
+        let e = build().fit((&x, &y), quiet(2).batch_size(4).resume(state.clone())).unwrap_err().to_string();
+        assert!(e.starts_with("the data ends after 2 batches"), "{e}");
     }
 }

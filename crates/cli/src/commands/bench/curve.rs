@@ -3,6 +3,7 @@
 use super::{median, time_epoch};
 use crate::output::say;
 use crate::workloads::Workload;
+use rhyton::io::files;
 use rhyton::nn::training::Compiled;
 use rhyton::plot::{Chart, save_panels};
 use rhyton::prelude::*;
@@ -20,13 +21,15 @@ struct Curve {
 
 /// Measures, writes the picture and the numbers beside it.
 pub fn draw(picture: &Path) -> Result<()> {
+    let beside = picture.with_extension("json");
+    [picture, &beside].into_iter().try_for_each(|path| files::try_target(path, 0))?;
     let curves = [over_time()?, over_batch_size()?, over_model_size()?];
     let charts: Vec<Chart> = curves.iter().map(Curve::chart).collect();
     save_panels(&charts, picture)?;
     let numbers = Json::from(curves.iter().map(Curve::json).collect::<Vec<_>>());
-    let beside = picture.with_extension("json");
-    std::fs::write(&beside, format!("{numbers:#}\n"))
-        .map_err(|e| Error::new(format!("cannot write {}: {e}", beside.display())))?;
+    files::write_atomically(&beside, |out| {
+        writeln!(out, "{numbers:#}").map_err(|e| files::write_failed(&e))
+    })?;
     curves.iter().try_for_each(|c| say(&c.verdict()))
 }
 

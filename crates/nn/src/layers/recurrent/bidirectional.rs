@@ -61,7 +61,11 @@ impl Bidirectional {
     }
 
     fn output(&self, cx: &mut Cx<'_>, args: &Args) -> Result<Vec<Value>> {
-        let returns_sequences = self.layer.0.get()?.config()["return_sequences"] == json!(true);
+        let sequences = returns_sequences(self.layer.0.get()?)?;
+        if returns_sequences(self.backward_layer.0.get()?)? != sequences {
+            return Err(Error::new("one direction of Bidirectional returns sequences, the other does not")
+                .fix("give both layers the same return_sequences"));
+        }
         let (first, second) = split_states(args)?;
         let mut forward = self.layer.call(cx, "forward_layer", &first)?;
         let mut backward = self.backward_layer.call(cx, "backward_layer", &second)?;
@@ -69,30 +73,36 @@ impl Bidirectional {
         if y.expr.is_poisoned() || back.is_poisoned() {
             return Ok(vec![if y.expr.is_poisoned() { y } else { back.into() }]);
         }
-        if returns_sequences {
+        if sequences {
             back = back.flip(1);
         }
         let merged = self.merge(&y.expr, &back)?;
-        let mask = args.mask(0).filter(|_| returns_sequences);
+        let mask = args.mask(0).filter(|_| sequences);
         let outputs = merged.into_iter().map(|expr| Value { expr, mask: mask.clone() });
         Ok(outputs.chain(forward).chain(backward).collect())
     }
+}
+
+/// Whether a recurrent layer returns all steps; an error for other layers.
+fn returns_sequences(layer: &Arc<dyn Layer>) -> Result<bool> {
+    let config = layer.config();
+    let both = config.get("go_backwards").and(config.get("return_sequences")).and_then(Json::as_bool);
+    both.ok_or_else(|| {
+        Error::new(format!("Bidirectional cannot run {} both ways", layer.class_name()))
+            .expected("a recurrent layer: LSTM, GRU or SimpleRNN")
+    })
 }
 
 /// A copy of a recurrent layer for one of the two directions, named as Keras names it.
 #[track_caller]
 fn directed(layer: &LayerRef, forward: bool) -> Result<LayerRef> {
     let object = layer.get()?;
-    let (base, class) = (object.base().clone(), object.class_name());
+    let base = object.base().clone();
     let name = format!("{}_{}", if forward { "forward" } else { "backward" }, default_name(&**object));
     let mut record = layer_record(layer, &name);
     let config = &mut record["config"];
-    let (Some(backwards), Some(sequences)) =
-        (config["go_backwards"].as_bool(), config["return_sequences"].as_bool())
-    else {
-        return Err(Error::new(format!("Bidirectional cannot run {class} both ways"))
-            .expected("a recurrent layer: LSTM, GRU or SimpleRNN"));
-    };
+    let sequences = returns_sequences(object)?;
+    let backwards = config["go_backwards"].as_bool().unwrap_or(false);
     config["go_backwards"] = json!(if forward { backwards } else { !backwards });
     config["zero_output_for_mask"] = json!(sequences);
     let made = LayerRef::from_json(&record)?;

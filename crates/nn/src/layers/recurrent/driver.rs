@@ -211,6 +211,10 @@ crate::object! {
 }
 
 impl Initialize for UnitForget {
+    fn bytes_per_element(&self) -> usize {
+        self.rest.get().map_or(size_of::<f32>(), |rest| rest.bytes_per_element())
+    }
+
     fn values(&self, shape: &[usize], random: &mut Stream) -> Vec<f32> {
         let mut values = match self.rest.get() {
             Ok(rest) => rest.values(shape, random),

@@ -1,5 +1,6 @@
 //! [`StepBuilder`]: what the body of a [`Step`] can use.
 
+use super::super::warnings::of_optimizer;
 use super::Step;
 use crate::backend::Program;
 use crate::layer::{Cx, Trace, Value, Variable};
@@ -40,6 +41,7 @@ pub struct StepBuilder {
     outputs: Vec<(String, Expr)>,
     streams: u32,
     problems: Vec<Problem>,
+    warnings: Vec<String>,
 }
 
 /// Random numbers of the step itself are apart from those of layers, whose streams count from 1.
@@ -67,6 +69,7 @@ impl StepBuilder {
             outputs: vec![],
             streams: OWN_STREAMS,
             problems: vec![],
+            warnings: vec![],
         }
     }
 
@@ -152,8 +155,8 @@ impl StepBuilder {
         terms.reduce(|a, b| a + b).unwrap_or_else(|| Expr::scalar(0.0f32))
     }
 
-    /// One step of a new optimizer against `loss`. Later calls of the model see the new weights. Returns the number
-    /// of the optimizer.
+    /// One step of a new optimizer against `loss`. Later calls of the model see the new weights, as numbers that
+    /// were assigned: a later loss is not differentiated through this step. Returns the number of the optimizer.
     pub fn minimize(&mut self, loss: &Expr, model: usize, optimizer: impl Into<OptimizerRef>) -> usize {
         let Some((pipeline, state)) = self.optimizer(model, optimizer.into()) else {
             return self.optimizers.len();
@@ -186,6 +189,11 @@ impl StepBuilder {
             self.no_model(model);
             return None;
         };
+        for warning in of_optimizer(&optimizer) {
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
         let trained = trace.variables.iter().map(|(v, _)| v).filter(|v| v.trainable);
         match Pipeline::new(&optimizer, &trained.cloned().collect::<Vec<_>>()) {
             Ok(pipeline) => {
@@ -202,7 +210,9 @@ impl StepBuilder {
     fn step(&mut self, pipeline: Pipeline, state: Vec<Expr>, model: usize, gradients: &[Expr]) -> usize {
         let new = pipeline.apply(&state, &self.weights(model), gradients);
         let trained = self.traces[model].variables.iter_mut().filter(|(v, _)| v.trainable);
-        trained.zip(new.weights).for_each(|((_, w), value)| *w = value);
+        // An update is an assignment: gradients are taken with respect to the new weights, never through them.
+        let changed = trained.zip(new.weights).filter(|((_, old), new)| old.key() != new.key());
+        changed.for_each(|((_, w), new)| *w = new.stop_gradient());
         self.optimizers.push((pipeline, state, new.state, model));
         self.optimizers.len() - 1
     }
@@ -304,6 +314,7 @@ impl StepBuilder {
             outputs: this.outputs.into_iter().map(|(n, _)| n).collect(),
             results: vec![],
             models: this.models,
+            warnings: this.warnings,
         })
     }
 }

@@ -4,8 +4,9 @@ mod build;
 
 pub use build::StepBuilder;
 
+use super::progress::{Console, Verbose};
 use crate::backend::Program;
-use crate::model::Model;
+use crate::model::{Model, converts};
 use rhyton_tensor::{DType, Error, Result, Tensor};
 use std::ops::Range;
 
@@ -44,6 +45,7 @@ pub struct Step {
     inputs: Vec<(String, DType)>,
     outputs: Vec<String>,
     results: Vec<Tensor>,
+    warnings: Vec<String>,
 }
 
 impl Step {
@@ -59,14 +61,22 @@ impl Step {
     ) -> Result<Step> {
         let mut builder = StepBuilder::new(models.into());
         body(&mut builder);
-        builder.finish(seed)
+        let step = builder.finish(seed)?;
+        let mut console = Console::new(Verbose::Silent, None);
+        step.warnings.iter().for_each(|w| console.warn(w));
+        Ok(step)
+    }
+
+    /// What in the step is almost surely a mistake, as [`Step::build`] wrote it to standard error.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Runs the step on one batch: a tensor for each input, in the order they were declared. Returns the outputs, in
     /// the order they were named.
     ///
     /// # Errors
-    /// When number, shapes or types do not fit; then nothing has changed.
+    /// When number, shapes or types do not fit, or an index or label chooses nothing; then nothing has changed.
     pub fn run(&mut self, batch: &[Tensor]) -> Result<&[Tensor]> {
         if batch.len() != self.inputs.len() {
             let names: Vec<&str> = self.inputs.iter().map(|(n, _)| n.as_str()).collect();
@@ -76,7 +86,11 @@ impl Step {
         if batch.iter().zip(&self.inputs).all(|(t, (_, d))| t.dtype() == *d) {
             self.program.run(&mut self.state, batch, &mut self.results)?;
         } else {
-            let cast: Vec<Tensor> = batch.iter().zip(&self.inputs).map(|(t, (_, d))| t.cast(*d)).collect();
+            let cast = |(t, (name, d)): (&Tensor, &(String, DType))| {
+                converts(t, *d).map_err(|e| e.place(format!("input '{name}'")))?;
+                t.try_cast(*d)
+            };
+            let cast = batch.iter().zip(&self.inputs).map(cast).collect::<Result<Vec<Tensor>>>()?;
             self.program.run(&mut self.state, &cast, &mut self.results)?;
         }
         Ok(&self.results)

@@ -1,0 +1,282 @@
+//! The contract between a plan and its backend, checked for given sizes when the plan is prepared. A backend may
+//! rely on it afterwards:
+//!
+//! 1. Every array has at most [`MOST_ELEMENTS`] elements, every index space of a launch no more than the memory limit
+//!    has bytes, though not all of it may be stored; no launch does more than [`MOST_WORK`] operations. So distances
+//!    and sums of a few of them do not wrap around, and a launch ends.
+//! 2. Every view lies inside its buffer.
+//! 3. What a kernel takes as contiguous is contiguous.
+//! 4. The sides of convolutions, of pooling windows and of loops fit together, and the positions that their windows
+//!    reach are machine numbers.
+//! 5. Parameters, constants and updated state have the sizes of their buffers.
+//!
+//! [`MOST_ELEMENTS`]: rhyton_tensor::memory::MOST_ELEMENTS
+
+use crate::ops::ConvKind;
+use crate::plan::{Kernel, Launch, Place, Plan, View};
+use rhyton_tensor::memory::{self, MOST_ELEMENTS};
+use rhyton_tensor::{Bindings, Dim, Error, Result};
+
+/// Most operations of one launch: more than a machine does in years.
+pub const MOST_WORK: usize = 1 << 62;
+
+/// Checks the contract; bodies of loops are plans of their own.
+///
+/// # Errors
+/// The first thing that does not hold.
+pub fn check(plan: &Plan, bindings: &Bindings) -> Result<()> {
+    let known = |b: &usize| *b < plan.buffers.len();
+    let named = plan.launches.iter().flat_map(|l| l.reads.iter().chain(&l.writes)).map(|v| &v.buffer);
+    if !named.chain(&plan.inputs).chain(&plan.outputs).all(known) {
+        return Err(misfit("a launch names a buffer that the plan lacks").place(&plan.name));
+    }
+    let at = At { plan, bindings };
+    let buffers: Vec<usize> = (0..plan.buffers.len()).map(|b| at.buffer(b)).collect::<Result<_>>()?;
+    at.given(&buffers).map_err(|e| e.place(&plan.name))?;
+    plan.launches.iter().try_for_each(|l| at.launch(l, &buffers).map_err(|e| e.place(&l.label)))
+}
+
+/// The sizes under `bindings`.
+///
+/// # Errors
+/// When a size is not known, negative or too large.
+pub fn sizes(dims: &[Dim], bindings: &Bindings) -> Result<Vec<usize>> {
+    let size = |d: &Dim| {
+        d.eval(bindings).ok_or_else(|| {
+            Error::new(format!("the size {d} is not known, negative or too large"))
+                .fix("give inputs whose shapes say it, large enough for the windows and slices of the model")
+        })
+    };
+    dims.iter().map(size).collect()
+}
+
+/// That the last position which windows reach along an axis, the padding before them counted too, is one that an array
+/// could have.
+///
+/// # Errors
+/// When it is not.
+pub fn reach(windows: usize, stride: usize, window: usize, dilation: usize, before: usize) -> Result<()> {
+    let last = |n: usize, step: usize| n.saturating_sub(1).checked_mul(step);
+    let sum = last(windows, stride).zip(last(window, dilation)).and_then(|(a, b)| a.checked_add(b));
+    match sum.and_then(|s| s.checked_add(before)) {
+        Some(end) if end <= MOST_ELEMENTS && stride.max(dilation) <= MOST_ELEMENTS => Ok(()),
+        _ => Err(Error::new(format!(
+            "{windows} windows of {window} with steps of {stride} and gaps of {dilation} reach too far"
+        ))
+        .expected(format!("at most {MOST_ELEMENTS} positions"))),
+    }
+}
+
+/// Whether `len` entries from `start` on, each `step` further, lie among `size`.
+///
+/// # Errors
+/// When they do not.
+pub fn inside(start: usize, len: usize, step: usize, size: usize) -> Result<()> {
+    let last = len.saturating_sub(1).checked_mul(step).and_then(|n| n.checked_add(start));
+    if len == 0 || last.is_some_and(|last| last < size) { Ok(()) } else { Err(outside()) }
+}
+
+/// Slices of symbolic sizes may ask for more than there is.
+fn outside() -> Error {
+    Error::new("an element is read that an array of these sizes does not have")
+        .fix("give at least one sample, step or pixel")
+}
+
+fn misfit(what: &str) -> Error {
+    Error::new(what).fix("this is a fault of Rhyton: please report it")
+}
+
+struct At<'a> {
+    plan: &'a Plan,
+    bindings: &'a Bindings,
+}
+
+impl At<'_> {
+    fn sizes(&self, dims: &[Dim]) -> Result<Vec<usize>> {
+        sizes(dims, self.bindings)
+    }
+
+    /// Elements of a buffer.
+    fn buffer(&self, b: usize) -> Result<usize> {
+        let sizes = self.sizes(&self.plan.buffers[b].shape);
+        sizes.and_then(|s| memory::elements(&s)).map_err(|e| match self.plan.writer(b) {
+            Some(launch) => e.place(&launch.label),
+            None => e.place(&self.plan.name),
+        })
+    }
+
+    /// Parameters, constants and state.
+    fn given(&self, buffers: &[usize]) -> Result<()> {
+        let plan = self.plan;
+        for (p, b) in plan.graph.params.iter().zip(&plan.inputs) {
+            if p.dtype() != plan.buffers[*b].dtype || p.shape() != &plan.buffers[*b].shape {
+                return Err(misfit("a parameter differs from its buffer"));
+            }
+        }
+        for (b, n) in plan.buffers.iter().zip(buffers) {
+            if let Place::Constant(c) = &b.place
+                && (c.0.len() != *n || c.0.dtype() != b.dtype)
+            {
+                return Err(misfit("a constant differs from its buffer"));
+            }
+        }
+        for (result, param) in &plan.updates {
+            let same = |a: usize, b: usize| {
+                buffers[a] == buffers[b] && plan.buffers[a].dtype == plan.buffers[b].dtype
+            };
+            let pair = plan.outputs.get(*result).zip(plan.inputs.get(*param));
+            if !pair.is_some_and(|(r, p)| same(*r, *p)) {
+                return Err(misfit("a result differs from the state that it replaces"));
+            }
+        }
+        Ok(())
+    }
+
+    fn launch(&self, launch: &Launch, buffers: &[usize]) -> Result<()> {
+        let (reads, writes) = launch.shapes();
+        if reads.len() != launch.reads.len() || writes.len() != launch.writes.len() {
+            return Err(misfit("a kernel does not fit its reads and writes"));
+        }
+        self.kernel(launch)?;
+        let (fixed, written) = contiguous(&launch.kernel);
+        for (i, (view, shape)) in launch.reads.iter().zip(&reads).enumerate() {
+            self.view(view, shape, buffers, i < fixed)?;
+        }
+        for (view, shape) in launch.writes.iter().zip(&writes) {
+            self.view(view, shape, buffers, written)?;
+        }
+        Ok(())
+    }
+
+    /// That a view lies inside its buffer.
+    fn view(&self, view: &View, shape: &[Dim], buffers: &[usize], contiguous: bool) -> Result<()> {
+        let sizes = self.sizes(shape)?;
+        let (n, most) = (memory::elements(&sizes)?, memory::limit()?);
+        if n > most {
+            return Err(Error::new(format!("{n} elements are computed at once, of the sizes {sizes:?}"))
+                .expected(format!("at most {most}, as many as the memory limit has bytes"))
+                .fix("use smaller sizes or a smaller batch, or allow more memory: RHYTON_MEMORY=16G"));
+        }
+        if view.strides.len() != sizes.len() {
+            return Err(misfit("a view does not fit its index space"));
+        }
+        let number = |d: &Dim| {
+            d.eval_signed(self.bindings)
+                .ok_or_else(|| Error::new(format!("the distance {d} is not known or too large")))
+        };
+        if sizes.contains(&0) {
+            // Nothing is read, and yet the numbers must be some.
+            return view.strides.iter().chain([&view.offset]).try_for_each(|d| number(d).map(|_| ()));
+        }
+        let mut ends = (number(&view.offset)?, number(&view.offset)?);
+        let mut unit = 1i64;
+        for (stride, n) in view.strides.iter().zip(&sizes).rev() {
+            let stride = number(stride)?;
+            if contiguous && *n > 1 && stride != unit {
+                return Err(misfit("a kernel takes a view as contiguous that is not"));
+            }
+            unit = unit.saturating_mul(*n as i64);
+            let far = stride.checked_mul(*n as i64 - 1);
+            let end = |at: i64, far: i64| at.checked_add(far).ok_or_else(outside);
+            match far {
+                Some(far) if far < 0 => ends.0 = end(ends.0, far)?,
+                Some(far) => ends.1 = end(ends.1, far)?,
+                None => return Err(outside()),
+            }
+        }
+        if ends.0 < 0 || ends.1 >= buffers[view.buffer] as i64 {
+            return Err(outside());
+        }
+        Ok(())
+    }
+
+    /// What the kernels ask of their sizes.
+    fn kernel(&self, launch: &Launch) -> Result<()> {
+        match &launch.kernel {
+            Kernel::Reduce { shape, folded, .. } if *folded > shape.len() => {
+                Err(misfit("a reduction folds more axes than there are"))
+            }
+            Kernel::Dot { batch, m, n, k, .. } => self.work(&[batch, m, n, k]),
+            Kernel::Conv { .. } => self.conv(&launch.kernel),
+            Kernel::Pool { window: w, .. } => {
+                let n = w.window.len();
+                if [w.full.len(), w.pooled.len(), w.strides.len(), w.pad_lo.len()].iter().any(|l| *l != n) {
+                    return Err(misfit("the sizes of a pooling window do not fit together"));
+                }
+                memory::elements(&w.window)?;
+                self.windows([&w.full, &w.pooled], (&w.strides, &w.window), (&vec![1; n], &w.pad_lo))
+            }
+            Kernel::Scan { length, carries, xs, body, .. } => self.scan(length, [*carries, *xs], body),
+            _ => Ok(()),
+        }
+    }
+
+    /// That a launch over these axes ends some day.
+    fn work(&self, parts: &[&[Dim]]) -> Result<()> {
+        let sizes = self.sizes(&parts.concat())?;
+        match sizes.iter().try_fold(1usize, |n, s| n.checked_mul((*s).max(1))) {
+            Some(n) if n <= MOST_WORK => Ok(()),
+            _ => Err(Error::new(format!("a product over {sizes:?} has too many operations"))
+                .expected(format!("at most {MOST_WORK}"))),
+        }
+    }
+
+    fn conv(&self, kernel: &Kernel) -> Result<()> {
+        let Kernel::Conv { x, w, y, strides, dilation, pad_lo, groups, .. } = kernel else { return Ok(()) };
+        let n = strides.len();
+        let ranks = [x.len(), w.len(), y.len()].iter().all(|r| *r == n + 2);
+        if n == 0 || !ranks || dilation.len() != n || pad_lo.len() != n {
+            return Err(misfit("the sizes of a convolution do not fit together"));
+        }
+        let [xs, ws, ys] = [self.sizes(x)?, self.sizes(w)?, self.sizes(y)?];
+        let channels = ws[n].checked_mul(*groups) == Some(xs[n + 1]) && ws[n + 1] == ys[n + 1];
+        if xs[0] != ys[0] || !channels || *groups == 0 || !ys[n + 1].is_multiple_of(*groups) {
+            return Err(misfit("the channels of a convolution do not fit together"));
+        }
+        self.work(&[&y[..=n], w])?;
+        self.windows([&x[1..=n], &y[1..=n]], (strides, &ws[..n]), (dilation, pad_lo))
+    }
+
+    /// That the windows over an input of these sizes reach no further than machine numbers do.
+    fn windows(
+        &self,
+        [full, pooled]: [&[Dim]; 2],
+        (strides, window): (&[usize], &[usize]),
+        (dilation, before): (&[usize], &[Dim]),
+    ) -> Result<()> {
+        self.sizes(full)?;
+        let (count, before) = (self.sizes(pooled)?, self.sizes(before)?);
+        let axis = |i: usize| reach(count[i], strides[i], window[i], dilation[i], before[i]);
+        (0..strides.len()).try_for_each(axis)
+    }
+
+    fn scan(&self, length: &Dim, [carries, xs]: [usize; 2], body: &Plan) -> Result<()> {
+        self.sizes(std::slice::from_ref(length))?;
+        let known = body.inputs.iter().chain(&body.outputs).all(|b| *b < body.buffers.len());
+        if !known || body.inputs.len() < carries + xs || body.outputs.len() < carries {
+            return Err(misfit("a loop does not fit its body"));
+        }
+        for (i, o) in body.inputs.iter().zip(&body.outputs).take(carries) {
+            let (i, o) = (&body.buffers[*i], &body.buffers[*o]);
+            if i.dtype != o.dtype || self.sizes(&i.shape)? != self.sizes(&o.shape)? {
+                return Err(misfit("a state of a loop changes its sizes"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many leading reads a kernel takes as contiguous, and whether its writes too.
+fn contiguous(kernel: &Kernel) -> (usize, bool) {
+    match kernel {
+        Kernel::Loop { .. } | Kernel::Reduce { .. } | Kernel::Dot { .. } => (0, false),
+        Kernel::Conv { kind: ConvKind::Forward | ConvKind::InputGrad | ConvKind::KernelGrad, .. } => {
+            (2, true)
+        }
+        Kernel::Pool { window, .. } => (window.kind.inputs_full().len(), true),
+        Kernel::Random { .. } => (0, true),
+        Kernel::Gather { .. } | Kernel::ScatterAdd { .. } | Kernel::Scan { .. } | Kernel::Named { .. } => {
+            (usize::MAX, true)
+        }
+    }
+}

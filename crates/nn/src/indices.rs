@@ -1,0 +1,272 @@
+//! Whole numbers that choose: rows of a table, classes. Whoever uses such numbers marks them with [`chosen`]; what is
+//! marked is checked before a program runs, so that a wrong number is an error that names it, and nothing has changed.
+//!
+//! The mark itself computes nothing. Where the numbers are a tensor that the program is given, the check reads that
+//! tensor; where they are computed from it, or by the network itself, a small program computes them beforehand. Only
+//! numbers made inside a loop over time escape: there an index outside the table gives NaN, and never another row.
+
+use crate::backend::Program;
+use rhyton_graph::expr::{rewrite, topological};
+use rhyton_graph::function::named;
+use rhyton_graph::ops::{Control, Elementwise, Op};
+use rhyton_graph::{Expr, Function, Type};
+use rhyton_tensor::{Data, Error, Result, Tensor};
+use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// What chosen numbers choose among.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Among {
+    /// Rows of a table of so many.
+    Row(usize),
+    /// So many classes, or the one number that does not count.
+    Class(usize, Option<i64>),
+}
+
+/// Samples looked at together where the numbers of much data have to be computed.
+const ROWS: usize = 4096;
+
+/// The name of marks in graphs.
+const MARK: &str = "chosen";
+
+/// `x`, marked as numbers that choose.
+///
+/// ```
+/// use rhyton_nn::indices::{Among, chosen};
+/// use rhyton_graph::{Expr, Type};
+/// /// A layer's own table look-up, with the errors that Embedding has.
+/// fn look_up(table: &Expr, rows: usize, x: &Expr) -> Expr {
+///     table.gather(0, &chosen(x, Among::Row(rows)).cast(rhyton_tensor::DType::I32))
+/// }
+/// ```
+#[track_caller]
+pub fn chosen(x: &Expr, among: Among) -> Expr {
+    named(MARK, serde_json::to_value(among).unwrap_or_default(), &[x.clone()], |x| x[0].clone())
+}
+
+impl Among {
+    /// Whether `x` is one of the numbers.
+    fn has(self, x: f64) -> bool {
+        let (n, also) = match self {
+            Among::Row(n) => (n, None),
+            Among::Class(n, also) => (n, also),
+        };
+        // NaN becomes 0, which it is not.
+        let whole = x as i64;
+        whole as f64 == x && (usize::try_from(whole).is_ok_and(|i| i < n) || Some(whole) == also)
+    }
+
+    /// Where in `t` the first number lies that is none of them.
+    fn first_wrong(self, t: &Tensor) -> Option<usize> {
+        macro_rules! find {
+            ($v:expr, $as:ty) => {
+                $v.iter().position(|x| !self.has(<$as>::from(*x).into()))
+            };
+        }
+        match t.data() {
+            Data::F32(v) => find!(v, f32),
+            Data::I32(v) => find!(v, i32),
+            Data::U8(v) => find!(v, u8),
+            Data::I8(v) => find!(v, i8),
+            Data::U16(v) => find!(v, u16),
+            Data::I16(v) => find!(v, i16),
+            Data::U32(v) => find!(v, u32),
+            data => (0..data.len()).find(|i| !self.has(data.get_f64(*i))),
+        }
+    }
+
+    /// An error when a number of `t`, which belong to `samples` samples, chooses nothing. `first` is the number of the
+    /// first of them.
+    ///
+    /// # Errors
+    /// Says which sample, which number, and what it may be.
+    pub(crate) fn check(self, t: &Tensor, samples: usize, first: usize) -> Result<()> {
+        let Some(at) = self.first_wrong(t) else { return Ok(()) };
+        let sample = first + at / (t.len() / samples.max(1)).max(1);
+        Err(self.wrong(t.data().get_f64(at), &shown(t, at), sample))
+    }
+
+    fn wrong(self, x: f64, number: &str, sample: usize) -> Error {
+        let (what, n) = match self {
+            Among::Row(n) => (format!("the index {number} of sample {sample} is no row of the table"), n),
+            Among::Class(n, _) => (format!("the label {number} of sample {sample} is no class"), n),
+        };
+        let error = Error::new(what).expected(format!("whole numbers from 0 to {}", n.saturating_sub(1)));
+        let rows = matches!(self, Among::Row(_));
+        match x {
+            x if x == n as f64 && rows => error.fix("count from 0, or make input_dim one larger"),
+            x if x == n as f64 => error.fix("count classes from 0, or give the last layer one unit more"),
+            x if x.fract() != 0.0 && rows => {
+                error.fix("an embedding takes positions in its table: round them")
+            }
+            x if x.fract() != 0.0 => error.fix("use another loss if the targets are no labels"),
+            x if x < 0.0 && rows => error.fix("count from 0: negative numbers choose no row"),
+            _ if rows => error.fix("make input_dim the largest index and one"),
+            _ => error.fix("give the last layer as many units as there are classes"),
+        }
+    }
+}
+
+/// The number at `at` as people write it: 0.1, not what a float32 holds of it.
+pub(crate) fn shown(t: &Tensor, at: usize) -> String {
+    match t.data() {
+        Data::F32(v) => v[at].to_string(),
+        data => data.get_f64(at).to_string(),
+    }
+}
+
+/// Marked numbers of a program.
+#[derive(Clone)]
+struct Marked {
+    among: Among,
+    numbers: Expr,
+    /// The layer that marked them.
+    layer: Arc<str>,
+    /// Which tensor of the batch they are; when they are computed, none.
+    given: Option<usize>,
+}
+
+/// Checks the marked numbers of a program before it runs.
+pub(crate) struct Guard {
+    marked: Vec<Marked>,
+    params: Vec<Expr>,
+    state: usize,
+    /// Computes the numbers that are not given; compiled when it is first needed.
+    program: Option<Box<Program>>,
+    results: Vec<Tensor>,
+}
+
+impl Marked {
+    /// The inputs that the numbers come from, and the layer.
+    fn place(&self, inputs: &[Expr]) -> String {
+        let read = topological(std::slice::from_ref(&self.numbers));
+        let read = read.iter().filter(|e| inputs.iter().any(|p| p.key() == e.key())).filter_map(param_name);
+        let mut place: Vec<String> = read.map(|name| format!("input '{name}'")).collect();
+        place.extend((!self.layer.is_empty()).then(|| format!("layer '{}'", self.layer)));
+        place.join(" of ")
+    }
+}
+
+fn param_name(e: &Expr) -> Option<&str> {
+    match e.op() {
+        Op::Control(Control::Param { name, .. }) => Some(name),
+        _ => None,
+    }
+}
+
+fn choice(e: &Expr) -> Option<Among> {
+    let Op::Control(Control::Call(f)) = e.op() else { return None };
+    serde_json::from_value(f.attrs.clone()).ok().filter(|_| f.name == MARK)
+}
+
+fn has_mark(f: &Function) -> bool {
+    f.nodes().iter().any(|e| match e.op() {
+        Op::Control(Control::Call(inner)) => inner.name == MARK || has_mark(inner),
+        _ => false,
+    })
+}
+
+/// The graph with the named functions opened that have marks inside, like losses of one's own.
+fn opened(results: &[Expr], known: HashMap<(u64, usize), Expr>) -> Vec<Expr> {
+    rewrite(results, known, |e, inputs| match e.op() {
+        Op::Control(Control::Call(f)) if f.name != MARK && has_mark(f) => {
+            opened(&f.results, f.params.iter().map(Expr::key).zip(inputs).collect())
+        }
+        _ => e.with_inputs(inputs),
+    })
+}
+
+/// What `e` was before it became a float.
+fn as_given(mut e: &Expr) -> &Expr {
+    while let (Op::Elementwise(Elementwise::Cast(to)), Some(from)) = (e.op(), e.inputs().first()) {
+        if !to.is_float() {
+            break;
+        }
+        e = from;
+    }
+    e
+}
+
+impl Guard {
+    /// Over the numbers marked in `roots`, as far as they can be computed from `params`, whose first `state` are state.
+    /// What can be computed from `checked` alone is left out.
+    pub(crate) fn new(params: &[Expr], state: usize, roots: &[Expr], checked: &[Expr]) -> Guard {
+        let batch: HashMap<_, usize> =
+            params[state..].iter().enumerate().map(|(i, p)| (p.key(), i)).collect();
+        let [known, checked] = [params, checked].map(|l| l.iter().map(Expr::key).collect::<HashSet<_>>());
+        // Of every node, whether it needs what is not known here, and whether it needs what is not checked yet.
+        let mut needs: HashMap<u64, (bool, bool)> = HashMap::new();
+        let (mut marked, mut seen): (Vec<Marked>, _) = (vec![], HashSet::new());
+        for e in topological(&opened(roots, HashMap::new())) {
+            let of_inputs = e.inputs().iter().filter_map(|i| needs.get(&i.node().id));
+            let need = match param_name(&e) {
+                Some(_) => (!known.contains(&e.key()), !checked.contains(&e.key())),
+                None => of_inputs.fold((false, false), |a, b| (a.0 || b.0, a.1 || b.1)),
+            };
+            needs.insert(e.node().id, need);
+            let Some((among, numbers)) = choice(&e).zip(e.inputs().first().map(as_given)) else { continue };
+            if need == (false, true) && seen.insert((among, numbers.key())) {
+                let given = batch.get(&numbers.key()).copied();
+                marked.push(Marked { among, numbers: numbers.clone(), layer: e.node().path.clone(), given });
+            }
+        }
+        Guard { marked, params: params.to_vec(), state, program: None, results: vec![] }
+    }
+
+    /// Checks the numbers of a batch whose first sample has the number `first`.
+    ///
+    /// # Errors
+    /// When one of them chooses nothing.
+    pub(crate) fn check(&mut self, state: &mut [Tensor], batch: &[Tensor], first: usize) -> Result<()> {
+        if self.marked.iter().any(|m| m.given.is_none()) {
+            let program = match self.program.take() {
+                Some(ready) => ready,
+                None => Box::new(self.compile()?),
+            };
+            self.program.insert(program).run(state, batch, &mut self.results)?;
+        }
+        let samples = batch.first().and_then(|t| t.shape().first()).copied().unwrap_or(0);
+        let mut computed = self.results.iter();
+        for m in &self.marked {
+            let Some(numbers) = m.given.map_or_else(|| computed.next(), |i| batch.get(i)) else { continue };
+            let checked = m.among.check(numbers, samples, first);
+            checked.map_err(|e| e.place(m.place(&self.params[self.state..])))?;
+        }
+        Ok(())
+    }
+
+    /// Checks the numbers of all samples of a model's inputs, in whatever types they came.
+    ///
+    /// # Errors
+    /// When one of them chooses nothing.
+    pub(crate) fn check_all(&mut self, inputs: &[Tensor], types: &[Type]) -> Result<()> {
+        if self.marked.iter().all(|m| m.given.is_some()) {
+            return self.check(&mut [], inputs, 0);
+        }
+        let samples = inputs.first().and_then(|t| t.shape().first()).copied().unwrap_or(0);
+        for first in (0..samples).step_by(ROWS) {
+            let rows = first..samples.min(first + ROWS);
+            let part = |(t, ty): (&Tensor, &Type)| Ok(t.slice_rows(rows.clone())?.cast(ty.dtype));
+            let batch = inputs.iter().zip(types).map(part).collect::<Result<Vec<_>>>()?;
+            self.check(&mut [], &batch, first)?;
+        }
+        Ok(())
+    }
+
+    fn compile(&self) -> Result<Program> {
+        let computed = self.marked.iter().filter(|m| m.given.is_none());
+        let results = computed.map(|m| m.numbers.clone()).collect();
+        let (params, all) = (self.params.clone(), &self.params);
+        Program::compile_given("indices", params, self.state, results, &[], all, None)
+    }
+}
+
+/// The guard itself, without what it compiled.
+impl Clone for Guard {
+    fn clone(&self) -> Guard {
+        let (marked, params) = (self.marked.clone(), self.params.clone());
+        Guard { marked, params, state: self.state, program: None, results: vec![] }
+    }
+}
