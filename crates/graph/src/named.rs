@@ -137,6 +137,7 @@ table! {
 
     ATTENTION = "attention", "softmax(q k^T `scale`) v, for inputs (q, k, v, a mask and factors of the scores if any)";
 
+    CHOSEN = "chosen", "x itself, marked as numbers that choose rows or classes";
     ABS_MAX_QUANTIZE = "abs_max_quantize", "x as whole numbers from -127 to 127 and the scale over `axes`";
 
     HINGE = "hinge", "mean(max(1 - t p, 0))";
