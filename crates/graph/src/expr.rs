@@ -2,7 +2,7 @@
 //! that carries its diagnostic to whoever compiles it.
 
 use crate::ops::{Class, Control, Elementwise, Op, Scalar};
-use rhyton_tensor::{DType, Error, Problem, Result, Shape, Source, Tensor, limits};
+use rhyton_tensor::{DType, Error, Problem, Result, Shape, Source, Tensor};
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::panic::Location;
@@ -102,14 +102,9 @@ pub fn current_path() -> Arc<str> {
     PATH.with_borrow(|p| p.last().cloned()).unwrap_or_else(|| "".into())
 }
 
-fn bounded(types: Vec<Type>) -> Result<Vec<Type>> {
+fn checked(types: Vec<Type>) -> Result<Vec<Type>> {
     types.iter().try_for_each(|t| t.shape.check())?;
-    match types.iter().map(|t| t.shape.rank()).find(|rank| *rank > limits::AXES) {
-        Some(rank) => Err(Error::new(format!("an array would have {rank} axes"))
-            .expected(format!("at most {}", limits::AXES))
-            .fix("check the sizes that the layer was given")),
-        None => Ok(types),
-    }
+    Ok(types)
 }
 
 fn current_source(caller: &'static Location<'static>) -> Source {
@@ -135,7 +130,7 @@ impl Expr {
             return bad.clone();
         }
         let types: Vec<&Type> = inputs.iter().map(Expr::ty).collect();
-        match op.infer(&types).and_then(bounded) {
+        match op.infer(&types).and_then(checked) {
             Ok(outs) => Expr::raw(op, inputs, outs, source, path),
             Err(e) => Expr::poison_at(e, source, path),
         }

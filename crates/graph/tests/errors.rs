@@ -137,3 +137,13 @@ fn texts_that_cannot_be_read() {
         assert!(text::parse(text).is_err(), "{text}");
     }
 }
+
+#[test]
+fn an_array_of_too_many_axes_is_refused_where_it_is_made() {
+    let f = Function::trace("f", &[Type::f32(vec![1; 64])], |p| vec![p[0].reshape(vec![1; 65])]);
+    assert_eq!(
+        words(&compiled(&f, 0, &[])),
+        "an array would have 65 axes\n  expected: at most 64\n  \
+         fix:      check the sizes that the layer was given"
+    );
+}

@@ -1,6 +1,6 @@
 //! The sizes of a value.
 
-use crate::{Bindings, Dim, Error, Result, memory};
+use crate::{Bindings, Dim, Error, Result, limits, memory};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -22,9 +22,14 @@ impl Shape {
     /// Checks that an array can have these sizes, as far as they are known.
     ///
     /// # Errors
-    /// When a size is beyond the limits of [`Dim`], or the known ones alone make more elements than
-    /// [`memory::MOST_ELEMENTS`].
+    /// When there are more axes than [`limits::AXES`], a size is beyond the limits of [`Dim`], or the known ones alone
+    /// make more elements than [`memory::MOST_ELEMENTS`].
     pub fn check(&self) -> Result<()> {
+        if self.rank() > limits::AXES {
+            return Err(Error::new(format!("an array would have {} axes", self.rank()))
+                .expected(format!("at most {}", limits::AXES))
+                .fix("check the sizes that the layer was given"));
+        }
         if let Some(axis) = self.0.iter().position(Dim::is_too_large) {
             return Err(Error::new(format!("the size of axis {axis} is too large"))
                 .fix("check the sizes of the layers, and the shapes they lead to"));

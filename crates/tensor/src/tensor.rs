@@ -323,7 +323,8 @@ impl Tensor {
     /// # Errors
     /// When there is no memory for the copy.
     pub fn unshare(&mut self) -> Result<()> {
-        if Arc::get_mut(&mut self.stored).is_none() {
+        // Nothing holds a weak handle, and what is counted once here cannot be cloned elsewhere meanwhile.
+        if Arc::strong_count(&self.stored) > 1 {
             self.stored = Arc::new(Stored::new(self.stored.data.copied()?));
         }
         Ok(())

@@ -96,10 +96,10 @@ pub(crate) fn converts(t: &Tensor, to: DType) -> Result<()> {
 /// An error when a number of `t` is NaN.
 pub(crate) fn reject_nan(t: &Tensor) -> Result<()> {
     let nan = match t.data() {
-        Data::F32(v) => v.iter().position(|x| x.is_nan()),
-        Data::F64(v) => v.iter().position(|x| x.is_nan()),
-        Data::F16(v) => v.iter().position(|x| x.is_nan()),
-        Data::BF16(v) => v.iter().position(|x| x.is_nan()),
+        Data::F32(v) => first(v, |x| x.is_nan()),
+        Data::F64(v) => first(v, |x| x.is_nan()),
+        Data::F16(v) => first(v, |x| x.is_nan()),
+        Data::BF16(v) => first(v, |x| x.is_nan()),
         _ => None,
     };
     let Some(at) = nan else { return Ok(()) };
@@ -107,4 +107,13 @@ pub(crate) fn reject_nan(t: &Tensor) -> Result<()> {
     Err(Error::new("the data holds NaN")
         .expected(format!("numbers; the first NaN is in sample {}", at / width.max(1)))
         .fix("drop or fill missing values first"))
+}
+
+/// Where the first of `v` is that has the property. Blocks are looked at whole, which the compiler turns into vector
+/// instructions: nearly always there is none.
+fn first<T: Copy>(v: &[T], has: impl Fn(T) -> bool) -> Option<usize> {
+    const BLOCK: usize = 256;
+    let block = v.chunks(BLOCK).position(|block| block.iter().fold(false, |any, x| any | has(*x)))?;
+    let start = block * BLOCK;
+    v[start..].iter().position(|x| has(*x)).map(|at| start + at)
 }
