@@ -3,7 +3,8 @@
 
 use rhyton_cpu::CpuBackend;
 use rhyton_cpu::isa::Isa;
-use rhyton_graph::function::{named, scan};
+use rhyton_graph::function::scan;
+use rhyton_graph::named::SOFTMAX;
 use rhyton_graph::ops::{ConvKind, PoolKind};
 use rhyton_graph::plan::Backend;
 use rhyton_graph::{Expr, Function, Type, compile, grad};
@@ -22,7 +23,7 @@ fn input(name: &str, dtype: DType, sizes: &[usize]) -> Expr {
 }
 
 fn softmax(x: &Expr) -> Expr {
-    named("softmax", serde_json::json!({"axis": -1}), std::slice::from_ref(x), |p| {
+    SOFTMAX.apply(serde_json::json!({"axis": -1}), std::slice::from_ref(x), |p| {
         let last = [p[0].rank() - 1];
         let e = (&p[0] - p[0].max(&last).expand_dims(&last)).exp();
         &e / e.sum(&last).expand_dims(&last)

@@ -54,7 +54,7 @@ fn a_repeated_run_allocates_nothing(m: &Model, threads: usize) {
 
 fn results_are_used_again() {
     let x = param("x", vec![batch(), 4.into()]);
-    let f = Function::new("f", vec![x.clone()], vec![x.exp(), softmax("softmax", &x)]);
+    let f = Function::new("f", vec![x.clone()], vec![x.exp(), softmax(&rhyton_graph::named::SOFTMAX, &x)]);
     let backend = CpuBackend::with(1, Isa::detect());
     let mut program = backend.load(Arc::new(compile(&f, 0, &[], &backend).unwrap())).unwrap();
     let x = Tensor::full([8, 4], 1.0f32);

@@ -103,13 +103,13 @@ fn conversions_and_views() {
 
 /// As `nn::quantizers` writes it.
 fn quantized(x: &Expr, axes: &[usize]) -> Vec<Expr> {
-    let body = |p: &[Expr]| {
+    let attrs = serde_json::json!({ "axes": axes });
+    let both = rhyton_graph::named::ABS_MAX_QUANTIZE.apply_all(attrs, std::slice::from_ref(x), |p| {
         let scale = 127.0 / (p[0].abs().max(axes).expand_dims(axes) + 1e-7);
         let (low, high) = (Expr::scalar(-127.0f32), Expr::scalar(127.0f32));
-        vec![(&p[0] * &scale).round().maximum(&low).minimum(&high).cast(DType::I8), scale]
-    };
-    let f = Function::trace("abs_max_quantize", &[x.ty().clone()], body);
-    f.with_attrs(serde_json::json!({ "axes": axes })).call(std::slice::from_ref(x))
+        [(&p[0] * &scale).round().maximum(&low).minimum(&high).cast(DType::I8), scale]
+    });
+    both.to_vec()
 }
 
 /// The kernel that takes quantization whole gives the bits of its body, special numbers included.

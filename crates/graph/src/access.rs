@@ -19,7 +19,7 @@ impl Access {
         Access::new(Dim::default(), row_major(shape), shape)
     }
 
-    fn new(offset: Dim, mut strides: Vec<Dim>, shape: &[Dim]) -> Access {
+    pub fn new(offset: Dim, mut strides: Vec<Dim>, shape: &[Dim]) -> Access {
         for (s, n) in strides.iter_mut().zip(shape) {
             if n.is(1) {
                 *s = Dim::default();

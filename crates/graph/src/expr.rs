@@ -185,6 +185,11 @@ impl Expr {
         Expr::apply(Control::Literal(crate::ops::Literal::new(t)), vec![])
     }
 
+    /// An id that no node made so far exceeds, and every later one does.
+    pub(crate) fn newest_id() -> u64 {
+        NEXT_ID.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// The node behind this value.
     pub fn node(&self) -> &Node {
         &self.node

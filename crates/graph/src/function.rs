@@ -1,9 +1,11 @@
 //! [`Function`]: a closed piece of graph, named. Whole programs, bodies of named functions and of loops are all
 //! functions.
 
-use crate::expr::{Expr, Type, topological};
-use crate::ops::Control;
+use crate::expr::{Expr, Type, substitute, topological};
+use crate::named::Named;
+use crate::ops::{Control, Op};
 use rhyton_tensor::{Error, Result};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,8 +15,10 @@ pub type VjpRule = fn(&Function, &[Expr], &[Expr], &[Option<Expr>]) -> Vec<Optio
 
 /// A closed piece of graph: `results` depend on nothing but `params` and constants.
 pub struct Function {
-    /// What people and exporters call it: `gelu`, `layer_norm`, `train_step`.
+    /// What people call it: `gelu`, `layer_norm`, `train_step`.
     pub name: String,
+    /// Which function of the table it is; `None` for one that has a name only.
+    pub named: Option<&'static Named>,
     /// Its settings, for people, exporters and fused kernels.
     pub attrs: serde_json::Value,
     /// Parameters, each a `param` node.
@@ -32,7 +36,15 @@ impl Function {
     /// A function of existing parameters and results.
     pub fn new(name: &str, params: Vec<Expr>, results: Vec<Expr>) -> Function {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        Function { name: name.into(), attrs: serde_json::Value::Null, params, results, vjp: None, id }
+        Function {
+            name: name.into(),
+            named: None,
+            attrs: serde_json::Value::Null,
+            params,
+            results,
+            vjp: None,
+            id,
+        }
     }
 
     /// Traces `body` over fresh parameters of these types.
@@ -56,9 +68,14 @@ impl Function {
         self
     }
 
-    /// The same name, settings and rule over other parameters and results.
+    /// The same name, identity, settings and rule over other parameters and results.
     pub fn rebuilt(&self, params: Vec<Expr>, results: Vec<Expr>) -> Function {
-        Function { attrs: self.attrs.clone(), vjp: self.vjp, ..Function::new(&self.name, params, results) }
+        Function {
+            named: self.named,
+            attrs: self.attrs.clone(),
+            vjp: self.vjp,
+            ..Function::new(&self.name, params, results)
+        }
     }
 
     /// Applies the function; one `call` node.
@@ -112,7 +129,8 @@ impl Function {
     }
 }
 
-/// Applies a named function given by its body: the way layers and losses are written.
+/// Applies a function of the user's own, given by its body. It stays one node with this name; kernels and rules
+/// know only those of the table ([`crate::named`]).
 ///
 /// ```
 /// use rhyton_graph::{function::named, Expr, Type};
@@ -151,8 +169,8 @@ pub fn named_with_vjp(
 }
 
 /// A loop over the first axis of `xs`. `body` maps (states, one entry of each sequence, `constants`) to (new
-/// states, collected entries). Returns (final states, collected sequences). Everything the body reads must come
-/// in through its parameters.
+/// states, collected entries). Returns (final states, collected sequences). What else the body reads from outside
+/// becomes a constant of the loop.
 #[track_caller]
 pub fn scan(
     name: &str,
@@ -162,7 +180,7 @@ pub fn scan(
     reverse: bool,
     body: impl FnOnce(&[Expr], &[Expr], &[Expr]) -> (Vec<Expr>, Vec<Expr>),
 ) -> (Vec<Expr>, Vec<Expr>) {
-    let all: Vec<Expr> = init.iter().chain(xs).chain(constants).cloned().collect();
+    let mut all: Vec<Expr> = init.iter().chain(xs).chain(constants).cloned().collect();
     if let Some(bad) = all.iter().find(|e| e.is_poisoned()) {
         return poisoned(bad, [init, xs, constants].map(<[Expr]>::len), body);
     }
@@ -177,7 +195,8 @@ pub fn scan(
         }
     }
     let mut ys = 0;
-    let function = Function::trace(name, &types, |p| {
+    let before = Expr::newest_id();
+    let traced = Function::trace(name, &types, |p| {
         let (c, rest) = p.split_at(init.len());
         let (x, k) = rest.split_at(xs.len());
         let (mut states, out) = body(c, x, k);
@@ -185,15 +204,48 @@ pub fn scan(
         states.extend(out);
         states
     });
-    if let Some(bad) = function.results.iter().find(|r| r.is_poisoned()) {
+    if let Some(bad) = traced.results.iter().find(|r| r.is_poisoned()) {
         return (vec![bad.clone(); init.len()], vec![bad.clone(); ys]);
     }
+    let (function, outside) = closed(traced, before);
+    all.extend(outside);
     let op = Control::Scan { body: Arc::new(function), carries: init.len(), xs: xs.len(), length, reverse };
     let results = Expr::apply_all(op, all);
     if results[0].is_poisoned() {
         return (vec![results[0].clone(); init.len()], vec![results[0].clone(); ys]);
     }
     (results[..init.len()].to_vec(), results[init.len()..].to_vec())
+}
+
+/// The function with every value it reads from outside as a further parameter, and these values. Outside is what was
+/// made before the function (up to the node `before`), and a parameter that is not the function's own. Constants
+/// without axes stay where they are.
+fn closed(f: Function, before: u64) -> (Function, Vec<Expr>) {
+    let own: HashSet<u64> = f.params.iter().map(|p| p.node().id).collect();
+    let is_outside = |e: &Expr| match e.op() {
+        Op::Control(Control::Param { .. }) => !own.contains(&e.node().id),
+        Op::Control(Control::Scalar(_) | Control::Size(_)) => false,
+        _ => e.node().id <= before && e.as_scalar().is_none(),
+    };
+    let mut outside: Vec<Expr> = vec![];
+    let (mut seen, mut pending): (HashSet<(u64, usize)>, Vec<Expr>) = (HashSet::new(), f.results.clone());
+    while let Some(e) = pending.pop() {
+        match () {
+            () if !seen.insert(e.key()) => {}
+            () if is_outside(&e) => outside.push(e),
+            () => pending.extend(e.inputs().iter().cloned()),
+        }
+    }
+    if outside.is_empty() {
+        return (f, outside);
+    }
+    outside.sort_by_key(Expr::key);
+    let inside: Vec<Expr> = outside.iter().map(|e| Expr::param("outside", e.ty().clone())).collect();
+    let replace: HashMap<(u64, usize), Expr> =
+        outside.iter().map(Expr::key).zip(inside.iter().cloned()).collect();
+    let results = substitute(&f.results, &replace);
+    let params = f.params.iter().cloned().chain(inside).collect();
+    (f.rebuilt(params, results), outside)
 }
 
 /// What a scan over a bad value gives; the body says how many sequences it would have collected.

@@ -9,11 +9,10 @@ mod build;
 pub mod compile;
 pub mod expr;
 pub mod function;
-pub mod grad;
-mod grad_scan;
 pub mod interp;
 mod lower;
 pub mod memory;
+pub mod named;
 pub mod ops;
 pub mod passes;
 pub mod plan;
@@ -21,11 +20,13 @@ pub mod reference;
 #[doc(hidden)]
 pub mod testing;
 pub mod text;
+pub mod transform;
 pub mod verify;
 
 pub use build::broadcast_shapes;
 pub use compile::compile;
 pub use expr::{Expr, Type, at_source, in_path};
 pub use function::Function;
-pub use grad::{grad, vjp};
 pub use interp::{eval, interpret};
+pub use named::Named;
+pub use transform::{grad, vjp};

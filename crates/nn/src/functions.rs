@@ -4,7 +4,8 @@
 //! All take floats of any shape (others are converted to float32 first) and keep the shape unless they say otherwise.
 
 use rhyton_graph::Expr;
-use rhyton_graph::function::{VjpRule, named, named_with_vjp};
+use rhyton_graph::function::VjpRule;
+use rhyton_graph::named::{self, Named};
 use rhyton_tensor::{DType, Dim, Error};
 use serde_json::{Value, json};
 
@@ -12,16 +13,16 @@ fn number(value: f32) -> Expr {
     Expr::scalar(value)
 }
 
-/// `name` applied to `x` as one node with the gradient of its body.
+/// `named` applied to `x` as one node with the gradient of its body.
 #[track_caller]
-fn plain(name: &str, x: &Expr, body: impl FnOnce(&Expr) -> Expr) -> Expr {
-    named(name, Value::Null, &[x.float()], |p| body(&p[0]))
+fn plain(named: &'static Named, x: &Expr, body: impl FnOnce(&Expr) -> Expr) -> Expr {
+    named.apply(Value::Null, &[x.float()], |p| body(&p[0]))
 }
 
-/// `name` applied to `x` as one node with a gradient rule that is cheaper than its body's.
+/// `named` applied to `x` as one node with a gradient rule that is cheaper than its body's.
 #[track_caller]
-fn ruled(name: &str, x: &Expr, rule: VjpRule, body: impl FnOnce(&Expr) -> Expr) -> Expr {
-    named_with_vjp(name, Value::Null, &[x.float()], rule, |p| body(&p[0]))
+fn ruled(named: &'static Named, x: &Expr, rule: VjpRule, body: impl FnOnce(&Expr) -> Expr) -> Expr {
+    named.apply_with_vjp(Value::Null, &[x.float()], rule, |p| body(&p[0]))
 }
 
 /// A [`VjpRule`] of a function of one value: what to do with (x, y, cotangent of y).
@@ -38,19 +39,19 @@ macro_rules! rule {
 #[track_caller]
 pub fn relu(x: &Expr) -> Expr {
     let rule: VjpRule = rule!(|_x, y, g| y.greater(&number(0.0)).select(g, &number(0.0)));
-    ruled("relu", x, rule, |x| x.maximum(&number(0.0)))
+    ruled(&named::RELU, x, rule, |x| x.maximum(&number(0.0)))
 }
 
 /// `1 / (1 + e^-x)`.
 #[track_caller]
 pub fn sigmoid(x: &Expr) -> Expr {
-    ruled("sigmoid", x, rule!(|_x, y, g| g * (y * (1.0 - y))), Expr::sigmoid)
+    ruled(&named::SIGMOID, x, rule!(|_x, y, g| g * (y * (1.0 - y))), Expr::sigmoid)
 }
 
 /// The hyperbolic tangent.
 #[track_caller]
 pub fn tanh(x: &Expr) -> Expr {
-    ruled("tanh", x, rule!(|_x, y, g| g * (1.0 - y * y)), Expr::tanh)
+    ruled(&named::TANH, x, rule!(|_x, y, g| g * (1.0 - y * y)), Expr::tanh)
 }
 
 /// The last axis as an index; an error for a value without axes.
@@ -74,7 +75,7 @@ pub fn softmax(x: &Expr) -> Expr {
         let last = [y.rank().saturating_sub(1)];
         y * (g - (g * y).sum(&last).expand_dims(&last))
     });
-    named_with_vjp("softmax", json!({ "axis": -1 }), &[x.cast(DType::F32)], rule, |p| {
+    named::SOFTMAX.apply_with_vjp(json!({ "axis": -1 }), &[x.cast(DType::F32)], rule, |p| {
         let e = (&p[0] - p[0].max(&[axis]).expand_dims(&[axis])).exp();
         let sum = e.sum(&[axis]).expand_dims(&[axis]);
         e / sum
@@ -92,7 +93,7 @@ pub fn log_softmax(x: &Expr) -> Expr {
         let last = [y.rank().saturating_sub(1)];
         g - y.exp() * g.sum(&last).expand_dims(&last)
     });
-    named_with_vjp("log_softmax", json!({ "axis": -1 }), &[x.cast(DType::F32)], rule, |p| {
+    named::LOG_SOFTMAX.apply_with_vjp(json!({ "axis": -1 }), &[x.cast(DType::F32)], rule, |p| {
         let shifted = &p[0] - p[0].max(&[axis]).expand_dims(&[axis]);
         let sum = shifted.exp().sum(&[axis]).expand_dims(&[axis]);
         shifted - sum.log()
@@ -103,20 +104,20 @@ pub fn log_softmax(x: &Expr) -> Expr {
 #[track_caller]
 pub fn softplus(x: &Expr) -> Expr {
     let rule: VjpRule = rule!(|x, _y, g| g * x.sigmoid());
-    ruled("softplus", x, rule, |x| x.maximum(&number(0.0)) + (-x.abs()).exp().log1p())
+    ruled(&named::SOFTPLUS, x, rule, |x| x.maximum(&number(0.0)) + (-x.abs()).exp().log1p())
 }
 
 /// `log(sigmoid(x))` without underflow.
 #[track_caller]
 pub fn log_sigmoid(x: &Expr) -> Expr {
     let rule: VjpRule = rule!(|x, _y, g| g * (-x).sigmoid());
-    ruled("log_sigmoid", x, rule, |x| x.minimum(&number(0.0)) - (-x.abs()).exp().log1p())
+    ruled(&named::LOG_SIGMOID, x, rule, |x| x.minimum(&number(0.0)) - (-x.abs()).exp().log1p())
 }
 
 /// `min(max(x, 0), 6)`.
 #[track_caller]
 pub fn relu6(x: &Expr) -> Expr {
-    plain("relu6", x, clamped6)
+    plain(&named::RELU6, x, clamped6)
 }
 
 fn clamped6(x: &Expr) -> Expr {
@@ -128,16 +129,56 @@ fn exponential_tail(x: &Expr) -> Expr {
     x.greater(&number(0.0)).select(x, &x.minimum(&number(0.0)).expm1())
 }
 
+/// `x` above 0, `alpha (e^x - 1)` below.
+#[track_caller]
+pub fn elu_with(x: &Expr, alpha: f32) -> Expr {
+    named::ELU.apply(json!({ "alpha": alpha }), &[x.float()], |p| {
+        let below = p[0].minimum(&number(0.0)).expm1() * alpha;
+        p[0].greater(&number(0.0)).select(&p[0], &below)
+    })
+}
+
+/// `x` above 0, `slope x` below.
+#[track_caller]
+pub fn leaky_relu_with(x: &Expr, slope: f32) -> Expr {
+    named::LEAKY_RELU.apply(json!({ "negative_slope": slope }), &[x.float()], |p| {
+        p[0].greater(&number(0.0)).select(&p[0], &(&p[0] * slope))
+    })
+}
+
+/// `x` above 0, `alpha x` below, with an `alpha` for each element.
+#[track_caller]
+pub fn prelu(x: &Expr, alpha: &Expr) -> Expr {
+    let alpha = alpha.broadcast_to(x.shape().clone());
+    named::PRELU.apply(Value::Null, &[x.float(), alpha], |p| {
+        p[0].greater(&number(0.0)).select(&p[0], &(&p[0] * &p[1]))
+    })
+}
+
+/// `x` from `threshold` on, up to `ceiling`; `slope (x - threshold)` below.
+#[track_caller]
+pub fn threshold_relu(x: &Expr, threshold: f32, slope: f32, ceiling: Option<f32>) -> Expr {
+    let attrs = json!({ "threshold": threshold, "negative_slope": slope, "max_value": ceiling });
+    named::THRESHOLD_RELU.apply(attrs, &[x.float()], |p| {
+        let x = &p[0];
+        let y = x.less(&number(threshold)).select(&((x - &number(threshold)) * slope), x);
+        match ceiling {
+            Some(m) => y.minimum(&number(m)),
+            None => y,
+        }
+    })
+}
+
 /// `x` above 0, `e^x - 1` below (Clevert et al. 2015).
 #[track_caller]
 pub fn elu(x: &Expr) -> Expr {
-    plain("elu", x, exponential_tail)
+    plain(&named::ELU, x, exponential_tail)
 }
 
 /// [`elu`] with the continuously differentiable parametrisation (Barron 2017); the same for alpha 1.
 #[track_caller]
 pub fn celu(x: &Expr) -> Expr {
-    plain("celu", x, exponential_tail)
+    plain(&named::CELU, x, exponential_tail)
 }
 
 /// The self-normalising unit `1.0507 (x or 1.6733 (e^x - 1))` (Klambauer et al. 2017).
@@ -145,7 +186,7 @@ pub fn celu(x: &Expr) -> Expr {
 pub fn selu(x: &Expr) -> Expr {
     const ALPHA: f32 = 1.673_263_2;
     const SCALE: f32 = 1.050_701;
-    plain("selu", x, |x| {
+    plain(&named::SELU, x, |x| {
         let tail = x.minimum(&number(0.0)).expm1() * ALPHA;
         x.greater(&number(0.0)).select(x, &tail) * SCALE
     })
@@ -162,31 +203,31 @@ pub fn gelu(x: &Expr) -> Expr {
     // The logarithm of the density at 0.
     const LOG_DENSITY: f32 = -0.918_938_5;
     let rule: VjpRule = rule!(|x, _y, g| g * (normal(x) + x * (x * x * -0.5 + LOG_DENSITY).exp()));
-    ruled("gelu", x, rule, |x| x * normal(x))
+    ruled(&named::GELU, x, rule, |x| x * normal(x))
 }
 
 /// `x sigmoid(x)`, also called swish.
 #[track_caller]
 pub fn silu(x: &Expr) -> Expr {
-    plain("silu", x, |x| x * x.sigmoid())
+    plain(&named::SILU, x, |x| x * x.sigmoid())
 }
 
 /// `x / (1 + |x|)`.
 #[track_caller]
 pub fn softsign(x: &Expr) -> Expr {
-    plain("softsign", x, |x| x / (x.abs() + 1.0))
+    plain(&named::SOFTSIGN, x, |x| x / (x.abs() + 1.0))
 }
 
 /// `e^x`.
 #[track_caller]
 pub fn exponential(x: &Expr) -> Expr {
-    plain("exponential", x, Expr::exp)
+    plain(&named::EXPONENTIAL, x, Expr::exp)
 }
 
 /// `x` above 0, `0.2 x` below.
 #[track_caller]
 pub fn leaky_relu(x: &Expr) -> Expr {
-    plain("leaky_relu", x, |x| x.greater_equal(&number(0.0)).select(x, &(x * 0.2)))
+    plain(&named::LEAKY_RELU, x, |x| x.greater_equal(&number(0.0)).select(x, &(x * 0.2)))
 }
 
 fn gate(x: &Expr) -> Expr {
@@ -196,43 +237,43 @@ fn gate(x: &Expr) -> Expr {
 /// `relu6(x + 3) / 6`.
 #[track_caller]
 pub fn hard_sigmoid(x: &Expr) -> Expr {
-    plain("hard_sigmoid", x, gate)
+    plain(&named::HARD_SIGMOID, x, gate)
 }
 
 /// `x hard_sigmoid(x)`, also called hard_swish.
 #[track_caller]
 pub fn hard_silu(x: &Expr) -> Expr {
-    plain("hard_silu", x, |x| x * gate(x))
+    plain(&named::HARD_SILU, x, |x| x * gate(x))
 }
 
 /// `x` kept between -1 and 1.
 #[track_caller]
 pub fn hard_tanh(x: &Expr) -> Expr {
-    plain("hard_tanh", x, |x| x.maximum(&number(-1.0)).minimum(&number(1.0)))
+    plain(&named::HARD_TANH, x, |x| x.maximum(&number(-1.0)).minimum(&number(1.0)))
 }
 
 /// `x tanh(softplus(x))` (Misra 2019).
 #[track_caller]
 pub fn mish(x: &Expr) -> Expr {
-    plain("mish", x, |x| x * softplus(x).tanh())
+    plain(&named::MISH, x, |x| x * softplus(x).tanh())
 }
 
 /// `(x + sqrt(x^2 + 4)) / 2`.
 #[track_caller]
 pub fn squareplus(x: &Expr) -> Expr {
-    plain("squareplus", x, |x| (x + (x * x + 4.0).sqrt()) * 0.5)
+    plain(&named::SQUAREPLUS, x, |x| (x + (x * x + 4.0).sqrt()) * 0.5)
 }
 
 /// `x - tanh(x)`.
 #[track_caller]
 pub fn tanh_shrink(x: &Expr) -> Expr {
-    plain("tanh_shrink", x, |x| x - x.tanh())
+    plain(&named::TANH_SHRINK, x, |x| x - x.tanh())
 }
 
 /// `x` moved towards 0 by 0.5, and 0 between -0.5 and 0.5.
 #[track_caller]
 pub fn soft_shrink(x: &Expr) -> Expr {
-    plain("soft_shrink", x, |x| {
+    plain(&named::SOFT_SHRINK, x, |x| {
         let low = x.less(&number(-0.5)).select(&(x + 0.5), &number(0.0));
         x.greater(&number(0.5)).select(&(x - 0.5), &low)
     })
@@ -241,13 +282,13 @@ pub fn soft_shrink(x: &Expr) -> Expr {
 /// `x`, and 0 between -0.5 and 0.5.
 #[track_caller]
 pub fn hard_shrink(x: &Expr) -> Expr {
-    plain("hard_shrink", x, |x| x.abs().greater(&number(0.5)).select(x, &number(0.0)))
+    plain(&named::HARD_SHRINK, x, |x| x.abs().greater(&number(0.5)).select(x, &number(0.0)))
 }
 
 /// 0 up to -1, `x` from 1 on, `(x + 1)^2 / 4` between.
 #[track_caller]
 pub fn sparse_plus(x: &Expr) -> Expr {
-    plain("sparse_plus", x, |x| {
+    plain(&named::SPARSE_PLUS, x, |x| {
         let arc = (x + 1.0) * (x + 1.0) * 0.25;
         let upper = x.greater_equal(&number(1.0)).select(x, &arc);
         x.less_equal(&number(-1.0)).select(&number(0.0), &upper)
@@ -257,7 +298,7 @@ pub fn sparse_plus(x: &Expr) -> Expr {
 /// `(x + 1) / 2` kept between 0 and 1.
 #[track_caller]
 pub fn sparse_sigmoid(x: &Expr) -> Expr {
-    plain("sparse_sigmoid", x, |x| (x + 1.0).maximum(&number(0.0)).minimum(&number(2.0)) * 0.5)
+    plain(&named::SPARSE_SIGMOID, x, |x| (x + 1.0).maximum(&number(0.0)).minimum(&number(2.0)) * 0.5)
 }
 
 /// The first half of the last axis times the sigmoid of the second half; the axis halves (Dauphin et al. 2016).
@@ -273,7 +314,7 @@ pub fn glu(x: &Expr) -> Expr {
                 .expected("an even last size"),
         );
     };
-    plain("glu", x, |x| x.slice(axis, 0, half) * x.slice(axis, half, half).sigmoid())
+    plain(&named::GLU, x, |x| x.slice(axis, 0, half) * x.slice(axis, half, half).sigmoid())
 }
 
 /// Sparse probabilities along the last axis as Keras 3.15 computes them. Its threshold adds up all cumulative
@@ -284,7 +325,7 @@ pub fn sparsemax(x: &Expr) -> Expr {
         Ok(axis) => axis,
         Err(bad) => return bad,
     };
-    plain("sparsemax", x, |x| {
+    plain(&named::SPARSEMAX, x, |x| {
         // Position and cumulative sum of each element in descending order, without sorting: by comparing all
         // pairs, the earlier of two equal elements first.
         let (own, other) = (x.expand_dims(&[axis + 1]), x.expand_dims(&[axis]));

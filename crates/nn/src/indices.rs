@@ -7,9 +7,8 @@
 
 use crate::backend::Program;
 use rhyton_graph::expr::{rewrite, topological};
-use rhyton_graph::function::named;
 use rhyton_graph::ops::{Control, Elementwise, Op};
-use rhyton_graph::{Expr, Function, Type};
+use rhyton_graph::{Expr, Function, Type, named};
 use rhyton_tensor::{Data, Error, Result, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -28,9 +27,6 @@ pub enum Among {
 /// Samples looked at together where the numbers of much data have to be computed.
 const ROWS: usize = 4096;
 
-/// The name of marks in graphs.
-const MARK: &str = "chosen";
-
 /// `x`, marked as numbers that choose.
 ///
 /// ```
@@ -43,7 +39,7 @@ const MARK: &str = "chosen";
 /// ```
 #[track_caller]
 pub fn chosen(x: &Expr, among: Among) -> Expr {
-    named(MARK, serde_json::to_value(among).unwrap_or_default(), &[x.clone()], |x| x[0].clone())
+    named::CHOSEN.apply(serde_json::to_value(among).unwrap_or_default(), &[x.clone()], |x| x[0].clone())
 }
 
 impl Among {
@@ -158,12 +154,12 @@ fn param_name(e: &Expr) -> Option<&str> {
 
 fn choice(e: &Expr) -> Option<Among> {
     let Op::Control(Control::Call(f)) = e.op() else { return None };
-    serde_json::from_value(f.attrs.clone()).ok().filter(|_| f.name == MARK)
+    serde_json::from_value(f.attrs.clone()).ok().filter(|_| f.named == Some(&named::CHOSEN))
 }
 
 fn has_mark(f: &Function) -> bool {
     f.nodes().iter().any(|e| match e.op() {
-        Op::Control(Control::Call(inner)) => inner.name == MARK || has_mark(inner),
+        Op::Control(Control::Call(inner)) => inner.named == Some(&named::CHOSEN) || has_mark(inner),
         _ => false,
     })
 }
@@ -171,7 +167,7 @@ fn has_mark(f: &Function) -> bool {
 /// The graph with the named functions opened that have marks inside, like losses of one's own.
 fn opened(results: &[Expr], known: HashMap<(u64, usize), Expr>) -> Vec<Expr> {
     rewrite(results, known, |e, inputs| match e.op() {
-        Op::Control(Control::Call(f)) if f.name != MARK && has_mark(f) => {
+        Op::Control(Control::Call(f)) if f.named != Some(&named::CHOSEN) && has_mark(f) => {
             opened(&f.results, f.params.iter().map(Expr::key).zip(inputs).collect())
         }
         _ => e.with_inputs(inputs),

@@ -8,6 +8,7 @@ use crate::exec::Setting;
 use crate::exec::resolve::Lane;
 use crate::exec::task::Context;
 use rhyton_graph::Function;
+use rhyton_graph::named::{self, Named};
 use rhyton_graph::plan::Launch;
 use rhyton_tensor::{Error, Result};
 use std::sync::Arc;
@@ -17,8 +18,8 @@ pub(crate) type Kernel = Box<dyn Fn(Context, &[Lane], &[Lane]) + Send>;
 
 /// A fused kernel.
 pub(crate) struct Row {
-    /// Name of the function.
-    name: &'static str,
+    /// The function.
+    named: &'static Named,
     /// Whether the kernel computes what this body says.
     accepts: fn(&Function) -> bool,
     /// Prepares the kernel for sizes.
@@ -27,14 +28,14 @@ pub(crate) struct Row {
 
 /// All of them.
 const TABLE: &[Row] = &[
-    Row { name: "abs_max_quantize", accepts: quantize::accepts, prepare: quantize::prepare },
-    Row { name: "softmax", accepts: softmax::accepts, prepare: softmax::plain },
-    Row { name: "log_softmax", accepts: softmax::accepts, prepare: softmax::logarithm },
+    Row { named: &named::ABS_MAX_QUANTIZE, accepts: quantize::accepts, prepare: quantize::prepare },
+    Row { named: &named::SOFTMAX, accepts: softmax::accepts, prepare: softmax::plain },
+    Row { named: &named::LOG_SOFTMAX, accepts: softmax::accepts, prepare: softmax::logarithm },
 ];
 
 /// The row for a function.
 pub(crate) fn find(function: &Function) -> Option<&'static Row> {
-    TABLE.iter().find(|r| r.name == function.name && (r.accepts)(function))
+    TABLE.iter().find(|r| function.named == Some(r.named) && (r.accepts)(function))
 }
 
 /// A prepared call.

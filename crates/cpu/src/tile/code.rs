@@ -194,7 +194,7 @@ fn moves(from: DType, to: DType) -> bool {
 pub fn origin(program: &Program, mut r: Register) -> Register {
     while let Some(i) = r.checked_sub(program.inputs.len()).map(|i| &program.code[i]) {
         match i.op {
-            Step::Apply(Elementwise::Unary(Unary::StopGradient)) => r = i.args[0],
+            Step::Apply(Elementwise::Unary(Unary::Copy)) => r = i.args[0],
             Step::Apply(Elementwise::Cast(to)) if moves(dtype(program, i.args[0]), to) => r = i.args[0],
             _ => break,
         }

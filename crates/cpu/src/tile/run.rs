@@ -81,7 +81,7 @@ unsafe fn float<S: Simd>(u: Unary, p: Pass) {
             Unary::IsFinite => {
                 each!(p, Truth; a => x: Float; S::lt(math::abs::<S>(x), S::splat(f32::INFINITY)))
             }
-            Unary::Not | Unary::StopGradient => each!(p, Float; a => x: Float; x),
+            Unary::Not | Unary::StopGradient | Unary::Copy => each!(p, Float; a => x: Float; x),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Small networks as training steps.
 
-use rhyton_graph::function::{named, scan};
+use rhyton_graph::function::scan;
+use rhyton_graph::named::{self, Named};
 use rhyton_graph::ops::{ConvKind, PoolKind};
 use rhyton_graph::{Expr, Function, Type, grad};
 use rhyton_tensor::{DType, Dim};
@@ -25,18 +26,18 @@ fn fixed(sizes: &[usize]) -> Vec<Dim> {
 }
 
 /// Softmax or its logarithm over the last axis, as a named function.
-pub fn softmax(name: &str, x: &Expr) -> Expr {
-    named(name, serde_json::json!({"axis": -1}), std::slice::from_ref(x), |p| {
+pub fn softmax(named: &'static Named, x: &Expr) -> Expr {
+    named.apply(serde_json::json!({"axis": -1}), std::slice::from_ref(x), |p| {
         let last = [p[0].rank() - 1];
         let d = &p[0] - p[0].max(&last).expand_dims(&last);
         let total = d.exp().sum(&last).expand_dims(&last);
-        if name == "softmax" { d.exp() / total } else { d - total.log() }
+        if *named == named::SOFTMAX { d.exp() / total } else { d - total.log() }
     })
 }
 
 /// Mean of -log p(label).
 fn crossentropy(logits: &Expr, labels: &Expr, classes: usize) -> Expr {
-    let p = softmax("softmax", logits);
+    let p = softmax(&named::SOFTMAX, logits);
     -(labels.one_hot(classes) * (p + 1e-7).log()).sum(&[1]).mean_all()
 }
 

@@ -8,7 +8,7 @@ use super::recompute::{Recomputed, follow};
 use super::storage::Storage;
 use crate::access::Access;
 use crate::expr::Expr;
-use crate::ops::{Elementwise, Movement, Op, Reduce, Unary};
+use crate::ops::{Movement, Op, Reduce};
 use crate::plan::{Backend, BufferId, Kernel, Launch, Reduction, View};
 use rhyton_tensor::{Dim, Result, Shape};
 
@@ -209,12 +209,7 @@ fn prefix(e: &Expr) -> String {
 
 /// A short word for an operation.
 pub fn name(op: &Op) -> String {
-    let word = match op {
-        Op::Elementwise(Elementwise::Unary(Unary::StopGradient)) => "copy".into(),
-        Op::Reduce(Reduce::Fold { kind, .. }) => format!("{kind:?}"),
-        other => crate::text::op_name(other),
-    };
-    word.to_lowercase()
+    op.name().to_string()
 }
 
 /// The product of some sizes.

@@ -132,7 +132,7 @@ impl<'a> Graph<'a> {
     /// True for a copy of a computed value in another order, which the value's own kernel can write.
     fn permutes(&self, node: usize) -> bool {
         let e = &self.nodes[node];
-        if !matches!(e.op(), Op::Elementwise(Elementwise::Unary(Unary::StopGradient))) {
+        if !matches!(e.op(), Op::Elementwise(Elementwise::Unary(Unary::Copy))) {
             return false;
         }
         let (base, path) = self.resolve(&e.inputs()[0]);

@@ -214,8 +214,7 @@ impl Groups {
     /// Copies and arithmetic on single numbers run with another loop where they can: launching costs more than
     /// computing.
     fn merge_small(&mut self, g: &Graph) {
-        let is_copy =
-            |n: &usize| matches!(g.op(*n), Op::Elementwise(Elementwise::Unary(Unary::StopGradient)));
+        let is_copy = |n: &usize| matches!(g.op(*n), Op::Elementwise(Elementwise::Unary(Unary::Copy)));
         let mut loops: HashMap<Shape, Vec<usize>> = HashMap::new();
         for i in 0..self.groups.len() {
             let Group { kind, space, nodes } = &self.groups[i];

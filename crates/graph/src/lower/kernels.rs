@@ -3,6 +3,7 @@
 use super::emit::{Emit, product};
 use super::graph::{internal, must};
 use super::lower;
+use crate::access::Access;
 use crate::expr::Expr;
 use crate::ops::{Contract, Control, ConvKind, Index, Op};
 use crate::plan::{Kernel, Launch, Program, View, row_major};
@@ -113,12 +114,34 @@ impl Emit<'_> {
                 body: Box::new(lower(body, 0, &[], None, self.backend)?),
             },
             Op::Control(Control::Call(f)) => Kernel::Named { function: f.clone() },
-            _ => return Err(internal("no kernel for an operation")),
+            Op::Elementwise(_)
+            | Op::Reduce(_)
+            | Op::Movement(_)
+            | Op::Contract(_)
+            | Op::Window(_)
+            | Op::Index(Index::Iota { .. })
+            | Op::Control(
+                Control::Param { .. }
+                | Control::Scalar(_)
+                | Control::Literal(_)
+                | Control::Size(_)
+                | Control::Poison(_),
+            ) => return Err(internal("an operation of another kind of group")),
         };
         let reads = e.inputs().iter().map(|i| self.operand(i)).collect::<Result<_>>()?;
         let writes = (0..e.node().outs.len()).map(|o| self.result((node, o))).collect::<Result<_>>()?;
         let mut launch = Launch { kernel, reads, writes, label: self.label(&[node]) };
-        // All these kernels read and write one element after the other, in index spaces of their own.
+        // All these kernels read and write one element after the other, in index spaces of their own. What is read
+        // lies so already: the pass `views` saw to it.
+        let outs = e.node().outs.iter().map(|t| &t.shape);
+        let sides = e.inputs().iter().map(Expr::shape).chain(outs);
+        let views = launch.reads.iter().chain(&launch.writes);
+        let in_order = |v: &View, shape: &[Dim]| {
+            Access::new(v.offset.clone(), v.strides.clone(), shape).is_contiguous(shape)
+        };
+        if views.zip(sides).any(|(v, shape)| !in_order(v, shape)) {
+            return Err(internal("a kernel that reads in order got a value laid out otherwise"));
+        }
         let (reads, writes) = launch.shapes();
         let views = launch.reads.iter_mut().chain(&mut launch.writes);
         views.zip(reads.iter().chain(&writes)).for_each(|(v, shape)| v.strides = row_major(shape));

@@ -113,7 +113,7 @@ impl<'a> Builder<'a> {
             Op::Elementwise(op) => {
                 let args = e.inputs().iter().map(|i| self.read(i, &path)).collect::<Result<Vec<_>>>()?;
                 match op {
-                    Elementwise::Unary(Unary::StopGradient) => args[0],
+                    Elementwise::Unary(Unary::Copy) => args[0],
                     _ => self.push(Step::Apply(*op), args, e.dtype()),
                 }
             }

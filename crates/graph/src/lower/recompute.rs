@@ -197,7 +197,7 @@ fn weight(op: Elementwise) -> usize {
             Unary::Exp | Unary::Expm1 | Unary::Log | Unary::Log1p | Unary::Sin | Unary::Cos => 20,
             Unary::Tanh | Unary::Sigmoid | Unary::Erf => 20,
             Unary::Neg | Unary::Abs | Unary::Sign | Unary::Floor | Unary::Round => 1,
-            Unary::Not | Unary::IsFinite | Unary::StopGradient => 1,
+            Unary::Not | Unary::IsFinite | Unary::StopGradient | Unary::Copy => 1,
         },
     }
 }

@@ -291,6 +291,15 @@ impl Contract {
         Ok(())
     }
 
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Contract::Dot { .. } => "dot",
+            Contract::Conv { kind: ConvKind::Forward, .. } => "conv",
+            Contract::Conv { kind: ConvKind::InputGrad, .. } => "conv_input_grad",
+            Contract::Conv { kind: ConvKind::KernelGrad, .. } => "conv_kernel_grad",
+        }
+    }
+
     pub(crate) fn class(&self) -> Class {
         Class::Anchor
     }

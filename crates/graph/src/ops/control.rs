@@ -250,8 +250,7 @@ impl Control {
 
     pub(crate) fn vjp(&self, out: &Expr, cotangents: &[Option<Expr>]) -> Vec<Option<Expr>> {
         match self {
-            Control::Call(f) => crate::grad::call_vjp(f, out, cotangents),
-            Control::Scan { .. } => crate::grad_scan::scan_vjp(self, out, cotangents),
+            Control::Call(_) | Control::Scan { .. } => crate::transform::own_gradient(out, cotangents),
             Control::Param { .. }
             | Control::Scalar(_)
             | Control::Literal(_)
@@ -282,6 +281,18 @@ impl Control {
                 interp_scan(body, (*carries, *xs), length, *reverse, inputs, outs, bindings)
             }
             Control::Poison(e) => Err(e.clone()),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Control::Param { .. } => "param",
+            Control::Scalar(_) => "scalar",
+            Control::Literal(_) => "literal",
+            Control::Size(_) => "size",
+            Control::Call(f) => &f.name,
+            Control::Scan { .. } => "scan",
+            Control::Poison(_) => "poison",
         }
     }
 

@@ -49,8 +49,10 @@ pub enum Unary {
     Not,
     /// True for numbers that are neither infinite nor NaN.
     IsFinite,
-    /// The value itself, through which no gradient flows.
+    /// The value itself, through which no gradient flows. It means something to gradients only: no plan holds it.
     StopGradient,
+    /// The value itself in memory of its own: what the compiler inserts where a view must be laid out.
+    Copy,
 }
 
 /// Operations of two inputs of one type. `max` and `min` propagate NaN.
@@ -73,6 +75,32 @@ pub enum Binary {
 }
 
 impl Unary {
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Unary::Neg => "neg",
+            Unary::Abs => "abs",
+            Unary::Sign => "sign",
+            Unary::Exp => "exp",
+            Unary::Expm1 => "expm1",
+            Unary::Log => "log",
+            Unary::Log1p => "log1p",
+            Unary::Sqrt => "sqrt",
+            Unary::Rsqrt => "rsqrt",
+            Unary::Sin => "sin",
+            Unary::Cos => "cos",
+            Unary::Tanh => "tanh",
+            Unary::Sigmoid => "sigmoid",
+            Unary::Erf => "erf",
+            Unary::Floor => "floor",
+            Unary::Round => "round",
+            Unary::Not => "not",
+            Unary::IsFinite => "is_finite",
+            Unary::StopGradient => "stop_gradient",
+            Unary::Copy => "copy",
+        }
+    }
+
     /// The result for one number.
     pub fn eval(self, x: f64) -> f64 {
         match self {
@@ -100,7 +128,7 @@ impl Unary {
             Unary::Round => x.round_ties_even(),
             Unary::Not => f64::from(u8::from(x == 0.0)),
             Unary::IsFinite => f64::from(u8::from(x.is_finite())),
-            Unary::StopGradient => x,
+            Unary::StopGradient | Unary::Copy => x,
         }
     }
 
@@ -110,7 +138,7 @@ impl Unary {
                 (input.is_float() || input == DType::I32).then_some(input)
             }
             Unary::Not => (input == DType::Bool).then_some(input),
-            Unary::StopGradient => Some(input),
+            Unary::StopGradient | Unary::Copy => Some(input),
             Unary::IsFinite => input.is_float().then_some(DType::Bool),
             _ => input.is_float().then_some(input),
         }
@@ -122,6 +150,24 @@ fn nan_or(a: f64, b: f64, pick: fn(f64, f64) -> f64) -> f64 {
 }
 
 impl Binary {
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Binary::Add => "add",
+            Binary::Sub => "sub",
+            Binary::Mul => "mul",
+            Binary::Div => "div",
+            Binary::Max => "max",
+            Binary::Min => "min",
+            Binary::Pow => "pow",
+            Binary::Less => "less",
+            Binary::LessEqual => "less_equal",
+            Binary::Equal => "equal",
+            Binary::And => "and",
+            Binary::Or => "or",
+        }
+    }
+
     /// The result for two numbers.
     pub fn eval(self, a: f64, b: f64) -> f64 {
         let truth = |t: bool| f64::from(u8::from(t));
@@ -264,6 +310,15 @@ impl Elementwise {
         Ok(vec![out])
     }
 
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Elementwise::Unary(u) => u.name(),
+            Elementwise::Binary(b) => b.name(),
+            Elementwise::Select => "select",
+            Elementwise::Cast(_) => "cast",
+        }
+    }
+
     pub(crate) fn class(self) -> Class {
         Class::Elementwise
     }
@@ -273,6 +328,7 @@ impl Unary {
     /// `g * dy/dx`, from the result `y` where that is cheaper than from `x`.
     fn vjp(self, x: &Expr, y: &Expr, g: &Expr) -> Option<Expr> {
         Some(match self {
+            Unary::Copy => g.clone(),
             Unary::Neg => -g,
             Unary::Abs => g * x.sign(),
             Unary::Exp => g * y,

@@ -111,6 +111,14 @@ impl Index {
         Ok(vec![out])
     }
 
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Index::Iota { .. } => "iota",
+            Index::Gather { .. } => "gather",
+            Index::ScatterAdd { .. } => "scatter_add",
+        }
+    }
+
     pub(crate) fn class(&self) -> Class {
         match self {
             Index::Iota { .. } => Class::Elementwise,

@@ -76,6 +76,11 @@ macro_rules! families {
                 match self { $(Op::$family(op) => op.interp(inputs, outs, bindings),)* }
             }
 
+            /// What people call it: `add`, `broadcast`, `dot`; the function's name for a call.
+            pub fn name(&self) -> &str {
+                match self { $(Op::$family(op) => op.name(),)* }
+            }
+
             /// How the compiler may treat it.
             pub fn class(&self) -> Class {
                 match self { $(Op::$family(op) => op.class(),)* }

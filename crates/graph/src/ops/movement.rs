@@ -240,6 +240,18 @@ impl Movement {
         source
     }
 
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Movement::Reshape { .. } => "reshape",
+            Movement::Transpose { .. } => "transpose",
+            Movement::Broadcast { .. } => "broadcast",
+            Movement::Slice { .. } => "slice",
+            Movement::Pad { .. } => "pad",
+            Movement::Concat { .. } => "concat",
+            Movement::Flip { .. } => "flip",
+        }
+    }
+
     pub(crate) fn class(&self) -> Class {
         match self {
             Movement::Pad { .. } | Movement::Concat { .. } => Class::Anchor,

@@ -69,6 +69,10 @@ impl Random {
         Ok(vec![out])
     }
 
+    pub(crate) fn name(&self) -> &str {
+        "random"
+    }
+
     pub(crate) fn class(&self) -> Class {
         Class::Anchor
     }

@@ -130,6 +130,15 @@ impl Reduce {
         Ok(vec![out])
     }
 
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Reduce::Fold { kind: Fold::Sum, .. } => "sum",
+            Reduce::Fold { kind: Fold::Max, .. } => "max",
+            Reduce::Fold { kind: Fold::Min, .. } => "min",
+            Reduce::ArgMax { .. } => "arg_max",
+        }
+    }
+
     pub(crate) fn class(&self) -> Class {
         Class::Reduce
     }

@@ -154,6 +154,16 @@ impl Window {
         }
     }
 
+    pub(crate) fn name(&self) -> &str {
+        match self.kind {
+            PoolKind::Max => "max_pool",
+            PoolKind::MaxSpread => "max_pool_spread",
+            PoolKind::MaxTake => "max_pool_take",
+            PoolKind::Sum => "sum_pool",
+            PoolKind::SumSpread => "sum_pool_spread",
+        }
+    }
+
     pub(crate) fn class(&self) -> Class {
         Class::Anchor
     }

@@ -4,6 +4,7 @@
 use super::Context;
 use crate::expr::{Expr, rewrite};
 use crate::function::Function;
+use crate::named::Named;
 use crate::ops::{Binary, Control, Elementwise, Op};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ pub fn deduplicate(f: &Function, _: &Context) -> Vec<Expr> {
 #[derive(PartialEq, Eq, Hash)]
 struct Signature {
     name: String,
+    named: Option<&'static Named>,
     attrs: String,
     has_rule: bool,
     params: usize,
@@ -97,6 +99,7 @@ fn signature(f: &Function) -> Signature {
     }
     Signature {
         name: f.name.clone(),
+        named: f.named,
         attrs: f.attrs.to_string(),
         has_rule: f.vjp.is_some(),
         params: f.params.len(),

@@ -58,12 +58,27 @@ fn wants(op: &Op) -> Wants {
         | Op::Window(_)
         | Op::Random(_)
         | Op::Control(Control::Call(_) | Control::Scan { .. }) => Wants::Contiguous,
-        _ => Wants::Anything,
+        Op::Elementwise(_) | Op::Reduce(_) | Op::Index(Index::Iota { .. }) => Wants::Anything,
+        Op::Movement(
+            Movement::Transpose { .. }
+            | Movement::Broadcast { .. }
+            | Movement::Slice { .. }
+            | Movement::Pad { .. }
+            | Movement::Concat { .. }
+            | Movement::Flip { .. },
+        ) => Wants::Anything,
+        Op::Control(
+            Control::Param { .. }
+            | Control::Scalar(_)
+            | Control::Literal(_)
+            | Control::Size(_)
+            | Control::Poison(_),
+        ) => Wants::Anything,
     }
 }
 
 fn copy(e: &Expr) -> Expr {
-    e.with_op(Elementwise::Unary(Unary::StopGradient), vec![e.clone()])[0].clone()
+    e.with_op(Elementwise::Unary(Unary::Copy), vec![e.clone()])[0].clone()
 }
 
 fn is_constant(e: &Expr) -> bool {

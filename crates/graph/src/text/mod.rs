@@ -36,36 +36,6 @@ pub fn print_with_sources(f: &Function) -> String {
     Printer { sources: true, ..Printer::default() }.all(f)
 }
 
-/// The name of an operation inside its family: `add`, `broadcast`, `dot`.
-pub fn op_name(op: &Op) -> String {
-    match op {
-        Op::Control(Control::Call(f)) => f.name.clone(),
-        Op::Control(Control::Scan { .. }) => "scan".into(),
-        Op::Control(Control::Poison(_)) => "poison".into(),
-        Op::Random(_) => "random".into(),
-        Op::Window(w) => innermost(&serde_json::to_value(w.kind).unwrap_or_default()),
-        _ => innermost(&family(op).1),
-    }
-}
-
-/// Follows one-entry objects to the last key or text that names an operation.
-fn innermost(value: &serde_json::Value) -> String {
-    match value {
-        serde_json::Value::String(s) => s.clone(),
-        serde_json::Value::Object(map) => match map.iter().next() {
-            Some((_, serde_json::Value::String(s))) if matches!(s.as_str(), "float32" | "int32" | "bool") => {
-                "cast".into()
-            }
-            Some((_, serde_json::Value::String(s))) if !s.starts_with(|c: char| c.is_ascii_digit()) => {
-                s.clone()
-            }
-            Some((key, _)) => key.clone(),
-            None => String::new(),
-        },
-        _ => String::new(),
-    }
-}
-
 /// Family and settings.
 fn family(op: &Op) -> (String, serde_json::Value) {
     match serde_json::to_value(op) {

@@ -2,6 +2,7 @@
 
 use crate::activations::Activation as Function;
 use crate::constraints::Constraint;
+use crate::functions;
 use crate::initializers::Initializer;
 use crate::layers::{check, parameter};
 use crate::regularizers::Regularizer;
@@ -104,13 +105,8 @@ impl Layer for ReLU {
         if self.max_value.is_none() && self.negative_slope == 0.0 && self.threshold == 0.0 {
             return Function::from("relu").apply(&x).into();
         }
-        let threshold = Expr::scalar(self.threshold as f32);
-        let below = (&x - &threshold) * self.negative_slope as f32;
-        let y = x.less(&threshold).select(&below, &x);
-        match self.max_value {
-            Some(m) => y.minimum(&Expr::scalar(m as f32)).into(),
-            None => y.into(),
-        }
+        let (slope, ceiling) = (self.negative_slope as f32, self.max_value.map(|m| m as f32));
+        functions::threshold_relu(&x, self.threshold as f32, slope, ceiling).into()
     }
     fn supports_masking(&self) -> bool {
         true
@@ -133,15 +129,9 @@ impl LeakyReLU {
     }
 }
 
-/// `x` above zero and `below` elsewhere.
-fn rectified(x: &Expr, below: &Expr) -> Expr {
-    x.greater(&Expr::scalar(0.0f32)).select(x, below)
-}
-
 impl Layer for LeakyReLU {
     fn call(&self, _: &mut Cx<'_>, args: &Args) -> Outputs {
-        let x = args.x();
-        rectified(&x, &(&x * self.negative_slope as f32)).into()
+        functions::leaky_relu_with(&args.x(), self.negative_slope as f32).into()
     }
     fn supports_masking(&self) -> bool {
         true
@@ -166,10 +156,7 @@ impl ELU {
 
 impl Layer for ELU {
     fn call(&self, _: &mut Cx<'_>, args: &Args) -> Outputs {
-        let x = args.x();
-        // The exponential of a large positive value must not overflow in the branch that is not taken.
-        let below = x.minimum(&Expr::scalar(0.0f32)).expm1() * self.alpha as f32;
-        rectified(&x, &below).into()
+        functions::elu_with(&args.x(), self.alpha as f32).into()
     }
     fn supports_masking(&self) -> bool {
         true
@@ -209,7 +196,7 @@ impl PReLU {
         }
         let of_alpha = (&self.alpha_initializer, &self.alpha_regularizer, &self.alpha_constraint);
         let alpha = parameter(cx, "alpha", sizes, of_alpha);
-        Ok(rectified(x, &(x * alpha)))
+        Ok(functions::prelu(x, &alpha))
     }
 }
 

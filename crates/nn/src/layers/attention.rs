@@ -1,13 +1,14 @@
 //! MultiHeadAttention (Vaswani et al. 2017).
 
-use crate::activations::Activation;
 use crate::constraints::Constraint;
+use crate::functions::softmax;
 use crate::initializers::Initializer;
 use crate::layers::{activation::listed, check, noise, parameter};
 use crate::regularizers::Regularizer;
 use crate::{Args, Cx, Layer, Object, Outputs};
-use rhyton_graph::{Expr, function::named};
+use rhyton_graph::{Expr, named};
 use rhyton_tensor::{DType, Dim, Error, Result, Shape};
+use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 crate::layer! {
@@ -138,12 +139,19 @@ impl MultiHeadAttention {
         let v = self.project(cx, &value, ("value_dense", "value"), 1, &[self.num_heads, value_dim])?;
         cx.visit("_softmax", "softmax");
         cx.visit("_dropout_layer", "dropout");
-        let mask = self.mask(args, &q, &k)?;
+        let mask = mask(args)?;
         let wants_scores = args.flag("return_attention_scores");
+        let form = Attention {
+            scale: scale(self.key_dim),
+            causal: args.flag("use_causal_mask"),
+            window: self.sliding_window,
+        };
         let (mut y, scores) = if self.dropout == 0.0 && !wants_scores {
-            (attention(&q, &k, &v, mask), None)
+            (form.apply(&q, &k, &v, mask), None)
         } else {
-            let (y, scores) = self.scored(cx, &q, &k, &v, mask);
+            let steps = [q.shape()[0].clone(), Dim::fixed(self.num_heads), q.shape()[1].clone()];
+            let each: Shape = steps.into_iter().chain([k.shape()[1].clone()]).collect();
+            let (y, scores) = form.scored(&q, &k, &v, mask, self.kept(cx, each));
             (y, Some(scores))
         };
         if let Some(gate) = gate {
@@ -154,51 +162,35 @@ impl MultiHeadAttention {
         Ok(std::iter::once(y).chain(scores.filter(|_| wants_scores)).collect())
     }
 
-    /// Attention with its weights at hand, for dropout and for who asks for them: a query without anything to
-    /// look at gets zeros.
-    fn scored(&self, cx: &mut Cx<'_>, q: &Expr, k: &Expr, v: &Expr, mask: Option<Expr>) -> (Expr, Expr) {
-        let softmax = Activation::from("softmax");
-        let logits = logits(&(q * scale(self.key_dim)), k);
-        let scores = match mask {
-            Some(m) => {
-                let seen = softmax.apply(&(logits + m.select(&Expr::scalar(0.0f32), &Expr::scalar(-1e9f32))));
-                m.select(&seen, &Expr::scalar(0.0f32))
-            }
-            None => softmax.apply(&logits),
-        };
-        let dropped = noise::dropout(cx, &scores, self.dropout, scores.shape().clone(), self.seed);
-        (weighted(&dropped, v), scores)
+    /// What dropout multiplies the scores by; nothing when it does nothing.
+    fn kept(&self, cx: &mut Cx<'_>, scores: Shape) -> Option<Expr> {
+        match self.dropout {
+            rate if !cx.training() || rate <= 0.0 => None,
+            rate if rate >= 1.0 => Some(Expr::scalar(0.0f32).broadcast_to(scores)),
+            rate => Some(noise::keep(cx, rate, scores, self.seed)),
+        }
     }
+}
 
-    /// What each query step may look at, `[batch, 1, query steps, value steps]` or less; nothing when it is
-    /// all.
-    fn mask(&self, args: &Args, q: &Expr, k: &Expr) -> Result<Option<Expr>> {
-        let of = |name: &str, i: usize| {
-            let named = args.tensors(name).first().map(|v| v.expr.clone());
-            named.or_else(|| args.mask(i)).map(|m| m.cast(DType::Bool))
-        };
-        let (steps, seen) = (q.shape()[1].clone(), k.shape()[1].clone());
-        let mut masks = vec![];
-        masks.extend(of("query_mask", 0).map(|m| m.expand_dims(&[1, 3])));
-        masks.extend(of("value_mask", 1).map(|m| m.expand_dims(&[1, 2])));
-        masks.extend(of("key_mask", 2).map(|m| m.expand_dims(&[1, 2])));
-        let grid = Shape(vec![steps, seen]);
-        let (row, column) = (Expr::iota(grid.clone(), 0), Expr::iota(grid, 1));
-        if args.flag("use_causal_mask") {
-            masks.push(column.less_equal(&row));
-        }
-        if let Some(width) = self.sliding_window {
-            masks.push((&row - &column).abs().less(&Expr::scalar(width.min(1 << 30) as i32)));
-        }
-        if let Some(given) = args.tensors("attention_mask").first() {
-            let m = given.expr.cast(DType::Bool);
-            masks.push(if m.rank() == 3 { m.expand_dims(&[1]) } else { m });
-        }
-        let all = masks.into_iter().reduce(|a, b| a.and(&b));
-        match all.as_ref().and_then(Expr::error) {
-            Some(e) => Err(e.clone()),
-            None => Ok(all),
-        }
+/// What each query step may look at of what is given from outside, `[batch, 1, query steps, value steps]` or less;
+/// nothing when it is all.
+fn mask(args: &Args) -> Result<Option<Expr>> {
+    let of = |name: &str, i: usize| {
+        let named = args.tensors(name).first().map(|v| v.expr.clone());
+        named.or_else(|| args.mask(i)).map(|m| m.cast(DType::Bool))
+    };
+    let mut masks = vec![];
+    masks.extend(of("query_mask", 0).map(|m| m.expand_dims(&[1, 3])));
+    masks.extend(of("value_mask", 1).map(|m| m.expand_dims(&[1, 2])));
+    masks.extend(of("key_mask", 2).map(|m| m.expand_dims(&[1, 2])));
+    if let Some(given) = args.tensors("attention_mask").first() {
+        let m = given.expr.cast(DType::Bool);
+        masks.push(if m.rank() == 3 { m.expand_dims(&[1]) } else { m });
+    }
+    let all = masks.into_iter().reduce(|a, b| a.and(&b));
+    match all.as_ref().and_then(Expr::error) {
+        Some(e) => Err(e.clone()),
+        None => Ok(all),
     }
 }
 
@@ -231,18 +223,62 @@ fn weighted(scores: &Expr, v: &Expr) -> Expr {
     scores.cast(v.dtype()).dot_general(v, &[0, 1], &[0, 2], &[3], &[1]).transpose(&[0, 2, 1, 3])
 }
 
-/// The named function `attention`: (q, k, v, mask when there is one), each `[batch, steps, heads, width]`, to
-/// `softmax(q . k^T / sqrt(width)) . v`. A query without anything to look at gets the mean of the values.
-pub(crate) fn attention(q: &Expr, k: &Expr, v: &Expr, mask: Option<Expr>) -> Expr {
-    let scale = scale(q.shape().last().and_then(Dim::as_fixed).unwrap_or(1));
-    let inputs: Vec<Expr> = [q, k, v].into_iter().cloned().chain(mask).collect();
-    named("attention", json!({ "scale": scale }), &inputs, |p| {
-        let mut logits = logits(&p[0], &p[1]) * scale;
-        if let Some(m) = p.get(3) {
-            logits = m.select(&logits, &Expr::scalar(-0.7 * f32::MAX));
-        }
-        weighted(&Activation::from("softmax").apply(&logits), &p[2])
-    })
+/// The settings of the named function `attention`: of (q, k, v), each `[batch, steps, heads, width]`, it computes
+/// `softmax(q . k^T scale) . v`.
+#[derive(Serialize)]
+struct Attention {
+    /// Multiplies the products of queries and keys.
+    scale: f32,
+    /// A step looks at itself and those before it.
+    causal: bool,
+    /// Steps at this distance and beyond are not seen.
+    window: Option<usize>,
+}
+
+impl Attention {
+    /// A query without anything to look at gets the mean of the values.
+    fn apply(&self, q: &Expr, k: &Expr, v: &Expr, mask: Option<Expr>) -> Expr {
+        let inputs: Vec<Expr> = [q, k, v].into_iter().cloned().chain(mask).collect();
+        named::ATTENTION.apply(json!(self), &inputs, |p| {
+            let mut logits = logits(&p[0], &p[1]) * self.scale;
+            if let Some(m) = self.seen(&p[0], &p[1], p.get(3)) {
+                logits = m.select(&logits, &Expr::scalar(-0.7 * f32::MAX));
+            }
+            weighted(&softmax(&logits), &p[2])
+        })
+    }
+
+    /// The same with the scores `[batch, heads, query steps, key steps]` at hand, for dropout (`kept` multiplies them
+    /// on their way to the values) and for who asks for them: a query without anything to look at gets zeros.
+    fn scored(&self, q: &Expr, k: &Expr, v: &Expr, mask: Option<Expr>, kept: Option<Expr>) -> (Expr, Expr) {
+        let (masked, dropped) = (mask.is_some(), kept.is_some());
+        let inputs: Vec<Expr> = [q, k, v].into_iter().cloned().chain(mask).chain(kept).collect();
+        let mut attrs = json!(self);
+        attrs["scored"] = json!(true);
+        let [y, scores] = named::ATTENTION.apply_all(attrs, &inputs, |p| {
+            let logits = logits(&(&p[0] * self.scale), &p[1]);
+            let scores = match self.seen(&p[0], &p[1], p.get(3).filter(|_| masked)) {
+                Some(m) => {
+                    let far = m.select(&Expr::scalar(0.0f32), &Expr::scalar(-1e9f32));
+                    m.select(&softmax(&(logits + far)), &Expr::scalar(0.0f32))
+                }
+                None => softmax(&logits),
+            };
+            let kept = p.last().filter(|_| dropped);
+            [weighted(&kept.map_or_else(|| scores.clone(), |k| &scores * k), &p[2]), scores]
+        });
+        (y, scores)
+    }
+
+    /// What each query step may look at; nothing when it is all.
+    fn seen(&self, q: &Expr, k: &Expr, given: Option<&Expr>) -> Option<Expr> {
+        let grid = Shape(vec![q.shape()[1].clone(), k.shape()[1].clone()]);
+        let (row, column) = (Expr::iota(grid.clone(), 0), Expr::iota(grid, 1));
+        let causal = self.causal.then(|| column.less_equal(&row));
+        let near = |width: usize| (&row - &column).abs().less(&Expr::scalar(width.min(1 << 30) as i32));
+        let all = given.cloned().into_iter().chain(causal).chain(self.window.map(near));
+        all.reduce(|a, b| a.and(&b))
+    }
 }
 
 impl Layer for MultiHeadAttention {

@@ -5,7 +5,7 @@ use crate::initializers::Initializer;
 use crate::layers::{check, moments::moments, parameter};
 use crate::regularizers::Regularizer;
 use crate::{Args, Cx, Layer, Object, Outputs};
-use rhyton_graph::{Expr, Function, Type, function::named};
+use rhyton_graph::{Expr, named};
 use rhyton_tensor::{DType, Error, Result, Shape};
 use serde_json::{Value as Json, json};
 
@@ -83,7 +83,7 @@ impl BatchNormalization {
         let x = x.cast(DType::F32);
         if !(cx.training() && cx.trainable()) {
             let inputs = [x, gamma, beta, mean, variance];
-            return Ok(named("batch_norm", attrs, &inputs, |p| {
+            return Ok(named::BATCH_NORM.apply(attrs, &inputs, |p| {
                 let scale = &p[1] * (&p[4] + self.epsilon as f32).rsqrt();
                 let shift = &p[2] - &p[3] * &scale;
                 &p[0] * along(&scale, axis, &p[0]) + along(&shift, axis, &p[0])
@@ -107,11 +107,7 @@ fn along(v: &Expr, axis: usize, x: &Expr) -> Expr {
 
 /// The named function `batch_norm_train`: (x, gamma, beta, mask when there is one) to (y, mean, variance).
 fn train(attrs: Json, inputs: &[Expr], axis: usize, epsilon: f32) -> [Expr; 3] {
-    if let Some(bad) = inputs.iter().find(|e| e.is_poisoned()) {
-        return [bad.clone(), bad.clone(), bad.clone()];
-    }
-    let types: Vec<Type> = inputs.iter().map(|e| e.ty().clone()).collect();
-    let function = Function::trace("batch_norm_train", &types, |p| {
+    named::BATCH_NORM_TRAIN.apply_all(attrs, inputs, |p| {
         let x = &p[0];
         let axes: Vec<usize> = (0..x.rank()).filter(|a| *a != axis).collect();
         // With a mask, only the steps it keeps count.
@@ -123,10 +119,8 @@ fn train(attrs: Json, inputs: &[Expr], axis: usize, epsilon: f32) -> [Expr; 3] {
         let scale = &p[1] * (&m.variance + epsilon).rsqrt();
         let shift = &p[2] - m.offset * &scale;
         let y = m.shifted * along(&scale, axis, x) + along(&shift, axis, x);
-        vec![y, m.mean, m.variance]
-    });
-    let mut out = function.with_attrs(attrs).call(inputs).into_iter();
-    std::array::from_fn(|_| out.next().unwrap_or_else(|| inputs[0].clone()))
+        [y, m.mean, m.variance]
+    })
 }
 
 impl Layer for BatchNormalization {

@@ -6,7 +6,7 @@ use crate::initializers::Initializer;
 use crate::layers::{activation::listed, check, moments::moments, parameter};
 use crate::regularizers::Regularizer;
 use crate::{Args, Cx, Layer, Object, Outputs};
-use rhyton_graph::{Expr, function::named};
+use rhyton_graph::{Expr, named};
 use rhyton_tensor::{DType, Dim, Error, Result, Shape};
 use serde_json::{Value as Json, json};
 
@@ -90,7 +90,7 @@ impl LayerNormalization {
         });
         let scaled = gamma.is_some();
         let inputs: Vec<Expr> = std::iter::once(x).chain(gamma).chain(beta).collect();
-        Ok(named("layer_norm", attrs, &inputs, |p| {
+        Ok(named::LAYER_NORM.apply(attrs, &inputs, |p| {
             let mut y = standardize(&p[0], &axes, self.epsilon, self.rms_scaling);
             if scaled {
                 y = y * p[1].reshape(laid.clone());
@@ -136,7 +136,7 @@ impl RMSNormalization {
         let (axes, sizes, laid) = axes_of(self.class_name(), &self.axis, x)?;
         let scale = cx.weight("scale", sizes, &"ones".into());
         let attrs = json!({ "axes": axes, "epsilon": self.epsilon });
-        Ok(named("rms_norm", attrs, &[x.cast(DType::F32), scale], |p| {
+        Ok(named::RMS_NORM.apply(attrs, &[x.cast(DType::F32), scale], |p| {
             let square = (&p[0] * &p[0]).mean(&axes).expand_dims(&axes);
             &p[0] * (square + self.epsilon as f32).rsqrt() * p[1].reshape(laid)
         }))
@@ -200,17 +200,27 @@ impl GroupNormalization {
         let mut split = x.shape().clone();
         split.0.splice(axis..=axis, [Dim::fixed(groups), Dim::fixed(channels / groups)]);
         let over: Vec<usize> = (1..=x.rank()).filter(|a| *a != axis).collect();
-        let mut y = standardize(&x.cast(DType::F32).reshape(split), &over, self.epsilon, false)
-            .reshape(x.shape().clone());
-        if self.scale {
+        let gamma = self.scale.then(|| {
             let of_gamma = (&self.gamma_initializer, &self.gamma_regularizer, &self.gamma_constraint);
-            y = y * parameter(cx, "gamma", [channels], of_gamma).reshape(laid.clone());
-        }
-        if self.center {
+            parameter(cx, "gamma", [channels], of_gamma)
+        });
+        let beta = self.center.then(|| {
             let of_beta = (&self.beta_initializer, &self.beta_regularizer, &self.beta_constraint);
-            y = y + parameter(cx, "beta", [channels], of_beta).reshape(laid);
-        }
-        Ok(y)
+            parameter(cx, "beta", [channels], of_beta)
+        });
+        let attrs = json!({ "groups": groups, "axis": axis, "epsilon": self.epsilon });
+        let (scaled, shape) = (gamma.is_some(), x.shape().clone());
+        let inputs: Vec<Expr> = std::iter::once(x.cast(DType::F32)).chain(gamma).chain(beta).collect();
+        Ok(named::GROUP_NORM.apply(attrs, &inputs, |p| {
+            let mut y = standardize(&p[0].reshape(split), &over, self.epsilon, false).reshape(shape);
+            if scaled {
+                y = y * p[1].reshape(laid.clone());
+            }
+            match p.get(1 + usize::from(scaled)) {
+                Some(beta) => y + beta.reshape(laid),
+                None => y,
+            }
+        }))
     }
 }
 
@@ -250,9 +260,12 @@ impl Layer for UnitNormalization {
         let x = args.x();
         match axes_of(self.class_name(), &self.axis, &x) {
             Ok((axes, ..)) => {
-                let square = (&x * &x).sum(&axes).expand_dims(&axes);
-                // The floor keeps the gradient finite at zero.
-                (&x * square.maximum(&Expr::scalar(1e-24f32)).rsqrt()).into()
+                let y = named::UNIT_NORM.apply(json!({ "axes": axes }), &[x], |p| {
+                    let square = (&p[0] * &p[0]).sum(&axes).expand_dims(&axes);
+                    // The floor keeps the gradient finite at zero.
+                    &p[0] * square.maximum(&Expr::scalar(1e-24f32)).rsqrt()
+                });
+                y.into()
             }
             Err(e) => e.into(),
         }

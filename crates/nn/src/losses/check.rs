@@ -1,7 +1,6 @@
 //! Errors of targets that do not fit predictions, in the user's words, and the bodies of losses.
 
-use rhyton_graph::Expr;
-use rhyton_graph::function::named;
+use rhyton_graph::{Expr, Named};
 use rhyton_tensor::{DType, Error};
 use serde_json::Value;
 
@@ -22,7 +21,7 @@ pub(crate) fn are_labels(t: &Expr, p: &Expr) -> bool {
 /// Losses of targets and predictions of one shape as a named function; poisoned when the shapes differ.
 #[track_caller]
 pub(crate) fn paired(
-    name: &str,
+    named: &'static Named,
     attrs: Value,
     t: &Expr,
     p: &Expr,
@@ -31,6 +30,7 @@ pub(crate) fn paired(
     if let Some(bad) = [t, p].into_iter().find(|e| e.is_poisoned()) {
         return bad.clone();
     }
+    let name = named.name;
     if t.shape() != p.shape() {
         let mut error = mismatch(name, t, p);
         if are_labels(t, p) {
@@ -42,7 +42,7 @@ pub(crate) fn paired(
     if p.rank() == 0 {
         return Expr::poison(Error::new(format!("{name} got predictions without axes")));
     }
-    named(name, attrs, &[t.cast(DType::F32), p.cast(DType::F32)], |x| body(&x[0], &x[1]))
+    named.apply(attrs, &[t.cast(DType::F32), p.cast(DType::F32)], |x| body(&x[0], &x[1]))
 }
 
 /// Mean over the last axis.

@@ -4,8 +4,7 @@ use super::check::{are_labels, axis_last, clip, mean_last, mismatch, paired, sum
 use super::{EPSILON, loss};
 use crate::functions::{log_sigmoid, log_softmax};
 use crate::indices::{Among, chosen};
-use rhyton_graph::Expr;
-use rhyton_graph::function::named;
+use rhyton_graph::{Expr, named};
 use rhyton_tensor::{DType, Error};
 use serde_json::json;
 
@@ -57,7 +56,7 @@ loss! {
     }
     impl {
         fn losses(&self, t: &Expr, p: &Expr) -> Expr {
-            let name = "binary_crossentropy";
+            let name = named::BINARY_CROSSENTROPY.name;
             if let Err(bad) = check_smoothing(name, self.label_smoothing) {
                 return bad;
             }
@@ -66,7 +65,7 @@ loss! {
                 (Err(e), _) | (_, Err(e)) => return Expr::poison(e),
             };
             let attrs = json!({ "from_logits": self.from_logits, "label_smoothing": self.label_smoothing });
-            paired(name, attrs, &t, &p, |t, p| {
+            paired(&named::BINARY_CROSSENTROPY, attrs, &t, &p, |t, p| {
                 let t = smoothed(t, self.label_smoothing, &Expr::scalar(2.0f32));
                 mean_last(&if self.from_logits {
                     -(&t * log_sigmoid(p)) - (1.0 - &t) * log_sigmoid(&-p)
@@ -91,7 +90,7 @@ loss! {
     }
     impl {
         fn losses(&self, t: &Expr, p: &Expr) -> Expr {
-            let name = "categorical_crossentropy";
+            let name = named::CATEGORICAL_CROSSENTROPY.name;
             if let Err(bad) = check_smoothing(name, self.label_smoothing) {
                 return bad;
             }
@@ -106,7 +105,7 @@ loss! {
                 (Err(e), _) | (_, Err(e)) => return Expr::poison(e),
             };
             let attrs = json!({ "from_logits": self.from_logits, "label_smoothing": self.label_smoothing });
-            paired(name, attrs, &t, &p, |t, p| {
+            paired(&named::CATEGORICAL_CROSSENTROPY, attrs, &t, &p, |t, p| {
                 let t = smoothed(t, self.label_smoothing, &classes(t));
                 let log = if self.from_logits { log_softmax(p) } else { probabilities(p).log() };
                 -sum_last(&(t * log))
@@ -161,7 +160,7 @@ loss! {
     }
     impl {
         fn losses(&self, t: &Expr, p: &Expr) -> Expr {
-            let name = "sparse_categorical_crossentropy";
+            let name = named::SPARSE_CATEGORICAL_CROSSENTROPY.name;
             let marked = match self.choice(p) {
                 Some(classes) => chosen(t, classes),
                 None => t.clone(),
@@ -172,7 +171,7 @@ loss! {
             };
             let attrs = json!({ "from_logits": self.from_logits, "ignore_class": self.ignore_class });
             let keep = self.keep(&t, &p);
-            let losses = named(name, attrs, &[t.cast(DType::I32), p], |x| self.surprise(&x[0], &x[1]));
+            let losses = named::SPARSE_CATEGORICAL_CROSSENTROPY.apply( attrs, &[t.cast(DType::I32), p], |x| self.surprise(&x[0], &x[1]));
             match keep {
                 Some(keep) => keep.select(&losses, &Expr::scalar(0.0f32)),
                 None => losses,

@@ -4,8 +4,7 @@ use super::check::{axis_last, mean_last, paired, sum_last};
 use super::crossentropy::{at_label, binary, classes, labels, probabilities, smoothed};
 use super::loss;
 use crate::functions::{sigmoid, softmax};
-use rhyton_graph::Expr;
-use rhyton_graph::function::named;
+use rhyton_graph::{Expr, named};
 use rhyton_tensor::DType;
 use serde_json::json;
 
@@ -33,12 +32,12 @@ loss! {
     }
     impl {
         fn losses(&self, t: &Expr, p: &Expr) -> Expr {
-            let name = "binary_focal_crossentropy";
+            let name = named::BINARY_FOCAL_CROSSENTROPY.name;
             let (t, p) = match (axis_last(name, self.axis, t), axis_last(name, self.axis, p)) {
                 (Ok(t), Ok(p)) => (t, p),
                 (Err(e), _) | (_, Err(e)) => return Expr::poison(e),
             };
-            paired(name, json!({ "gamma": self.gamma }), &t, &p, |t, p| {
+            paired(&named::BINARY_FOCAL_CROSSENTROPY, json!({ "gamma": self.gamma }), &t, &p, |t, p| {
                 let t = smoothed(t, self.label_smoothing, &Expr::scalar(2.0f32));
                 let p = if self.from_logits { sigmoid(p) } else { p.clone() };
                 let q = &t * &p + (1.0 - &t) * (1.0 - &p);
@@ -70,13 +69,13 @@ loss! {
     }
     impl {
         fn losses(&self, t: &Expr, p: &Expr) -> Expr {
-            let name = "categorical_focal_crossentropy";
+            let name = named::CATEGORICAL_FOCAL_CROSSENTROPY.name;
             let (t, p) = match (axis_last(name, self.axis, t), axis_last(name, self.axis, p)) {
                 (Ok(t), Ok(p)) => (t, p),
                 (Err(e), _) | (_, Err(e)) => return Expr::poison(e),
             };
             let attrs = json!({ "alpha": self.alpha, "gamma": self.gamma });
-            paired(name, attrs, &t, &p, |t, p| {
+            paired(&named::CATEGORICAL_FOCAL_CROSSENTROPY, attrs, &t, &p, |t, p| {
                 let t = smoothed(t, self.label_smoothing, &classes(t));
                 let p = probabilities(&if self.from_logits { softmax(p) } else { p.clone() });
                 let weight = power(&(1.0 - &p), self.gamma) * self.alpha as f32;
@@ -95,12 +94,12 @@ loss! {
     }
     impl {
         fn losses(&self, t: &Expr, p: &Expr) -> Expr {
-            let name = "categorical_generalized_cross_entropy";
+            let name = named::CATEGORICAL_GENERALIZED_CROSS_ENTROPY.name;
             let (t, p) = match labels(name, -1, t, p) {
                 Ok(both) => both,
                 Err(e) => return Expr::poison(e),
             };
-            named(name, json!({ "q": self.q }), &[t.cast(DType::I32), p], |x| {
+            named::CATEGORICAL_GENERALIZED_CROSS_ENTROPY.apply( json!({ "q": self.q }), &[t.cast(DType::I32), p], |x| {
                 let chosen = sum_last(&at_label(&x[0], &x[1]).select(&x[1], &Expr::scalar(0.0f32)));
                 (1.0 - power(&chosen, self.q)) / Expr::scalar(self.q as f32)
             })

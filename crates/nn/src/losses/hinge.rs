@@ -2,7 +2,7 @@
 
 use super::check::{mean_last, paired, sum_last};
 use super::loss;
-use rhyton_graph::Expr;
+use rhyton_graph::{Expr, named};
 use serde_json::Value;
 
 /// Labels 0 and 1 become -1 and 1 when all labels of the batch are 0 or 1.
@@ -22,7 +22,7 @@ loss! {
     pub struct Hinge("hinge") {}
     impl {
         fn losses(&self, t: &Expr, p: &Expr) -> Expr {
-            paired("hinge", Value::Null, t, p, |t, p| mean_last(&shortfall(t, p)))
+            paired(&named::HINGE, Value::Null, t, p, |t, p| mean_last(&shortfall(t, p)))
         }
     }
 }
@@ -32,7 +32,7 @@ loss! {
     pub struct SquaredHinge("squared_hinge") {}
     impl {
         fn losses(&self, t: &Expr, p: &Expr) -> Expr {
-            paired("squared_hinge", Value::Null, t, p, |t, p| {
+            paired(&named::SQUARED_HINGE, Value::Null, t, p, |t, p| {
                 let s = shortfall(t, p);
                 mean_last(&(&s * &s))
             })
@@ -45,7 +45,7 @@ loss! {
     pub struct CategoricalHinge("categorical_hinge") {}
     impl {
         fn losses(&self, t: &Expr, p: &Expr) -> Expr {
-            paired("categorical_hinge", Value::Null, t, p, |t, p| {
+            paired(&named::CATEGORICAL_HINGE, Value::Null, t, p, |t, p| {
                 let wrong = ((1.0 - t) * p).max(&[p.rank().saturating_sub(1)]);
                 (wrong - sum_last(&(t * p)) + 1.0).maximum(&Expr::scalar(0.0f32))
             })

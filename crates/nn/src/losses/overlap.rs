@@ -3,7 +3,7 @@
 use super::check::paired;
 use super::{EPSILON, loss};
 use crate::object::Setting;
-use rhyton_graph::Expr;
+use rhyton_graph::{Expr, named};
 use rhyton_tensor::Error;
 use serde_json::{Value, json};
 
@@ -46,7 +46,7 @@ loss! {
     }
     impl {
         fn losses(&self, t: &Expr, p: &Expr) -> Expr {
-            paired("dice", Value::Null, t, p, |t, p| {
+            paired(&named::DICE, Value::Null, t, p, |t, p| {
                 let sum = |e: &Expr| summed(e, &self.axis);
                 1.0 - sum(&(t * p)) * 2.0 / (sum(t) + sum(p) + EPSILON)
             })
@@ -68,7 +68,7 @@ loss! {
     impl {
         fn losses(&self, t: &Expr, p: &Expr) -> Expr {
             let attrs = json!({ "alpha": self.alpha, "beta": self.beta });
-            paired("tversky", attrs, t, p, |t, p| {
+            paired(&named::TVERSKY, attrs, t, p, |t, p| {
                 let sum = |e: &Expr| summed(e, &self.axis);
                 let both = sum(&(t * p));
                 let missing = sum(&((1.0 - p) * t)) * self.alpha as f32;

@@ -2,7 +2,7 @@
 
 use super::check::{clip, mean_last, paired, sum_last};
 use super::{EPSILON, loss};
-use rhyton_graph::Expr;
+use rhyton_graph::{Expr, named};
 use serde_json::Value;
 
 loss! {
@@ -10,7 +10,7 @@ loss! {
     pub struct KLDivergence("kl_divergence") {}
     impl {
         fn losses(&self, t: &Expr, p: &Expr) -> Expr {
-            paired("kl_divergence", Value::Null, t, p, |t, p| {
+            paired(&named::KL_DIVERGENCE, Value::Null, t, p, |t, p| {
                 let (t, p) = (clip(t, EPSILON, 1.0), clip(p, EPSILON, 1.0));
                 sum_last(&(&t * (&t / p).log()))
             })
@@ -23,7 +23,7 @@ loss! {
     pub struct Poisson("poisson") {}
     impl {
         fn losses(&self, t: &Expr, p: &Expr) -> Expr {
-            paired("poisson", Value::Null, t, p, |t, p| mean_last(&(p - t * (p + EPSILON).log())))
+            paired(&named::POISSON, Value::Null, t, p, |t, p| mean_last(&(p - t * (p + EPSILON).log())))
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::check::{axis_last, mean_last, paired, sum_last};
 use super::{EPSILON, loss};
-use rhyton_graph::Expr;
+use rhyton_graph::{Expr, named};
 use serde_json::{Value, json};
 
 loss! {
@@ -10,7 +10,7 @@ loss! {
     pub struct MeanSquaredError("mean_squared_error") {}
     impl {
         fn losses(&self, t: &Expr, p: &Expr) -> Expr {
-            paired("mean_squared_error", Value::Null, t, p, |t, p| {
+            paired(&named::MEAN_SQUARED_ERROR, Value::Null, t, p, |t, p| {
                 let d = t - p;
                 mean_last(&(&d * &d))
             })
@@ -23,7 +23,7 @@ loss! {
     pub struct MeanAbsoluteError("mean_absolute_error") {}
     impl {
         fn losses(&self, t: &Expr, p: &Expr) -> Expr {
-            paired("mean_absolute_error", Value::Null, t, p, |t, p| mean_last(&(t - p).abs()))
+            paired(&named::MEAN_ABSOLUTE_ERROR, Value::Null, t, p, |t, p| mean_last(&(t - p).abs()))
         }
     }
 }
@@ -33,7 +33,7 @@ loss! {
     pub struct MeanAbsolutePercentageError("mean_absolute_percentage_error") {}
     impl {
         fn losses(&self, t: &Expr, p: &Expr) -> Expr {
-            paired("mean_absolute_percentage_error", Value::Null, t, p, |t, p| {
+            paired(&named::MEAN_ABSOLUTE_PERCENTAGE_ERROR, Value::Null, t, p, |t, p| {
                 let size = t.abs().maximum(&Expr::scalar(EPSILON));
                 mean_last(&((t - p) / size).abs()) * 100.0
             })
@@ -46,7 +46,7 @@ loss! {
     pub struct MeanSquaredLogarithmicError("mean_squared_logarithmic_error") {}
     impl {
         fn losses(&self, t: &Expr, p: &Expr) -> Expr {
-            paired("mean_squared_logarithmic_error", Value::Null, t, p, |t, p| {
+            paired(&named::MEAN_SQUARED_LOGARITHMIC_ERROR, Value::Null, t, p, |t, p| {
                 let log = |x: &Expr| (x.maximum(&Expr::scalar(EPSILON)) + 1.0).log();
                 let d = log(p) - log(t);
                 mean_last(&(&d * &d))
@@ -63,7 +63,7 @@ loss! {
     }
     impl {
         fn losses(&self, t: &Expr, p: &Expr) -> Expr {
-            paired("huber", json!({ "delta": self.delta }), t, p, |t, p| {
+            paired(&named::HUBER, json!({ "delta": self.delta }), t, p, |t, p| {
                 let d = p - t;
                 let (size, delta) = (d.abs(), self.delta as f32);
                 let near = size.less_equal(&Expr::scalar(delta));
@@ -79,7 +79,7 @@ loss! {
     pub struct LogCosh("log_cosh") {}
     impl {
         fn losses(&self, t: &Expr, p: &Expr) -> Expr {
-            paired("log_cosh", Value::Null, t, p, |t, p| {
+            paired(&named::LOG_COSH, Value::Null, t, p, |t, p| {
                 let d = p - t;
                 let excess = crate::functions::softplus(&(&d * -2.0));
                 mean_last(&(d + excess - std::f32::consts::LN_2))
@@ -96,9 +96,9 @@ loss! {
     }
     impl {
         fn losses(&self, t: &Expr, p: &Expr) -> Expr {
-            let name = "cosine_similarity";
+            let name = named::COSINE_SIMILARITY.name;
             match (axis_last(name, self.axis, t), axis_last(name, self.axis, p)) {
-                (Ok(t), Ok(p)) => paired(name, Value::Null, &t, &p, |t, p| {
+                (Ok(t), Ok(p)) => paired(&named::COSINE_SIMILARITY, Value::Null, &t, &p, |t, p| {
                     -sum_last(&(unit(t) * unit(p)))
                 }),
                 (Err(e), _) | (_, Err(e)) => Expr::poison(e),

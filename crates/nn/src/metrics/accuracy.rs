@@ -3,7 +3,7 @@
 use super::mean::mean_metric;
 use crate::losses::check::{are_labels, mismatch, paired, sum_last};
 use crate::losses::crossentropy::{at_label, labels};
-use rhyton_graph::Expr;
+use rhyton_graph::{Expr, named};
 use rhyton_tensor::{DType, Error};
 use serde_json::Value;
 
@@ -30,7 +30,7 @@ mean_metric! {
     pub struct Accuracy("accuracy", true) {}
     impl {
         fn values(&self, t: &Expr, p: &Expr) -> Expr {
-            paired("accuracy", Value::Null, t, p, |t, p| as_number(t.equal(p)))
+            paired(&named::ACCURACY, Value::Null, t, p, |t, p| as_number(t.equal(p)))
         }
     }
 }
@@ -43,7 +43,7 @@ mean_metric! {
     }
     impl {
         fn values(&self, t: &Expr, p: &Expr) -> Expr {
-            paired("binary_accuracy", Value::Null, t, p, |t, p| {
+            paired(&named::BINARY_ACCURACY, Value::Null, t, p, |t, p| {
                 let yes = as_number(p.greater(&Expr::scalar(self.threshold as f32)));
                 as_number(t.equal(&yes))
             })

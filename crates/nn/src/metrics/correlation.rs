@@ -3,6 +3,7 @@
 use super::mean::mean_metric;
 use crate::losses::check::{axis_last, mean_last, paired};
 use rhyton_graph::Expr;
+use rhyton_graph::named::{self, Named};
 use serde_json::Value;
 
 /// Deviations from the mean along the last axis, with mean and variance (both `[.., 1]`).
@@ -14,9 +15,9 @@ fn centred(x: &Expr) -> (Expr, Expr, Expr) {
     (d, mean, variance)
 }
 
-fn along(name: &str, axis: i64, t: &Expr, p: &Expr, body: fn(&Expr, &Expr) -> Expr) -> Expr {
-    match (axis_last(name, axis, t), axis_last(name, axis, p)) {
-        (Ok(t), Ok(p)) => paired(name, Value::Null, &t, &p, |t, p| mean_last(&body(t, p))),
+fn along(named: &'static Named, axis: i64, t: &Expr, p: &Expr, body: fn(&Expr, &Expr) -> Expr) -> Expr {
+    match (axis_last(named.name, axis, t), axis_last(named.name, axis, p)) {
+        (Ok(t), Ok(p)) => paired(named, Value::Null, &t, &p, |t, p| mean_last(&body(t, p))),
         (Err(e), _) | (_, Err(e)) => Expr::poison(e),
     }
 }
@@ -30,7 +31,7 @@ mean_metric! {
     }
     impl {
         fn values(&self, t: &Expr, p: &Expr) -> Expr {
-            along("pearson_correlation", self.axis, t, p, |t, p| {
+            along(&named::PEARSON_CORRELATION, self.axis, t, p, |t, p| {
                 let ((t, _, of_t), (p, _, of_p)) = (centred(t), centred(p));
                 (t / of_t.sqrt()) * (p / of_p.sqrt())
             })
@@ -46,7 +47,7 @@ mean_metric! {
     }
     impl {
         fn values(&self, t: &Expr, p: &Expr) -> Expr {
-            along("concordance_correlation", self.axis, t, p, |t, p| {
+            along(&named::CONCORDANCE_CORRELATION, self.axis, t, p, |t, p| {
                 let ((_, mean_t, of_t), (d, mean_p, of_p)) = (centred(t), centred(p));
                 let shift = &mean_t - &mean_p;
                 (t - &mean_p) * d * 2.0 / (of_t + of_p + &shift * &shift + 1e-7)

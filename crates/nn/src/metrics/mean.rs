@@ -3,7 +3,7 @@
 use super::{Metric, metric, zeros};
 use crate::losses::align;
 use crate::losses::check::paired;
-use rhyton_graph::{Expr, Type};
+use rhyton_graph::{Expr, Type, named};
 use rhyton_tensor::{DType, Dim, Error, Result, Tensor};
 
 /// A metric that is the mean of a figure per sample.
@@ -142,7 +142,7 @@ metric! {
 
 impl PerSample for RootMeanSquaredError {
     fn values(&self, t: &Expr, p: &Expr) -> Expr {
-        paired("root_mean_squared_error", serde_json::Value::Null, t, p, |t, p| {
+        paired(&named::ROOT_MEAN_SQUARED_ERROR, serde_json::Value::Null, t, p, |t, p| {
             let d = t - p;
             &d * &d
         })

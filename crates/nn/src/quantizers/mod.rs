@@ -7,7 +7,7 @@ mod product;
 pub(crate) use model::{in_mode, quantized};
 pub(crate) use product::{embedding, pays, product};
 
-use rhyton_graph::{Expr, Function};
+use rhyton_graph::{Expr, named};
 use rhyton_tensor::{DType, Error, Result, Tensor};
 use serde_json::{Value as Json, json};
 
@@ -63,19 +63,13 @@ impl Quantization {
 #[track_caller]
 pub fn abs_max_quantize(x: &Expr, axes: &[usize]) -> (Expr, Expr) {
     let x = x.cast(DType::F32);
-    if x.is_poisoned() {
-        return (x.clone(), x);
-    }
-    let body = |p: &[Expr]| {
+    let [rounded, scale] = named::ABS_MAX_QUANTIZE.apply_all(json!({ "axes": axes }), &[x], |p| {
         let largest = p[0].abs().max(axes).expand_dims(axes);
         let scale = LARGEST / (largest + EPSILON);
         let (low, high) = (Expr::scalar(-LARGEST), Expr::scalar(LARGEST));
-        vec![(&p[0] * &scale).round().maximum(&low).minimum(&high).cast(DType::I8), scale]
-    };
-    let function = Function::trace("abs_max_quantize", &[x.ty().clone()], body);
-    let mut both = function.with_attrs(json!({ "axes": axes })).call(&[x]);
-    let scale = both.swap_remove(1);
-    (both.swap_remove(0), scale)
+        [(&p[0] * &scale).round().maximum(&low).minimum(&high).cast(DType::I8), scale]
+    });
+    (rounded, scale)
 }
 
 /// The same for a weight, with one scale for each entry along the axis `kept`.

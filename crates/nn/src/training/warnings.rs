@@ -12,7 +12,7 @@ use super::programs::beside;
 use crate::losses::Loss;
 use crate::optimizers::OptimizerRef;
 use rhyton_graph::ops::{Binary, Control, Elementwise, Movement, Op};
-use rhyton_graph::{Expr, Type};
+use rhyton_graph::{Expr, Type, named};
 use serde_json::Value as Json;
 use std::sync::Arc;
 
@@ -57,8 +57,8 @@ impl End {
         let mut e = e;
         loop {
             let next = match e.op() {
-                Op::Control(Control::Call(f)) if f.name == "sigmoid" => return End::Sigmoid,
-                Op::Control(Control::Call(f)) if f.name == "softmax" => {
+                Op::Control(Control::Call(f)) if f.named == Some(&named::SIGMOID) => return End::Sigmoid,
+                Op::Control(Control::Call(f)) if f.named == Some(&named::SOFTMAX) => {
                     return End::Softmax(e.shape().last().and_then(|d| d.as_fixed()));
                 }
                 Op::Contract(_) => return End::Linear,

@@ -1,6 +1,8 @@
 //! Runs models on the interpreter, in double precision.
 #![allow(dead_code)] // each test file uses its part
 
+pub mod interval;
+
 use rhyton_graph::interp::{Value, bind, run_function};
 use rhyton_graph::{Expr, Function, grad};
 use rhyton_nn::LayerRef;

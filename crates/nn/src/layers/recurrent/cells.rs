@@ -5,7 +5,7 @@
 //! product with the recurrent kernel stays outside, where the gradient sums it over all steps at once.
 
 use crate::activations::Activation;
-use rhyton_graph::{Expr, Function, Type, function::named};
+use rhyton_graph::{Expr, named};
 use serde_json::json;
 use std::ops::Range;
 
@@ -88,25 +88,28 @@ impl Cell<'_> {
     pub fn step(&self, z: &Expr, states: &[Expr], recurrent: &Recurrent) -> Vec<Expr> {
         let (h, units) = (&states[0], recurrent.units);
         match self {
-            Cell::Simple { activation } => vec![activation.apply(&(z + recurrent.of(h, 0..1)))],
+            Cell::Simple { activation } => {
+                let (attrs, inputs) =
+                    (json!({ "activation": activation }), [z.clone(), recurrent.of(h, 0..1)]);
+                vec![named::SIMPLE_RNN_CELL.apply(attrs, &inputs, |p| activation.apply(&(&p[0] + &p[1])))]
+            }
             Cell::Lstm { activation, recurrent: gate } => {
                 let attrs = json!({ "activation": activation, "recurrent_activation": gate });
                 let inputs = [z.clone(), recurrent.of(h, 0..4), states[1].clone()];
-                let types: Vec<Type> = inputs.iter().map(|e| e.ty().clone()).collect();
-                let body = |p: &[Expr]| {
+                let next = named::LSTM_CELL.apply_all(attrs, &inputs, |p| {
                     let sum = &p[0] + &p[1];
                     let part = |g: usize| block(&sum, units, g..g + 1);
                     let (input, forget, output) =
                         (gate.apply(&part(0)), gate.apply(&part(1)), gate.apply(&part(3)));
                     let c = forget * &p[2] + input * activation.apply(&part(2));
-                    vec![output * activation.apply(&c), c]
-                };
-                Function::trace("lstm_cell", &types, body).with_attrs(attrs).call(&inputs)
+                    [output * activation.apply(&c), c]
+                });
+                next.to_vec()
             }
             Cell::Gru { activation, recurrent: gate, reset_after: true } => {
                 let attrs = json!({ "activation": activation, "recurrent_activation": gate });
                 let inputs = [z.clone(), recurrent.of(h, 0..3), h.clone()];
-                vec![named("gru_cell", attrs, &inputs, |p| {
+                vec![named::GRU_CELL.apply(attrs, &inputs, |p| {
                     let part = |i: usize, g: usize| block(&p[i], units, g..g + 1);
                     let update = gate.apply(&(part(0, 0) + part(1, 0)));
                     let reset = gate.apply(&(part(0, 1) + part(1, 1)));
@@ -115,10 +118,14 @@ impl Cell<'_> {
                 })]
             }
             Cell::Gru { activation, recurrent: gate, reset_after: false } => {
-                let gates = gate.apply(&(block(z, units, 0..2) + recurrent.of(h, 0..2)));
+                let attrs = json!({ "recurrent_activation": gate });
+                let inputs = [block(z, units, 0..2), recurrent.of(h, 0..2)];
+                let gates = named::GRU_GATES.apply(attrs, &inputs, |p| gate.apply(&(&p[0] + &p[1])));
                 let (update, reset) = (block(&gates, units, 0..1), block(&gates, units, 1..2));
-                let product = recurrent.of(&(reset * h), 2..3);
-                vec![mix(&update, h, &activation.apply(&(block(z, units, 2..3) + product)))]
+                let inputs = [block(z, units, 2..3), recurrent.of(&(reset * h), 2..3), update, h.clone()];
+                vec![named::GRU_MIX.apply(json!({ "activation": activation }), &inputs, |p| {
+                    mix(&p[2], &p[3], &activation.apply(&(&p[0] + &p[1])))
+                })]
             }
         }
     }

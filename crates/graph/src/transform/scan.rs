@@ -1,9 +1,9 @@
 //! The gradient of a loop: a loop in the other direction over what the forward loop stored. Sums over all steps
 //! of matrix products, the cotangents of weights, are taken after the loop as one product.
 
+use super::backward::{Rules, walk};
 use crate::expr::{Expr, substitute};
 use crate::function::Function;
-use crate::grad::vjp;
 use crate::ops::{Class, Contract, Control, Elementwise, Fold, Movement, Op, Reduce, Unary};
 use rhyton_tensor::Error;
 use std::collections::{HashMap, HashSet};
@@ -74,7 +74,12 @@ struct Step<'a> {
 }
 
 impl<'a> Step<'a> {
-    fn new(body: &'a Function, carries: usize, xs: usize, cotangents: &[Option<Expr>]) -> Step<'a> {
+    fn new(
+        rules: &Rules,
+        body: &'a Function,
+        (carries, xs): (usize, usize),
+        cotangents: &[Option<Expr>],
+    ) -> Step<'a> {
         let is_float = |e: &Expr| e.dtype().is_float();
         let d_state: Vec<Option<Expr>> = body.params[..carries]
             .iter()
@@ -86,7 +91,7 @@ impl<'a> Step<'a> {
             .map(|(y, g)| g.as_ref().map(|_| Expr::param("d_y", y.ty().clone())))
             .collect();
         let seeds: Vec<Option<Expr>> = d_state.iter().chain(&d_y).cloned().collect();
-        let back = vjp(&body.results, &seeds, &body.params);
+        let back = walk(rules, &body.results, &seeds, &body.params);
         let with = |range: std::ops::Range<usize>| range.filter(|i| back[*i].is_some()).collect::<Vec<_>>();
         let states = (0..carries).filter(|i| d_state[*i].is_some()).collect();
         let (sequences, constants) = (with(carries..carries + xs), with(carries + xs..body.params.len()));
@@ -128,11 +133,16 @@ impl Wires {
     }
 }
 
-/// Cotangents of a loop's inputs from those of its results.
-pub(crate) fn scan_vjp(op: &Control, out: &Expr, cotangents: &[Option<Expr>]) -> Vec<Option<Expr>> {
+/// Cotangents of a loop's inputs from those of its results; `rules` reach into its body.
+pub(super) fn scan_backward(
+    rules: &Rules,
+    op: &Control,
+    out: &Expr,
+    cotangents: &[Option<Expr>],
+) -> Vec<Option<Expr>> {
     let Control::Scan { body, carries, xs, length, reverse } = op else { return vec![] };
     let (inputs, carries, xs) = (out.inputs(), *carries, *xs);
-    let step = Step::new(body, carries, xs, cotangents);
+    let step = Step::new(rules, body, (carries, xs), cotangents);
     let needed = step.all();
     if let Some(bad) = needed.iter().find(|e| e.is_poisoned()) {
         return vec![Some(bad.clone()); inputs.len()];
