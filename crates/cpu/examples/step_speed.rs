@@ -3,10 +3,10 @@
 
 use rhyton_cpu::CpuBackend;
 use rhyton_cpu::isa::Isa;
+use rhyton_graph::backend::Backend;
 use rhyton_graph::function::scan;
 use rhyton_graph::named::SOFTMAX;
 use rhyton_graph::ops::{ConvKind, PoolKind};
-use rhyton_graph::plan::Backend;
 use rhyton_graph::{Expr, Function, Type, compile, grad};
 use rhyton_tensor::{DType, Dim, Tensor};
 use std::sync::Arc;

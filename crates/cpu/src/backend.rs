@@ -5,8 +5,10 @@ use crate::exec::Program;
 use crate::isa::Isa;
 use crate::named;
 use crate::pool::Pool;
-use rhyton_graph::Function;
-use rhyton_graph::plan::{Backend, Executable, Plan};
+use crate::reduce::FOLDS;
+use crate::tile::code::OPERANDS;
+use rhyton_graph::backend::{Backend, Executable, Limits};
+use rhyton_graph::plan::{NamedCall, Plan};
 use rhyton_tensor::Result;
 use std::sync::Arc;
 
@@ -65,8 +67,12 @@ impl Backend for CpuBackend {
         format!("cpu ({})", self.isa.name())
     }
 
-    fn takes(&self, function: &Function) -> bool {
-        named::find(function).is_some()
+    fn takes(&self, call: &NamedCall) -> bool {
+        named::find(call).is_some()
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { folds: FOLDS, operands: OPERANDS, ..Limits::default() }
     }
 
     fn load(&self, plan: Arc<Plan>) -> Result<Box<dyn Executable>> {

@@ -21,11 +21,13 @@ use crate::tile::walk::Finished;
 use fold::{Acc, Folded, Lines, fold_cols, fold_rows};
 use program::{products, renumber};
 use rhyton_graph::ops::Fold;
-use rhyton_graph::plan::{Kernel, Launch, MAX_FOLDS, Plan, Reduction};
+use rhyton_graph::plan::{Kernel, Launch, Plan, Reduction};
 use rhyton_tensor::{DType, Error, Result};
 
 /// Kept elements a task folds at once.
 const BLOCK: usize = 256;
+/// Most folds of one kernel.
+pub const FOLDS: usize = 4;
 /// Columns a task folds at once when columns are kept.
 const COLUMNS: usize = 64;
 /// Elements that are worth a task of their own.
@@ -87,7 +89,7 @@ impl ReduceTask {
         let cut = sizes.len().checked_sub(*folded).ok_or_else(misfit)?;
         let counts = [writes.len(), program.outputs.len()].iter().all(|n| *n == folds.len());
         let fits = |all: &[Lane], rank: usize| all.iter().all(|v| v.strides.len() == rank);
-        let some = (1..=MAX_FOLDS).contains(&folds.len());
+        let some = (1..=FOLDS).contains(&folds.len());
         if !(counts && some && fits(&writes, cut) && fits(&reads, sizes.len())) {
             return Err(misfit());
         }

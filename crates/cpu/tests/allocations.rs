@@ -11,7 +11,7 @@ use common::models::{
 use rhyton_cpu::CpuBackend;
 use rhyton_cpu::counting::{Counting, allocations, live_bytes};
 use rhyton_cpu::isa::Isa;
-use rhyton_graph::plan::{Backend, Executable};
+use rhyton_graph::backend::{Backend, Executable};
 use rhyton_graph::testing::random_args;
 use rhyton_graph::{Function, compile};
 use rhyton_tensor::{DType, Tensor};

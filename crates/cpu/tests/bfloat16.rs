@@ -3,8 +3,8 @@
 
 use rhyton_cpu::CpuBackend;
 use rhyton_cpu::isa::Isa;
+use rhyton_graph::backend::Backend;
 use rhyton_graph::ops::{ConvKind, PoolKind};
-use rhyton_graph::plan::Backend;
 use rhyton_graph::testing::{assert_close, random_args, with_gradients};
 use rhyton_graph::{Expr, Function, Type, compile, interpret};
 use rhyton_tensor::{DType, Dim, Tensor};

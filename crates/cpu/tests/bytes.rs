@@ -2,8 +2,9 @@
 
 use rhyton_cpu::CpuBackend;
 use rhyton_cpu::isa::Isa;
+use rhyton_graph::backend::Backend;
 use rhyton_graph::ops::ConvKind;
-use rhyton_graph::plan::{Backend, Kernel};
+use rhyton_graph::plan::Kernel;
 use rhyton_graph::testing::{assert_close, random_args};
 use rhyton_graph::{Expr, Function, Type, compile, interpret};
 use rhyton_tensor::rng::Stream;

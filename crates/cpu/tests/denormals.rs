@@ -8,8 +8,8 @@ mod common {
 use common::models::{conv_net, dense_net, gated_net, mixed_conv_net, recurrent_net, softmax};
 use rhyton_cpu::CpuBackend;
 use rhyton_cpu::isa::Isa;
+use rhyton_graph::backend::{Backend, Executable};
 use rhyton_graph::ops::ConvKind;
-use rhyton_graph::plan::{Backend, Executable};
 use rhyton_graph::testing::random_args;
 use rhyton_graph::{Expr, Function, Type, compile};
 use rhyton_tensor::{DType, Dim, Tensor};

@@ -2,7 +2,7 @@
 
 use rhyton_cpu::CpuBackend;
 use rhyton_cpu::isa::Isa;
-use rhyton_graph::plan::{Backend, Executable};
+use rhyton_graph::backend::{Backend, Executable};
 use rhyton_graph::{Expr, Function, Type, compile};
 use rhyton_tensor::{DType, Dim, Tensor};
 use std::sync::Arc;

@@ -4,8 +4,8 @@
 
 use rhyton_cpu::CpuBackend;
 use rhyton_cpu::isa::Isa;
+use rhyton_graph::backend::Backend;
 use rhyton_graph::ops::{Contract, ConvKind, Op, PoolKind, Window};
-use rhyton_graph::plan::Backend;
 use rhyton_graph::testing::{assert_close, random_args};
 use rhyton_graph::{Expr, Function, Type, compile, expr, interpret, text};
 use rhyton_tensor::rng::Stream;

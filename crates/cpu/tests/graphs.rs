@@ -2,10 +2,10 @@
 
 use rhyton_cpu::CpuBackend;
 use rhyton_cpu::isa::Isa;
-use rhyton_graph::plan::{Backend, Executable};
+use rhyton_graph::backend::{Backend, Executable};
 use rhyton_graph::testing::{assert_close, random_args, random_function, with_gradients};
-use rhyton_graph::{Function, compile, interpret};
-use rhyton_tensor::Tensor;
+use rhyton_graph::{Function, Type, compile, interpret};
+use rhyton_tensor::{DType, Dim, Tensor};
 use std::sync::Arc;
 
 fn load(f: &Function, backend: &CpuBackend) -> Box<dyn Executable> {
@@ -60,5 +60,32 @@ fn random_functions_with_gradients() {
     for seed in 1000..1060 {
         let f = with_gradients(&random_function(seed, 8));
         check(&f, &[3, 6], seed, &format!("gradients of function {seed}"));
+    }
+}
+
+/// As a training step with so many metrics: each adds the mean of an elementwise figure of the same arrays to a total.
+fn figures(n: usize) -> Function {
+    let mut types = vec![Type::f32([0usize; 0]); 2 * n];
+    types
+        .extend([Type::f32([Dim::symbol("batch"), 10.into()]), Type::f32([Dim::symbol("batch"), 10.into()])]);
+    Function::trace("figures", &types, |p| {
+        let (totals, rest) = p.split_at(2 * n);
+        let (t, y) = (&rest[0], &rest[1]);
+        let figure = |i: usize| {
+            let right = t.equal(&(y + i as f32)).cast(DType::F32);
+            ((t - y) * i as f32 + 1.0 / (i + 1) as f32).maximum(&right).mean(&[1])
+        };
+        let new = |i: usize| {
+            let count = &totals[2 * i + 1] + figure(i).sum_all();
+            [&totals[2 * i] + count.clone() / (i + 2) as f32, count]
+        };
+        (0..n).flat_map(new).collect()
+    })
+}
+
+#[test]
+fn many_figures_fit_one_program() {
+    for n in [90, 200] {
+        check(&figures(n), &[3], 7, &format!("{n} figures"));
     }
 }

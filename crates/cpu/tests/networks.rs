@@ -9,7 +9,7 @@ use common::models::{
 };
 use rhyton_cpu::CpuBackend;
 use rhyton_cpu::isa::Isa;
-use rhyton_graph::plan::{Backend, Executable};
+use rhyton_graph::backend::{Backend, Executable};
 use rhyton_graph::testing::{assert_close, random_args};
 use rhyton_graph::{Function, compile, interpret};
 use rhyton_tensor::{DType, Tensor};

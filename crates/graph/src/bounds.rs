@@ -108,8 +108,8 @@ impl At<'_> {
     /// Parameters, constants and state.
     fn given(&self, buffers: &[usize]) -> Result<()> {
         let plan = self.plan;
-        for (p, b) in plan.graph.params.iter().zip(&plan.inputs) {
-            if p.dtype() != plan.buffers[*b].dtype || p.shape() != &plan.buffers[*b].shape {
+        for (p, b) in plan.params.iter().zip(&plan.inputs) {
+            if p.ty.dtype != plan.buffers[*b].dtype || p.ty.shape != plan.buffers[*b].shape {
                 return Err(misfit("a parameter differs from its buffer"));
             }
         }

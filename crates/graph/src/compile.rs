@@ -1,10 +1,11 @@
 //! From a function to a plan: checks, passes, lowering.
 
+use crate::backend::Backend;
 use crate::expr::Expr;
 use crate::function::Function;
 use crate::ops::{Control, Op};
 use crate::passes::{self, Context};
-use crate::plan::{Backend, Plan};
+use crate::plan::Plan;
 use rhyton_tensor::{Error, Problem, Result};
 use std::collections::HashSet;
 use std::sync::Arc;

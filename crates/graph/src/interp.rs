@@ -3,7 +3,7 @@
 
 use crate::expr::{Expr, Type};
 use crate::function::Function;
-use crate::ops::{Control, Op};
+use crate::plan::{Param, bind};
 use rhyton_tensor::{Bindings, DType, Error, Result, Tensor, memory};
 use std::collections::HashMap;
 
@@ -94,61 +94,14 @@ pub fn run_function(f: &Function, args: &[Value], bindings: &Bindings) -> Result
     Ok(f.results.iter().map(|r| values[&r.node().id][r.out()].clone()).collect())
 }
 
-/// Finds the values of the symbols from the sizes of concrete arguments.
-///
-/// # Errors
-/// When an argument's shape does not fit its parameter's.
-pub fn bind(params: &[Expr], shapes: &[&[usize]]) -> Result<Bindings> {
-    let mut bindings = Bindings::new();
-    let named = |p: &Expr| match p.op() {
-        Op::Control(Control::Param { name, .. }) => name.clone(),
-        _ => String::new(),
-    };
-    for (p, sizes) in params.iter().zip(shapes) {
-        let misfit =
-            || Error::new(format!("'{}' has the shape {sizes:?}", named(p))).expected(p.shape().to_string());
-        if p.rank() != sizes.len() {
-            return Err(misfit());
-        }
-        for (d, n) in p.shape().iter().zip(sizes.iter()) {
-            let mut names = std::collections::BTreeSet::new();
-            d.symbols(&mut names);
-            if let (Some(name), true) = (names.first(), names.len() == 1)
-                && *d == rhyton_tensor::Dim::symbol(name)
-            {
-                bindings.entry(name.clone()).or_insert(*n);
-            }
-        }
-    }
-    for (p, sizes) in params.iter().zip(shapes) {
-        if p.shape().eval(&bindings).as_deref() != Some(*sizes) {
-            return Err(Error::new(format!("'{}' has the shape {sizes:?}", named(p))).expected(format!(
-                "{}{}",
-                p.shape(),
-                known_from_others(p, sizes, &bindings)
-            )));
-        }
-    }
-    Ok(bindings)
-}
-
-/// ` with batch = 2` for the symbols of the axes that do not fit: other arguments say how large they are.
-fn known_from_others(p: &Expr, sizes: &[usize], bindings: &Bindings) -> String {
-    let mut names = std::collections::BTreeSet::new();
-    let wrong = p.shape().iter().zip(sizes).filter(|(d, n)| d.eval(bindings) != Some(**n));
-    wrong.for_each(|(d, _)| d.symbols(&mut names));
-    let known: Vec<String> =
-        names.iter().filter_map(|s| Some(format!("{s} = {}", bindings.get(s)?))).collect();
-    if known.is_empty() { String::new() } else { format!(" with {}", known.join(", ")) }
-}
-
 /// Runs a function on tensors with the interpreter.
 ///
 /// # Errors
 /// When the arguments do not fit the parameters.
 pub fn interpret(f: &Function, args: &[Tensor]) -> Result<Vec<Tensor>> {
     f.check()?;
-    let bindings = bind(&f.params, &args.iter().map(Tensor::shape).collect::<Vec<_>>())?;
+    let params: Vec<Param> = f.params.iter().map(Param::of).collect();
+    let bindings = bind(&params, &args.iter().map(Tensor::shape).collect::<Vec<_>>())?;
     let values: Vec<Value> = args.iter().map(Value::from_tensor).collect();
     run_function(f, &values, &bindings)?.iter().map(Value::to_tensor).collect()
 }

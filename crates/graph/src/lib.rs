@@ -4,6 +4,7 @@
 //! expressions, which passes rewrite; a [`plan::Plan`] is the flat list of launches that a backend runs.
 
 mod access;
+pub mod backend;
 pub mod bounds;
 mod build;
 pub mod compile;

@@ -1,9 +1,12 @@
 //! [`Plan`]: what a backend runs. A flat list of launches over buffers with symbolic sizes; it knows nothing of
 //! layers, gradients or devices.
 
+use crate::expr::{Expr, Type};
 use crate::function::Function;
-use crate::ops::{ConvKind, Distribution, Elementwise, Fold, Literal, Scalar, Window};
-use rhyton_tensor::{DType, Dim, Result, Shape, Tensor};
+use crate::named::Named;
+use crate::ops::{Control, ConvKind, Distribution, Elementwise, Fold, Literal, Op, Scalar, Window};
+use rhyton_tensor::{Bindings, DType, Dim, Error, Result, Shape};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Index into [`Plan::buffers`].
@@ -14,8 +17,8 @@ pub type BufferId = usize;
 pub struct Plan {
     /// For people: `train_step`.
     pub name: String,
-    /// The graph it computes, after all passes that keep it a graph.
-    pub graph: Arc<Function>,
+    /// What it is given: state, then the batch.
+    pub params: Vec<Param>,
     /// Everything that lives in memory.
     pub buffers: Vec<Buffer>,
     /// What happens, in order.
@@ -33,6 +36,15 @@ pub struct Plan {
     pub stop: Option<Stop>,
     /// The buffer of each result.
     pub outputs: Vec<BufferId>,
+}
+
+/// A parameter of a program.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Param {
+    /// For people: `dense/kernel`.
+    pub name: String,
+    /// Its element type and sizes.
+    pub ty: Type,
 }
 
 /// The program ends after some launches when a result, a float32 without axes that they store, is not finite. The other
@@ -105,7 +117,7 @@ pub enum Kernel {
         program: Program,
     },
     /// Folds the last `folded` axes of `shape`. Reads are the inputs of `program`, over `shape`; its outputs, at
-    /// most [`MAX_FOLDS`], are folded. Writes are over the remaining axes.
+    /// most [`Limits::folds`](crate::backend::Limits::folds), are folded. Writes are over the remaining axes.
     Reduce {
         /// The iteration space: kept axes, then folded ones.
         shape: Vec<Dim>,
@@ -212,15 +224,49 @@ pub enum Kernel {
         /// One step.
         body: Box<Plan>,
     },
-    /// A named function taken whole by the backend (see [`Backend::takes`]); reads and writes are contiguous.
+    /// A named function taken whole by the backend (see [`Backend::takes`](crate::backend::Backend::takes)); reads and
+    /// writes are contiguous.
     Named {
         /// The function.
-        function: Arc<Function>,
+        call: NamedCall,
     },
 }
 
-/// Most folds of one `Reduce` kernel.
-pub const MAX_FOLDS: usize = 4;
+/// A call of a named function, as a backend sees it: what it is, not how it is made of primitives.
+#[derive(Clone, Debug)]
+pub struct NamedCall {
+    /// Its row in the table of named functions; None for a function of a user's own.
+    pub named: Option<&'static Named>,
+    /// For people.
+    pub name: String,
+    /// Its settings.
+    pub attrs: serde_json::Value,
+    /// Types of what it is given.
+    pub inputs: Vec<Type>,
+    /// Types of its results.
+    pub results: Vec<Type>,
+    body: Arc<Function>,
+}
+
+impl NamedCall {
+    /// The call of a function.
+    pub fn new(function: &Arc<Function>) -> NamedCall {
+        let types = |all: &[Expr]| all.iter().map(|e| e.ty().clone()).collect();
+        NamedCall {
+            named: function.named,
+            name: function.name.clone(),
+            attrs: function.attrs.clone(),
+            inputs: types(&function.params),
+            results: types(&function.results),
+            body: function.clone(),
+        }
+    }
+
+    /// What it computes in primitives: for the reference backend, which has no kernels.
+    pub(crate) fn body(&self) -> &Function {
+        &self.body
+    }
+}
 
 /// How a `Reduce` kernel folds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -273,6 +319,30 @@ impl Plan {
     /// The launch that writes a buffer first.
     pub fn writer(&self, buffer: BufferId) -> Option<&Launch> {
         self.launches.iter().find(|l| l.writes.iter().any(|w| w.buffer == buffer))
+    }
+}
+
+impl Kernel {
+    /// What happens at each of its elements, or to its results on their way to memory.
+    pub fn program(&self) -> Option<&Program> {
+        match self {
+            Kernel::Loop { program, .. } | Kernel::Reduce { program, .. } => Some(program),
+            Kernel::Dot { epilogue, .. } | Kernel::Conv { epilogue, .. } | Kernel::Pool { epilogue, .. } => {
+                epilogue.as_ref()
+            }
+            Kernel::Gather { .. }
+            | Kernel::ScatterAdd { .. }
+            | Kernel::Random { .. }
+            | Kernel::Scan { .. }
+            | Kernel::Named { .. } => None,
+        }
+    }
+}
+
+impl Program {
+    /// Registers and what is written: see [`Limits::operands`](crate::backend::Limits::operands).
+    pub fn operands(&self) -> usize {
+        self.inputs.len() + self.code.len() + self.outputs.len()
     }
 }
 
@@ -348,9 +418,9 @@ impl Launch {
                 let writes = writes.map(|(i, b)| if i < *carries { of(b) } else { long(of(b)) });
                 (reads.collect(), writes.collect())
             }
-            Kernel::Named { function } => {
-                let shapes = |all: &[crate::Expr]| all.iter().map(|e| e.shape().to_vec()).collect();
-                (shapes(&function.params), shapes(&function.results))
+            Kernel::Named { call } => {
+                let shapes = |all: &[Type]| all.iter().map(|t| t.shape.to_vec()).collect();
+                (shapes(&call.inputs), shapes(&call.results))
             }
         }
     }
@@ -362,61 +432,57 @@ fn spliced(outer: &Dim, size: &Dim, inner: &Dim, indices: &Dim) -> (Vec<Dim>, Ve
     (with(size), with(indices))
 }
 
-/// What one launch took, see [`Executable::take_profile`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct LaunchTime {
-    /// Layer path and operation.
-    pub label: String,
-    /// The kernel and its sizes: `dot 1600 x 256, sums of 16`.
-    pub kernel: String,
-    /// 0 for the program's own launches, one more inside each loop; the launches of a loop's body follow the loop,
-    /// whose time covers theirs.
-    pub depth: usize,
-    /// How often it ran.
-    pub calls: u64,
-    /// Seconds in all calls together.
-    pub seconds: f64,
-    /// Floating-point operations of a call; 0 for a loop, whose body has its own.
-    pub flops: f64,
-    /// Bytes that a call reads and writes if it touches each element once.
-    pub bytes: f64,
-    /// Threads that shared the work: 1 when it was not split.
-    pub threads: usize,
-}
-
-/// A loaded program.
-pub trait Executable: Send {
-    /// Runs it once. The program's parameters are `state` followed by `batch`. Parameters that a result updates
-    /// (see [`Plan::updates`]) are written in place in `state`; the other results are written to `results`, in
-    /// order, reusing its tensors where shape and type already fit, so that a repeated run allocates nothing.
-    /// Symbols (batch, time) are bound from the shapes given.
-    ///
-    /// # Errors
-    /// When a shape or type does not fit its parameter; then nothing was written.
-    fn run(&mut self, state: &mut [Tensor], batch: &[Tensor], results: &mut Vec<Tensor>) -> Result<()>;
-
-    /// Starts (afresh) or stops measuring every launch; a backend that cannot measure ignores it.
-    fn profile(&mut self, _on: bool) {}
-
-    /// The measurements since the last call, in the order of the launches; empty when nothing is measured.
-    /// Programs that ran with several shapes give the launches once for each.
-    fn take_profile(&mut self) -> Vec<LaunchTime> {
-        vec![]
+impl Param {
+    /// A parameter of a function.
+    pub fn of(e: &Expr) -> Param {
+        let name = match e.op() {
+            Op::Control(Control::Param { name, .. }) => name.clone(),
+            _ => String::new(),
+        };
+        Param { name, ty: e.ty().clone() }
     }
 }
 
-/// Something that runs plans.
-pub trait Backend: Send + Sync {
-    /// For people: `cpu (avx512)`.
-    fn name(&self) -> String;
+/// Finds the values of the symbols from the sizes of concrete arguments.
+///
+/// # Errors
+/// When an argument's shape does not fit its parameter's.
+pub fn bind(params: &[Param], shapes: &[&[usize]]) -> Result<Bindings> {
+    let mut bindings = Bindings::new();
+    for (p, sizes) in params.iter().zip(shapes) {
+        let misfit =
+            || Error::new(format!("'{}' has the shape {sizes:?}", p.name)).expected(p.ty.shape.to_string());
+        if p.ty.shape.rank() != sizes.len() {
+            return Err(misfit());
+        }
+        for (d, n) in p.ty.shape.iter().zip(sizes.iter()) {
+            let mut names = BTreeSet::new();
+            d.symbols(&mut names);
+            if let (Some(name), true) = (names.first(), names.len() == 1)
+                && *d == Dim::symbol(name)
+            {
+                bindings.entry(name.clone()).or_insert(*n);
+            }
+        }
+    }
+    for (p, sizes) in params.iter().zip(shapes) {
+        if p.ty.shape.eval(&bindings).as_deref() != Some(*sizes) {
+            return Err(Error::new(format!("'{}' has the shape {sizes:?}", p.name)).expected(format!(
+                "{}{}",
+                p.ty.shape,
+                known_from_others(p, sizes, &bindings)
+            )));
+        }
+    }
+    Ok(bindings)
+}
 
-    /// Whether the backend has a fused kernel for this named function; it is then kept whole as
-    /// [`Kernel::Named`] instead of being inlined.
-    fn takes(&self, function: &Function) -> bool;
-
-    /// Prepares a plan.
-    ///
-    /// # Errors
-    /// When the plan needs something the backend lacks.
-    fn load(&self, plan: Arc<Plan>) -> Result<Box<dyn Executable>>;
+/// ` with batch = 2` for the symbols of the axes that do not fit: other arguments say how large they are.
+fn known_from_others(p: &Param, sizes: &[usize], bindings: &Bindings) -> String {
+    let mut names = BTreeSet::new();
+    let wrong = p.ty.shape.iter().zip(sizes).filter(|(d, n)| d.eval(bindings) != Some(**n));
+    wrong.for_each(|(d, _)| d.symbols(&mut names));
+    let known: Vec<String> =
+        names.iter().filter_map(|s| Some(format!("{s} = {}", bindings.get(s)?))).collect();
+    if known.is_empty() { String::new() } else { format!(" with {}", known.join(", ")) }
 }

@@ -1,12 +1,13 @@
 //! Backends for tests: [`ReferenceBackend`] runs a plan launch by launch in double precision, slow and obvious;
 //! [`NullBackend`] accepts everything and computes nothing.
 
+use crate::backend::{Backend, Executable};
 use crate::bounds::{self, sizes};
 use crate::expr::{Expr, Type};
 use crate::function::Function;
-use crate::interp::{Value, bind};
+use crate::interp::Value;
 use crate::ops::{Contract, ConvKind, Index, Op, Random, Scalar};
-use crate::plan::{Backend, Executable, Kernel, Launch, Place, Plan, Program, Reduction, Step, Stop, View};
+use crate::plan::{Kernel, Launch, NamedCall, Place, Plan, Program, Reduction, Step, Stop, View, bind};
 use crate::verify::elements;
 use rhyton_tensor::{Bindings, DType, Dim, Error, Result, Tensor};
 use std::sync::Arc;
@@ -23,8 +24,8 @@ impl Backend for ReferenceBackend {
         "reference".into()
     }
 
-    fn takes(&self, function: &Function) -> bool {
-        self.whole.contains(&function.name)
+    fn takes(&self, call: &NamedCall) -> bool {
+        self.whole.contains(&call.name)
     }
 
     fn load(&self, plan: Arc<Plan>) -> Result<Box<dyn Executable>> {
@@ -41,7 +42,7 @@ impl Backend for NullBackend {
         "null".into()
     }
 
-    fn takes(&self, _: &Function) -> bool {
+    fn takes(&self, _: &NamedCall) -> bool {
         false
     }
 
@@ -76,7 +77,7 @@ impl Executable for Loaded {
     fn run(&mut self, state: &mut [Tensor], batch: &[Tensor], results: &mut Vec<Tensor>) -> Result<()> {
         let plan = &*self.plan;
         let args: Vec<&Tensor> = state.iter().chain(batch).collect();
-        let params = &plan.graph.params;
+        let params = &plan.params;
         if state.len() != plan.state || args.len() != params.len() {
             let expected = format!("{} and {}", plan.state, params.len() - plan.state);
             return Err(Error::new(format!(
@@ -88,9 +89,9 @@ impl Executable for Loaded {
             .expected(expected));
         }
         for (i, (a, p)) in args.iter().zip(params).enumerate() {
-            if a.dtype() != p.dtype() {
+            if a.dtype() != p.ty.dtype {
                 return Err(Error::new(format!("parameter {i} of {} is {}", plan.name, a.dtype()))
-                    .expected(p.ty().to_string()));
+                    .expected(p.ty.to_string()));
             }
         }
         let bindings = bind(params, &args.iter().map(|t| t.shape()).collect::<Vec<_>>())?;
@@ -224,13 +225,12 @@ fn compute(
             let steps = sizes(std::slice::from_ref(length), bindings)?[0];
             scan(body, (steps, *reverse), (*carries, *xs), inputs, writes, bindings)
         }
-        Kernel::Named { function } => {
-            let args =
-                function.params.iter().zip(inputs).map(|(p, data)| {
-                    Ok(Value { dtype: p.dtype(), shape: sizes(p.shape(), bindings)?, data })
-                });
-            let results =
-                crate::interp::run_function(function, &args.collect::<Result<Vec<_>>>()?, bindings)?;
+        Kernel::Named { call } => {
+            let value = |(ty, data): (&Type, Vec<f64>)| {
+                Ok(Value { dtype: ty.dtype, shape: sizes(&ty.shape, bindings)?, data })
+            };
+            let args = call.inputs.iter().zip(inputs).map(value).collect::<Result<Vec<_>>>()?;
+            let results = crate::interp::run_function(call.body(), &args, bindings)?;
             Ok(results.into_iter().map(|v| v.data).collect())
         }
     }

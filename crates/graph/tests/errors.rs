@@ -81,7 +81,7 @@ fn running_with_wrong_arguments() {
         });
         let plan = compile(&f, 0, &[], &backend).unwrap();
         let mut results = vec![];
-        rhyton_graph::plan::Backend::load(&backend, plan.into())
+        rhyton_graph::backend::Backend::load(&backend, plan.into())
             .unwrap()
             .run(&mut [], args, &mut results)
             .unwrap_err()

@@ -1,8 +1,9 @@
 //! Passes and lowering keep the meaning of functions: random ones on the reference backend against the
 //! interpreter.
 
+use rhyton_graph::backend::Backend;
 use rhyton_graph::passes::{Context, PASSES, apply};
-use rhyton_graph::plan::{Backend, Plan};
+use rhyton_graph::plan::Plan;
 use rhyton_graph::reference::{NullBackend, ReferenceBackend};
 use rhyton_graph::testing::{assert_close, bindings, random_args, random_function, with_gradients};
 use rhyton_graph::verify::{verify, verify_plan};

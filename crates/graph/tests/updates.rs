@@ -1,7 +1,8 @@
 //! Results that replace state in place: every order of reading and writing gives the result of the old values.
 
+use rhyton_graph::backend::Backend;
 use rhyton_graph::ops::Scalar;
-use rhyton_graph::plan::{Backend, Kernel, Plan};
+use rhyton_graph::plan::{Kernel, Plan};
 use rhyton_graph::reference::ReferenceBackend;
 use rhyton_graph::verify::verify_plan;
 use rhyton_graph::{Expr, Function, Type, compile, interpret};
@@ -173,7 +174,7 @@ fn updates_wait_for_a_result_that_is_finite() {
     let stop = plan.stop.unwrap();
     assert!(stop.result == 1 && stop.after < plan.launches.len(), "{stop:?}");
     let mut program = backend.load(Arc::new(plan)).unwrap();
-    let run = |program: &mut dyn rhyton_graph::plan::Executable, weight: f32| {
+    let run = |program: &mut dyn rhyton_graph::backend::Executable, weight: f32| {
         let mut state = [Tensor::vector(vec![2.0f32, 4.0, weight, 1.0])];
         let mut results = vec![];
         program.run(&mut state, &[Tensor::vector(vec![1.0f32; 4])], &mut results).unwrap();

@@ -1,8 +1,8 @@
 //! The backend that programs run on. The facade registers the default one; nothing here names any.
 
 use crate::indices::Guard;
+use rhyton_graph::backend::{Backend, Executable, LaunchTime};
 use rhyton_graph::compile::{Watch, compile_watched};
-use rhyton_graph::plan::{Backend, Executable, LaunchTime};
 use rhyton_graph::{Expr, Function};
 use rhyton_tensor::{Error, Result, Tensor};
 use std::sync::{Arc, RwLock};

@@ -175,8 +175,7 @@ fn intervals_hold_every_output_of_what_they_allow() {
 #[test]
 fn an_operation_without_a_rule_is_named_with_its_layer() {
     let x: Symbolic = Input::new([3]).symbolic();
-    let model =
-        Model::new(&[x.clone()], &[GaussianNoise::new(0.1).apply(Softmax::new().apply(&x))]).unwrap();
+    let model = Model::new(&[x.clone()], &[GaussianNoise::new(0.1).apply(Softmax::new().apply(&x))]).unwrap();
     let traced = model.trace(false).unwrap();
     let input = traced.inputs[0].clone();
     let walked = forward(

@@ -112,6 +112,21 @@ fn unsafe_stays_in_kernels_and_says_why() {
 }
 
 #[test]
+fn a_backend_sees_plans_only() {
+    let is_word =
+        |line: &str, word: &str| line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w == word);
+    let mut wrong = vec![];
+    for (path, text) in sources().into_iter().filter(|(path, _)| path.starts_with("crates/cpu/src")) {
+        for (number, line) in product_lines(&path, &text) {
+            if is_word(&line, "Expr") || is_word(&line, "Function") {
+                wrong.push(format!("{}:{number}: {}", path.display(), line.trim()));
+            }
+        }
+    }
+    report("what came before the plan, in crates/cpu", &wrong);
+}
+
+#[test]
 fn product_code_does_not_panic_on_purpose() {
     let words = [".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!(", "unreachable!("];
     let mut wrong = vec![];

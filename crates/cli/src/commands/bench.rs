@@ -5,7 +5,7 @@ mod curve;
 use crate::output::say;
 use crate::workloads::{WORKLOADS, Workload};
 use rhyton::counting::allocations;
-use rhyton::graph::plan::LaunchTime;
+use rhyton::graph::backend::LaunchTime;
 use rhyton::graph::{Expr, Type};
 use rhyton::nn::backend::Program;
 use rhyton::nn::callbacks::LambdaCallback;

@@ -7,10 +7,11 @@ use super::{address, element_bytes};
 use crate::isa::Isa;
 use crate::pool::Pool;
 use crate::tile::space::Table;
+use rhyton_graph::backend::LaunchTime;
 use rhyton_graph::bounds;
 use rhyton_graph::memory::Layout;
 use rhyton_graph::ops::Literal;
-use rhyton_graph::plan::{LaunchTime, Place, Plan, Stop};
+use rhyton_graph::plan::{Place, Plan, Stop};
 use rhyton_tensor::{DType, Result};
 use std::collections::HashSet;
 

@@ -25,11 +25,9 @@ use crate::denormals::as_zero;
 use crate::isa::Isa;
 use arena::Arena;
 use frame::Frame;
-use rhyton_graph::Function;
-use rhyton_graph::interp::bind;
+use rhyton_graph::backend::{Executable, LaunchTime};
 use rhyton_graph::memory;
-use rhyton_graph::ops::{Control, Op};
-use rhyton_graph::plan::{Executable, LaunchTime, Plan};
+use rhyton_graph::plan::{Param, Plan, bind};
 use rhyton_tensor::{Bindings, DType, Data, Error, Result, Tensor, memory as limit};
 use std::sync::Arc;
 
@@ -57,7 +55,7 @@ impl Program {
     pub(crate) fn new(plan: Arc<Plan>, threads: Threads, isa: Isa) -> Result<Program> {
         let inputs = plan.inputs.len();
         let sound = plan.inputs.iter().chain(&plan.outputs).all(|b| *b < plan.buffers.len())
-            && plan.graph.params.len() == inputs
+            && plan.params.len() == inputs
             && plan.updates.iter().all(|(r, p)| *r < plan.outputs.len() && *p < plan.state)
             && plan.stop.is_none_or(|s| {
                 let buffer = plan.outputs.get(s.result).and_then(|b| plan.buffers.get(*b));
@@ -83,21 +81,21 @@ impl Program {
 
     /// Moves the frame for these shapes to the end of the list, making it when it is new.
     fn choose(&mut self, state: &[Tensor], batch: &[Tensor]) -> Result<()> {
-        let params = &self.plan.graph.params;
+        let params = &self.plan.params;
         if state.len() != self.plan.state || state.len() + batch.len() != params.len() {
             return Err(self.wrong_count(state.len(), batch.len()));
         }
         for (i, (p, t)) in params.iter().zip(state.iter().chain(batch)).enumerate() {
-            if t.dtype() != p.dtype() {
-                return Err(Error::new(format!("'{}' is {}", param_name(&self.plan.graph, i), t.dtype()))
+            if t.dtype() != p.ty.dtype {
+                return Err(Error::new(format!("'{}' is {}", name(p, i), t.dtype()))
                     .place(&self.plan.name)
-                    .expected(p.dtype().to_string())
-                    .fix(format!("convert it with `.cast(DType::{:?})`", p.dtype())));
+                    .expected(p.ty.dtype.to_string())
+                    .fix(format!("convert it with `.cast(DType::{:?})`", p.ty.dtype)));
             }
         }
         // Ranks are fixed by the parameters once a frame exists, so the flat list of sizes identifies the shapes.
         let sizes = || state.iter().chain(batch).flat_map(|t| t.shape().iter().copied());
-        let ranks = params.iter().zip(state.iter().chain(batch)).all(|(p, t)| p.rank() == t.rank());
+        let ranks = params.iter().zip(state.iter().chain(batch)).all(|(p, t)| p.ty.shape.rank() == t.rank());
         if let (true, Some(i)) = (ranks, self.frames.iter().position(|(s, _)| sizes().eq(s.iter().copied())))
         {
             let last = self.frames.len() - 1;
@@ -148,9 +146,9 @@ impl Program {
     }
 
     fn wrong_count(&self, state: usize, batch: usize) -> Error {
-        let (s, n) = (self.plan.state, self.plan.graph.params.len());
+        let (s, n) = (self.plan.state, self.plan.params.len());
         let names = |range: std::ops::Range<usize>| {
-            range.map(|i| param_name(&self.plan.graph, i)).collect::<Vec<_>>().join(", ")
+            range.map(|i| name(&self.plan.params[i], i)).collect::<Vec<_>>().join(", ")
         };
         Error::new(format!("{state} state and {batch} batch values were given"))
             .place(&self.plan.name)
@@ -211,11 +209,8 @@ impl Executable for Program {
     }
 }
 
-fn param_name(f: &Function, i: usize) -> String {
-    match f.params.get(i).map(|p| p.op()) {
-        Some(Op::Control(Control::Param { name, .. })) => name.clone(),
-        _ => format!("parameter {i}"),
-    }
+fn name(p: &Param, i: usize) -> String {
+    if p.name.is_empty() { format!("parameter {i}") } else { p.name.clone() }
 }
 
 /// Address of the elements, for reading.

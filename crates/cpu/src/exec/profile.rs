@@ -3,8 +3,9 @@
 use super::element_bytes;
 use super::resolve::Setting;
 use crate::pool::Pool;
+use rhyton_graph::backend::LaunchTime;
 use rhyton_graph::ops::ConvKind;
-use rhyton_graph::plan::{Kernel, Launch, LaunchTime, Plan, Program, View};
+use rhyton_graph::plan::{Kernel, Launch, Plan, Program, View};
 use rhyton_tensor::{Dim, Result};
 use std::time::Instant;
 
@@ -87,9 +88,9 @@ fn describe(kernel: &Kernel, setting: &Setting) -> Result<String> {
         }
         Kernel::Random { elements, .. } => format!("random {}", setting.size(elements)?),
         Kernel::Scan { length, .. } => format!("scan of {}", setting.size(length)?),
-        Kernel::Named { function } => match function.params.first() {
-            Some(p) => format!("{} {}", function.name, by(p.shape())?),
-            None => function.name.clone(),
+        Kernel::Named { call } => match call.inputs.first() {
+            Some(ty) => format!("{} {}", call.name, by(&ty.shape)?),
+            None => call.name.clone(),
         },
     })
 }

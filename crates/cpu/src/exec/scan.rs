@@ -8,8 +8,9 @@ use super::scan_rows::{Rows, rows};
 use super::scan_turn::{Turned, turn};
 use super::task::Context;
 use crate::Shared;
+use rhyton_graph::backend::LaunchTime;
 use rhyton_graph::memory::Body;
-use rhyton_graph::plan::{Kernel, Launch, LaunchTime, Plan, View};
+use rhyton_graph::plan::{Kernel, Launch, Plan, View};
 use rhyton_tensor::{Error, Result};
 
 /// A buffer that moves on with every step.

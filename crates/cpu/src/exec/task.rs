@@ -74,7 +74,7 @@ impl Task {
                 Task::Random(RandomTask::new(*distribution, *stream, elements, launch, setting)?)
             }
             Kernel::Scan { .. } => Task::Scan(Box::new(ScanTask::new(plan, launch, body, setting)?)),
-            Kernel::Named { function } => Task::Named(NamedTask::new(function, launch, setting)?),
+            Kernel::Named { call } => Task::Named(NamedTask::new(call, launch, setting)?),
         })
     }
 

@@ -6,11 +6,9 @@ use super::task::{Context, Task};
 use crate::isa::Isa;
 use crate::pool::Pool;
 use crate::tile::space::Table;
-use rhyton_graph::Function;
 use rhyton_graph::plan::{Buffer, Kernel, Launch, Place, Plan, View};
 use rhyton_tensor::rng::Stream;
 use rhyton_tensor::{Bindings, DType, Dim};
-use std::sync::Arc;
 
 /// Random choices.
 pub(crate) struct Random(pub Stream);
@@ -115,7 +113,7 @@ pub(crate) fn launch(
         Launch { kernel: kernel.clone(), reads: views(reads), writes: views(writes), label: "test".into() };
     let plan = Plan {
         name: "test".into(),
-        graph: Arc::new(Function::new("test", vec![], vec![])),
+        params: vec![],
         buffers: memory.iter().map(buffer).collect(),
         launches: vec![],
         inputs: vec![],

@@ -7,11 +7,9 @@ mod softmax;
 use crate::exec::Setting;
 use crate::exec::resolve::Lane;
 use crate::exec::task::Context;
-use rhyton_graph::Function;
 use rhyton_graph::named::{self, Named};
-use rhyton_graph::plan::Launch;
+use rhyton_graph::plan::{Launch, NamedCall};
 use rhyton_tensor::{Error, Result};
-use std::sync::Arc;
 
 /// A kernel with its sizes.
 pub(crate) type Kernel = Box<dyn Fn(Context, &[Lane], &[Lane]) + Send>;
@@ -20,10 +18,10 @@ pub(crate) type Kernel = Box<dyn Fn(Context, &[Lane], &[Lane]) + Send>;
 pub(crate) struct Row {
     /// The function.
     named: &'static Named,
-    /// Whether the kernel computes what this body says.
-    accepts: fn(&Function) -> bool,
+    /// Whether the kernel can do it with these settings and types.
+    accepts: fn(&NamedCall) -> bool,
     /// Prepares the kernel for sizes.
-    prepare: fn(&Function, &Setting) -> Result<Kernel>,
+    prepare: fn(&NamedCall, &Setting) -> Result<Kernel>,
 }
 
 /// All of them.
@@ -34,8 +32,8 @@ const TABLE: &[Row] = &[
 ];
 
 /// The row for a function.
-pub(crate) fn find(function: &Function) -> Option<&'static Row> {
-    TABLE.iter().find(|r| function.named == Some(r.named) && (r.accepts)(function))
+pub(crate) fn find(call: &NamedCall) -> Option<&'static Row> {
+    TABLE.iter().find(|r| call.named == Some(r.named) && (r.accepts)(call))
 }
 
 /// A prepared call.
@@ -46,15 +44,15 @@ pub(crate) struct NamedTask {
 }
 
 impl NamedTask {
-    pub fn new(function: &Arc<Function>, launch: &Launch, setting: &Setting) -> Result<NamedTask> {
-        let row = find(function).ok_or_else(|| {
-            Error::new(format!("the cpu backend has no kernel for the function '{}'", function.name))
+    pub fn new(call: &NamedCall, launch: &Launch, setting: &Setting) -> Result<NamedTask> {
+        let row = find(call).ok_or_else(|| {
+            Error::new(format!("the cpu backend has no kernel for the function '{}'", call.name))
         })?;
         let (reads, writes) = (setting.views(&launch.reads)?, setting.views(&launch.writes)?);
-        if reads.len() != function.params.len() || writes.len() != function.results.len() {
-            return Err(Error::new(format!("a call of '{}' does not fit its parameters", function.name)));
+        if reads.len() != call.inputs.len() || writes.len() != call.results.len() {
+            return Err(Error::new(format!("a call of '{}' does not fit its parameters", call.name)));
         }
-        Ok(NamedTask { kernel: (row.prepare)(function, setting)?, reads, writes })
+        Ok(NamedTask { kernel: (row.prepare)(call, setting)?, reads, writes })
     }
 
     /// # Safety

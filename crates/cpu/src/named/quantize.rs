@@ -9,34 +9,34 @@ use crate::isa::Loops;
 use crate::simd::Simd;
 use crate::tile::math;
 use crate::tile::run::to_int;
-use rhyton_graph::Function;
+use rhyton_graph::plan::NamedCall;
 use rhyton_tensor::{DType, Result};
 
 /// Numbers that a task should have at least.
 const TASK: usize = 1 << 14;
 
 /// The number of leading axes that are kept, when the axes of a row are all behind them.
-fn kept(f: &Function) -> Option<usize> {
+fn kept(f: &NamedCall) -> Option<usize> {
     let axes = f.attrs.as_object().filter(|a| a.len() == 1)?.get("axes")?.as_array()?;
-    let rank = f.params.first()?.rank();
+    let rank = f.inputs.first()?.shape.rank();
     let kept = rank.checked_sub(axes.len())?;
     axes.iter().map(|a| a.as_u64()).eq((kept..rank).map(|a| Some(a as u64))).then_some(kept)
 }
 
 /// One float32 parameter; its rounded numbers and the scales of its rows.
-pub(super) fn accepts(f: &Function) -> bool {
-    match (&f.params[..], &f.results[..]) {
+pub(super) fn accepts(f: &NamedCall) -> bool {
+    match (&f.inputs[..], &f.results[..]) {
         ([x], [q, s]) => {
-            let types = [x.dtype(), q.dtype(), s.dtype()] == [DType::F32, DType::I8, DType::F32];
-            types && q.shape() == x.shape() && kept(f).is_some()
+            let types = [x.dtype, q.dtype, s.dtype] == [DType::F32, DType::I8, DType::F32];
+            types && q.shape == x.shape && kept(f).is_some()
         }
         _ => false,
     }
 }
 
 /// The kernel.
-pub(super) fn prepare(f: &Function, setting: &Setting) -> Result<Kernel> {
-    let sizes = setting.sizes(f.params[0].shape())?;
+pub(super) fn prepare(f: &NamedCall, setting: &Setting) -> Result<Kernel> {
+    let sizes = setting.sizes(&f.inputs[0].shape)?;
     let (outer, inner) = sizes.split_at(kept(f).unwrap_or(0).min(sizes.len()));
     let [rows, n]: [usize; 2] = [outer, inner].map(|s| s.iter().product());
     let each = (TASK / n.max(1)).clamp(1, rows.max(1));

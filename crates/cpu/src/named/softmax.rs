@@ -8,32 +8,32 @@ use crate::exec::task::Context;
 use crate::isa::Loops;
 use crate::simd::Simd;
 use crate::tile::math;
-use rhyton_graph::Function;
+use rhyton_graph::plan::NamedCall;
 use rhyton_tensor::{DType, Result};
 
 /// One float32 parameter with axes, one result like it, over the last axis and nothing else set.
-pub(super) fn accepts(f: &Function) -> bool {
+pub(super) fn accepts(f: &NamedCall) -> bool {
     let plain = f.attrs.as_object().is_some_and(|a| {
         a.len() == 1 && a.get("axis").and_then(|x| x.as_i64()).is_some_and(|axis| axis == -1)
     });
-    match (&f.params[..], &f.results[..]) {
-        ([x], [y]) => plain && x.dtype() == DType::F32 && x.rank() > 0 && x.ty() == y.ty(),
+    match (&f.inputs[..], &f.results[..]) {
+        ([x], [y]) => plain && x.dtype == DType::F32 && x.shape.rank() > 0 && x == y,
         _ => false,
     }
 }
 
 /// Softmax.
-pub(super) fn plain(f: &Function, setting: &Setting) -> Result<Kernel> {
+pub(super) fn plain(f: &NamedCall, setting: &Setting) -> Result<Kernel> {
     prepare(f, setting, false)
 }
 
 /// Its logarithm.
-pub(super) fn logarithm(f: &Function, setting: &Setting) -> Result<Kernel> {
+pub(super) fn logarithm(f: &NamedCall, setting: &Setting) -> Result<Kernel> {
     prepare(f, setting, true)
 }
 
-fn prepare(f: &Function, setting: &Setting, log: bool) -> Result<Kernel> {
-    let sizes = setting.sizes(f.params[0].shape())?;
+fn prepare(f: &NamedCall, setting: &Setting, log: bool) -> Result<Kernel> {
+    let sizes = setting.sizes(&f.inputs[0].shape)?;
     let n = sizes[sizes.len() - 1];
     let rows: usize = sizes[..sizes.len() - 1].iter().product();
     Ok(Box::new(move |cx: Context, reads: &[Lane], writes: &[Lane]| {

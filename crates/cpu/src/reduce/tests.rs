@@ -1,10 +1,11 @@
 //! Reductions over any axes, sizes and layouts.
 
+use super::FOLDS;
 use crate::exec::resolve::Lane;
 use crate::exec::testing::{Memory, Random, everywhere, offset, view};
 use rhyton_graph::interp::coordinates;
 use rhyton_graph::ops::{Binary, Elementwise, Fold};
-use rhyton_graph::plan::{Instruction, Kernel, MAX_FOLDS, Program, Reduction, Step};
+use rhyton_graph::plan::{Instruction, Kernel, Program, Reduction, Step};
 use rhyton_tensor::rng::Stream;
 use rhyton_tensor::{DType, Dim};
 
@@ -21,7 +22,7 @@ fn one_case(seed: u64, most: usize) {
     let kept = &sizes[..rank - folded];
     let dtype = r.pick(&[DType::F32, DType::F32, DType::I32]);
     let folds = [Fold::Sum, Fold::Sum, Fold::Max, Fold::Min].map(Reduction::Fold);
-    let count = 1 + r.below(MAX_FOLDS);
+    let count = 1 + r.below(FOLDS);
     let all = [folds[0], folds[1], folds[2], folds[3], Reduction::ArgMax];
     // The first alone, or several; of sums, maybe of products.
     let folds: Vec<Reduction> = (0..count).map(|_| r.pick(&all)).collect();

@@ -7,9 +7,10 @@ use super::program::{Builder, Reg};
 use super::recompute::{Recomputed, follow};
 use super::storage::Storage;
 use crate::access::Access;
+use crate::backend::Backend;
 use crate::expr::Expr;
 use crate::ops::{Movement, Op, Reduce};
-use crate::plan::{Backend, BufferId, Kernel, Launch, Reduction, View};
+use crate::plan::{BufferId, Kernel, Launch, Reduction, View};
 use rhyton_tensor::{Dim, Result, Shape};
 
 /// Everything that was decided.
@@ -22,15 +23,15 @@ pub struct Emit<'a> {
 }
 
 impl<'a> Emit<'a> {
-    /// The launches of groups in this order.
-    pub fn launches(&self, order: &[usize]) -> Result<Vec<Launch>> {
-        let mut launches = Vec::new();
-        for group in order {
-            if let Some((value, target)) = self.storage.copies.get(group) {
+    /// The launches of groups in this order, and the groups whose programs have more operands than the backend.
+    pub fn launches(&self, order: &[usize]) -> Result<(Vec<Launch>, Vec<usize>)> {
+        let (mut launches, mut too_large): (Vec<Launch>, _) = (vec![], vec![]);
+        for id in order {
+            if let Some((value, target)) = self.storage.copies.get(id) {
                 launches.push(self.late_copy(*value, *target)?);
                 continue;
             }
-            let group = &self.groups.groups[*group];
+            let (group, first) = (&self.groups.groups[*id], launches.len());
             match group.kind {
                 Kind::Pointwise => launches.push(self.pointwise(group)?),
                 Kind::Dot | Kind::Conv | Kind::Pool => launches.push(self.product(group)?),
@@ -39,8 +40,12 @@ impl<'a> Emit<'a> {
                 Kind::Kernel => launches.push(self.kernel(group.nodes[0])?),
                 Kind::Source | Kind::View => return Err(internal("a view has no kernel")),
             }
+            let operands = launches[first..].iter().filter_map(|l| Some(l.kernel.program()?.operands()));
+            if operands.max().is_some_and(|n| n > self.g.limits.operands) {
+                too_large.push(*id);
+            }
         }
-        Ok(launches)
+        Ok((launches, too_large))
     }
 
     pub fn builder(&self) -> Builder<'a> {

@@ -1,6 +1,7 @@
 //! The graph as lowering sees it: numbered nodes, views resolved to what they view, and who reads what.
 
 use crate::access::view;
+use crate::backend::Limits;
 use crate::expr::Expr;
 use crate::function::Function;
 use crate::ops::{Contract, Control, Elementwise, Index, Movement, Op, Unary};
@@ -56,6 +57,7 @@ pub struct Use {
 /// Numbered nodes with their readers.
 pub struct Graph<'a> {
     pub function: &'a Function,
+    pub limits: Limits,
     pub nodes: Vec<Expr>,
     pub kinds: Vec<Kind>,
     /// For each base node: who reads it, through which views.
@@ -66,14 +68,14 @@ pub struct Graph<'a> {
 }
 
 impl<'a> Graph<'a> {
-    pub fn new(function: &'a Function) -> Graph<'a> {
+    pub fn new(function: &'a Function, limits: Limits) -> Graph<'a> {
         let mut nodes = function.params.clone();
         let params: std::collections::HashSet<u64> = nodes.iter().map(|p| p.node().id).collect();
         nodes.extend(function.nodes().into_iter().filter(|e| !params.contains(&e.node().id)));
         let at: HashMap<u64, usize> = nodes.iter().enumerate().map(|(i, e)| (e.node().id, i)).collect();
         let kinds = nodes.iter().map(kind).collect();
         let uses = nodes.iter().map(|_| vec![]).collect();
-        let mut g = Graph { function, nodes, kinds, uses, result_of: HashMap::new(), at };
+        let mut g = Graph { function, limits, nodes, kinds, uses, result_of: HashMap::new(), at };
         for i in 0..g.nodes.len() {
             if g.kinds[i] == Kind::Pointwise && g.permutes(i) {
                 g.kinds[i] = Kind::Join;

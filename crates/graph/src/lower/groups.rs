@@ -6,14 +6,11 @@
 use super::graph::{Graph, Kind, Value};
 use super::order::Order;
 use super::recompute::Recomputed;
+use crate::backend::Limits;
 use crate::expr::Expr;
 use crate::ops::{Elementwise, Op, Reduce, Unary};
-use crate::plan::MAX_FOLDS;
 use rhyton_tensor::Shape;
 use std::collections::{BTreeMap, HashMap, HashSet};
-
-/// Programs stay short enough for their values to stay near the processor.
-const MAX_NODES: usize = 192;
 
 /// Nodes computed by one kernel.
 pub struct Group {
@@ -22,11 +19,15 @@ pub struct Group {
     pub space: Shape,
     /// In topological order, except that a product comes first.
     pub nodes: Vec<usize>,
+    /// What they count together against [`Limits::fused`].
+    size: usize,
 }
 
 /// All groups; those merged into others are empty.
-#[derive(Default)]
 pub struct Groups {
+    limits: Limits,
+    /// What each node counts against [`Limits::fused`].
+    weights: Vec<usize>,
     pub groups: Vec<Group>,
     pub order: Order,
     /// The group of each stored node.
@@ -56,9 +57,15 @@ pub fn leaves(g: &Graph, r: &Recomputed, node: usize) -> Vec<(Value, bool)> {
     found
 }
 
-/// Assigns every stored node to a group.
-pub fn assign(g: &Graph, r: &Recomputed) -> Groups {
-    let mut all = Groups { of: vec![None; g.nodes.len()], ..Groups::default() };
+/// Assigns every stored node to a group. Each node has its weight, at least 1; groups of heavy nodes are smaller.
+pub fn assign(g: &Graph, r: &Recomputed, weights: &[usize]) -> Groups {
+    let mut all = Groups {
+        limits: g.limits,
+        weights: weights.to_vec(),
+        groups: vec![],
+        order: Order::default(),
+        of: vec![None; g.nodes.len()],
+    };
     for node in 0..g.nodes.len() {
         if !matches!(g.kinds[node], Kind::Source | Kind::View) && !r.is(node) {
             all.place(g, r, node);
@@ -87,7 +94,7 @@ impl Groups {
     }
 
     pub fn push(&mut self, kind: Kind, space: Shape) -> usize {
-        self.groups.push(Group { kind, space, nodes: vec![] });
+        self.groups.push(Group { kind, space, nodes: vec![], size: 0 });
         self.order.push()
     }
 
@@ -104,11 +111,12 @@ impl Groups {
         }
         let space = g.nodes[node].shape();
         let own = match g.kinds[node] {
-            Kind::Pointwise => self.host(&before, space),
+            Kind::Pointwise => self.host(node, &before, space),
             _ => None,
         };
         let own = own.unwrap_or_else(|| self.push(g.kinds[node], space.clone()));
         self.groups[own].nodes.push(node);
+        self.groups[own].size += self.weights[node];
         self.of[node] = Some(own);
         for (group, same) in before {
             // Groups may have merged while the host was found.
@@ -118,10 +126,11 @@ impl Groups {
     }
 
     /// The group that takes in an elementwise node which reads `before`.
-    fn host(&mut self, before: &BTreeMap<usize, bool>, space: &Shape) -> Option<usize> {
+    fn host(&mut self, node: usize, before: &BTreeMap<usize, bool>, space: &Shape) -> Option<usize> {
         let mut candidates: Vec<usize> = before.iter().filter(|(_, same)| **same).map(|(i, _)| *i).collect();
         candidates.retain(|c| {
-            self.fuses(*c) && self.groups[*c].space == *space && self.groups[*c].nodes.len() < MAX_NODES
+            let size = self.groups[*c].size + self.weights[node];
+            self.fuses(*c) && self.groups[*c].space == *space && size <= self.limits.fused
         });
         // The latest first: it depends on the others, if anything does.
         candidates.sort_unstable_by_key(|c| std::cmp::Reverse(self.groups[*c].nodes.last().copied()));
@@ -148,9 +157,9 @@ impl Groups {
     /// other indices, or both are products.
     fn try_merge(&mut self, a: usize, b: usize) -> Option<usize> {
         let plain = |i: usize| self.groups[i].kind == Kind::Pointwise;
-        let size = self.groups[a].nodes.len() + self.groups[b].nodes.len();
+        let size = self.groups[a].size + self.groups[b].size;
         let fit = self.groups[a].space == self.groups[b].space && self.fuses(a) && self.fuses(b);
-        if !fit || !(plain(a) || plain(b)) || size > MAX_NODES || self.order.is_between(a, b) {
+        if !fit || !(plain(a) || plain(b)) || size > self.limits.fused || self.order.is_between(a, b) {
             return None;
         }
         let (keep, gone) = if plain(b) { (a, b) } else { (b, a) };
@@ -162,6 +171,7 @@ impl Groups {
     fn merge(&mut self, keep: usize, gone: usize) {
         self.order.merge(keep, gone);
         let nodes = std::mem::take(&mut self.groups[gone].nodes);
+        self.groups[keep].size += std::mem::take(&mut self.groups[gone].size);
         nodes.iter().for_each(|n| self.of[*n] = Some(keep));
         let group = &mut self.groups[keep];
         let first = usize::from(group.kind.has_epilogue());
@@ -179,7 +189,9 @@ impl Groups {
             let found =
                 values.iter().flat_map(|v| known.get(&(*v, input.shape(), axes)).into_iter().flatten());
             let fits = |other: &usize| {
-                self.groups[*other].nodes.len() < MAX_FOLDS && !self.order.is_between(*other, own)
+                self.groups[*other].nodes.len() < self.limits.folds
+                    && self.groups[*other].size + self.groups[own].size <= self.limits.fused
+                    && !self.order.is_between(*other, own)
             };
             let other = found.copied().find(fits);
             if let Some(other) = other {
@@ -217,7 +229,7 @@ impl Groups {
         let is_copy = |n: &usize| matches!(g.op(*n), Op::Elementwise(Elementwise::Unary(Unary::Copy)));
         let mut loops: HashMap<Shape, Vec<usize>> = HashMap::new();
         for i in 0..self.groups.len() {
-            let Group { kind, space, nodes } = &self.groups[i];
+            let Group { kind, space, nodes, .. } = &self.groups[i];
             if *kind != Kind::Pointwise || nodes.is_empty() {
                 continue;
             }

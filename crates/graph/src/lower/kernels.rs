@@ -6,7 +6,7 @@ use super::lower;
 use crate::access::Access;
 use crate::expr::Expr;
 use crate::ops::{Contract, Control, ConvKind, Index, Op};
-use crate::plan::{Kernel, Launch, Program, View, row_major};
+use crate::plan::{Kernel, Launch, NamedCall, Program, View, row_major};
 use rhyton_tensor::{Dim, Result};
 
 impl Emit<'_> {
@@ -113,7 +113,7 @@ impl Emit<'_> {
                 xs: *xs,
                 body: Box::new(lower(body, 0, &[], None, self.backend)?),
             },
-            Op::Control(Control::Call(f)) => Kernel::Named { function: f.clone() },
+            Op::Control(Control::Call(f)) => Kernel::Named { call: NamedCall::new(f) },
             Op::Elementwise(_)
             | Op::Reduce(_)
             | Op::Movement(_)

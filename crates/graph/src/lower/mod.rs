@@ -15,10 +15,12 @@ mod schedule;
 mod stop;
 mod storage;
 
+use crate::backend::Backend;
 use crate::compile::Watch;
 use crate::function::Function;
-use crate::plan::{Backend, Plan};
+use crate::plan::{Param, Plan};
 use graph::Graph;
+use groups::Groups;
 use rhyton_tensor::Result;
 use std::sync::Arc;
 
@@ -34,23 +36,43 @@ pub fn lower(
     watch: Option<&Watch>,
     backend: &dyn Backend,
 ) -> Result<Plan> {
-    let g = Graph::new(function);
+    let g = Graph::new(function, backend.limits());
     let recomputed = recompute::decide(&g);
-    let mut groups = groups::assign(&g, &recomputed);
-    let storage = storage::assign(&g, &recomputed, &mut groups, updates)?;
-    let watch = watch.filter(|w| stop::hold_back(&g, &mut groups, &storage, updates, w));
-    let launches = emit::Emit { g: &g, r: &recomputed, groups: &groups, storage: &storage, backend }
-        .launches(&schedule::schedule(&g, &groups, &storage))?;
-    let stop = watch.and_then(|w| stop::place(&storage, &launches, w));
-    Ok(Plan {
-        name: function.name.clone(),
-        graph: function.clone(),
-        buffers: storage.buffers,
-        launches,
-        inputs: storage.inputs,
-        state,
-        updates: updates.to_vec(),
-        stop,
-        outputs: storage.outputs,
-    })
+    let mut weights = vec![1; g.nodes.len()];
+    loop {
+        let mut groups = groups::assign(&g, &recomputed, &weights);
+        let storage = storage::assign(&g, &recomputed, &mut groups, updates)?;
+        let watch = watch.filter(|w| stop::hold_back(&g, &mut groups, &storage, updates, w));
+        let emit = emit::Emit { g: &g, r: &recomputed, groups: &groups, storage: &storage, backend };
+        let (launches, too_large) = emit.launches(&schedule::schedule(&g, &groups, &storage))?;
+        if !too_large.is_empty() {
+            // How many operands a program has is known when it is written. These groups are made again, half as large.
+            split(&groups, &too_large, &mut weights)?;
+            continue;
+        }
+        let stop = watch.and_then(|w| stop::place(&storage, &launches, w));
+        return Ok(Plan {
+            name: function.name.clone(),
+            params: function.params.iter().map(Param::of).collect(),
+            buffers: storage.buffers,
+            launches,
+            inputs: storage.inputs,
+            state,
+            updates: updates.to_vec(),
+            stop,
+            outputs: storage.outputs,
+        });
+    }
+}
+
+/// Doubles the weights of the nodes of these groups.
+fn split(groups: &Groups, too_large: &[usize], weights: &mut [usize]) -> Result<()> {
+    for group in too_large {
+        let nodes = &groups.groups[*group].nodes;
+        if nodes.len() < 2 {
+            return Err(graph::internal("one value needs more operands than the backend has"));
+        }
+        nodes.iter().for_each(|n| weights[*n] *= 2);
+    }
+    Ok(())
 }

@@ -7,15 +7,6 @@ use crate::access::{Access, view};
 use crate::ops::{Binary, Control, Elementwise, Op, Unary};
 use rhyton_tensor::DType;
 
-/// At most so much arithmetic is done again for each reader.
-const CHEAP: usize = 5;
-/// At most so much is done again for every repetition under a broadcast.
-const CHEAP_REPEATED: usize = 2;
-/// At most so many values are taken into one reader: programs stay short.
-const MAX_TAKEN: usize = 48;
-/// At most so many different readings of one value.
-const MAX_READINGS: usize = 4;
-
 /// For each node: how its readers see it when it is computed in place (paths to the index space of the kernel
 /// that computes it); `None` when it is not.
 pub struct Recomputed {
@@ -72,11 +63,11 @@ impl Recomputed {
         let is_source = g.nodes[node].inputs().is_empty();
         let one = roots.len() == 1 && views.len() == 1;
         let limit = if views.iter().any(|v| g.grows(v)) {
-            CHEAP_REPEATED
+            g.limits.repeated
         } else if one {
             usize::MAX
         } else {
-            CHEAP
+            g.limits.recomputed
         };
         let free = is_source || widens(g, node);
         let affordable = free || limit == usize::MAX || cheap.is_some_and(|c| c <= limit);
@@ -89,7 +80,8 @@ impl Recomputed {
                 Kind::Pointwise => cheap.is_none() && uses[0].path.is_empty(),
                 kind => kind == Kind::Join && g.is_bijective(&uses[0].path),
             };
-        let fits = (views.len() <= MAX_READINGS || free) && roots.iter().all(|r| self.taken[*r] < MAX_TAKEN);
+        let fits = (views.len() <= g.limits.readings || free)
+            && roots.iter().all(|r| self.taken[*r] < g.limits.taken);
         if affordable && fits && !same_kernel && views.iter().all(|v| can_read(g, node, v)) {
             roots.iter().for_each(|r| self.taken[*r] += 1);
             self.views[node] = Some(views);
@@ -149,13 +141,13 @@ fn weights(g: &Graph) -> Vec<Option<usize>> {
         let mut sum = if widens(g, node) { 0 } else { weight(*op) };
         for input in g.nodes[node].inputs() {
             let (base, path) = g.resolve(input);
-            let again = cheap[base.0].unwrap_or(CHEAP + 1);
+            let again = cheap[base.0].unwrap_or(g.limits.recomputed + 1);
             // What is too dear to repeat under a broadcast is stored on its account.
             let anyway = *stored_anyway[base.0].get_or_insert_with(|| is_stored(g, base.0, &cheap));
-            let stored = anyway || (g.grows(&path) && again > CHEAP_REPEATED);
+            let stored = anyway || (g.grows(&path) && again > g.limits.repeated);
             sum += if stored { 0 } else { again };
         }
-        cheap[node] = (sum <= CHEAP).then_some(sum);
+        cheap[node] = (sum <= g.limits.recomputed).then_some(sum);
     }
     cheap
 }

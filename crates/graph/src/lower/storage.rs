@@ -12,9 +12,6 @@ use crate::plan::{Buffer, BufferId, Place};
 use rhyton_tensor::Result;
 use std::collections::{HashMap, HashSet};
 
-/// At most so many parts of joined values are written by one kernel; the rest are copied.
-const MAX_PLACED: usize = 128;
-
 /// A part of a joined value that the kernel of the part writes itself.
 pub struct Placement {
     /// The joined node.
@@ -107,7 +104,7 @@ impl Storage {
                     continue;
                 }
                 let kernel = written.entry(groups.of[base.0].unwrap_or_default()).or_default();
-                if *kernel == MAX_PLACED {
+                if *kernel == g.limits.placed {
                     continue;
                 }
                 if let Some(access) = join::placement(g, target, &path) {

@@ -6,6 +6,7 @@ use super::Context;
 use crate::expr::{Expr, rewrite};
 use crate::function::Function;
 use crate::ops::{Control, Op};
+use crate::plan::NamedCall;
 use std::collections::HashMap;
 
 /// The pass.
@@ -15,7 +16,7 @@ pub fn inline(f: &Function, cx: &Context) -> Vec<Expr> {
 
 fn expand(results: &[Expr], known: HashMap<(u64, usize), Expr>, cx: &Context) -> Vec<Expr> {
     rewrite(results, known, |e, inputs| match e.op() {
-        Op::Control(Control::Call(f)) if !cx.backend.takes(f) => {
+        Op::Control(Control::Call(f)) if !cx.backend.takes(&NamedCall::new(f)) => {
             expand(&f.results, f.params.iter().map(Expr::key).zip(inputs).collect(), cx)
         }
         _ => e.with_inputs(inputs),

@@ -9,10 +9,10 @@ mod merge_scans;
 mod pads;
 mod views;
 
+use crate::backend::Backend;
 use crate::expr::{Expr, rewrite};
 use crate::function::Function;
 use crate::ops::{Control, Op};
-use crate::plan::Backend;
 use rhyton_tensor::Result;
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -7,7 +7,8 @@ pub use random::random_function;
 
 use crate::expr::{Expr, Type};
 use crate::function::Function;
-use crate::interp::{Value, bind, run_function};
+use crate::interp::{Value, run_function};
+use crate::plan::{Param, bind};
 use rhyton_tensor::rng::Stream;
 use rhyton_tensor::{Bindings, DType, Result, Tensor};
 
@@ -85,7 +86,10 @@ pub fn check_gradients(f: impl FnOnce(&[Expr]) -> Vec<Expr>, args: &[Tensor], to
     let floats: Vec<usize> = (0..args.len()).filter(|i| args[*i].dtype() == DType::F32).collect();
     let wrt: Vec<Expr> = floats.iter().map(|i| forward.params[*i].clone()).collect();
     let back = forward.rebuilt(forward.params.clone(), crate::grad(&forward.results[0], &wrt));
-    let bound = bind(&forward.params, &args.iter().map(Tensor::shape).collect::<Vec<_>>())?;
+    let bound = bind(
+        &forward.params.iter().map(Param::of).collect::<Vec<_>>(),
+        &args.iter().map(Tensor::shape).collect::<Vec<_>>(),
+    )?;
     let values: Vec<Value> = args.iter().map(Value::from_tensor).collect();
     let exact = run_function(&back, &values, &bound)?;
     let h = 1e-5;

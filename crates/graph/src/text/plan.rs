@@ -33,15 +33,8 @@ fn write_plan(out: &mut String, plan: &Plan, indent: &str) {
 fn write_launch(out: &mut String, launch: &Launch, indent: &str) {
     let views = |all: &[View]| all.iter().map(view).collect::<Vec<_>>().join(", ");
     let (writes, reads) = (views(&launch.writes), views(&launch.reads));
-    let program = match &launch.kernel {
-        Kernel::Loop { program, .. } | Kernel::Reduce { program, .. } => Some(program),
-        Kernel::Dot { epilogue, .. } | Kernel::Conv { epilogue, .. } | Kernel::Pool { epilogue, .. } => {
-            epilogue.as_ref()
-        }
-        _ => None,
-    };
     let _ = writeln!(out, "{indent}  {writes} = {} ({reads})  // {}", kernel(&launch.kernel), launch.label);
-    if let Some(p) = program {
+    if let Some(p) = launch.kernel.program() {
         write_program(out, p, &format!("{indent}      "));
     }
     if let Kernel::Scan { body, .. } = &launch.kernel {
@@ -66,7 +59,7 @@ fn kernel(k: &Kernel) -> String {
         Kernel::Scan { length, reverse, carries, xs, .. } => {
             format!("scan {length} steps, {carries} states, {xs} sequences, reverse {reverse}")
         }
-        Kernel::Named { function } => format!("named {}", function.name),
+        Kernel::Named { call } => format!("named {}", call.name),
     }
 }
 

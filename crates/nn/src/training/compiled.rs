@@ -8,7 +8,7 @@ use crate::backend::Program;
 use crate::layer::Variable;
 use crate::model::{Model, Summary};
 use crate::optimizers::Pipeline;
-use rhyton_graph::plan::LaunchTime;
+use rhyton_graph::backend::LaunchTime;
 use rhyton_graph::{Type, at_source};
 use rhyton_tensor::{DType, Error, Problem, Result, Tensor};
 use std::ops::{Deref, Range};

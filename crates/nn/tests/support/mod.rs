@@ -3,7 +3,8 @@
 
 pub mod interval;
 
-use rhyton_graph::interp::{Value, bind, run_function};
+use rhyton_graph::interp::{Value, run_function};
+use rhyton_graph::plan::{Param, bind};
 use rhyton_graph::{Expr, Function, grad};
 use rhyton_nn::LayerRef;
 use rhyton_nn::model::{Applicable, Input, Model, Symbolic, Traced};
@@ -88,7 +89,7 @@ pub fn check_gradient(model: &Model, data: &[Tensor], training: bool) {
     let params = parameters(&traced);
     let args = arguments(model, &traced, data);
     let shapes: Vec<&[usize]> = args.iter().map(Tensor::shape).collect();
-    let bindings = bind(&params, &shapes).unwrap();
+    let bindings = bind(&params.iter().map(Param::of).collect::<Vec<_>>(), &shapes).unwrap();
     let mut weights = vec![];
     let mut loss = Expr::scalar(0.0f32);
     for v in traced.outputs.iter().filter(|v| v.expr.dtype() == DType::F32) {
