@@ -5,7 +5,7 @@ use rhyton_cpu::conv::{ConvArgs, ConvShape, conv, conv_scratch_len};
 use rhyton_cpu::gemm::{GemmArgs, MatView, Steps, gemm, scratch_len};
 use rhyton_cpu::isa::Isa;
 use rhyton_cpu::pool::Pool;
-use rhyton_cpu::random::random;
+use rhyton_cpu::primitives::random::random;
 use rhyton_cpu::window::{PoolShape, Target, pool};
 use rhyton_graph::ops::{ConvKind, Distribution, PoolKind};
 use std::time::Instant;

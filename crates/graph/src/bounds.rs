@@ -6,13 +6,14 @@
 //!    and sums of a few of them do not wrap around, and a launch ends.
 //! 2. Every view lies inside its buffer.
 //! 3. What a kernel takes as contiguous is contiguous.
-//! 4. The sides of convolutions, of pooling windows and of loops fit together, and the positions that their windows
+//! 4. The types of a primitive follow from each other. The sides of convolutions, of pooling windows and of loops fit together, and the positions that their windows
 //!    reach are machine numbers.
 //! 5. Parameters, constants and updated state have the sizes of their buffers.
 //!
 //! [`MOST_ELEMENTS`]: rhyton_tensor::memory::MOST_ELEMENTS
 
-use crate::ops::ConvKind;
+use crate::expr::Type;
+use crate::ops::{Class, ConvKind};
 use crate::plan::{Kernel, Launch, Place, Plan, View};
 use rhyton_tensor::memory::{self, MOST_ELEMENTS};
 use rhyton_tensor::{Bindings, Dim, Error, Result};
@@ -216,6 +217,17 @@ impl At<'_> {
                 self.windows([&w.full, &w.pooled], (&w.strides, &w.window), (&vec![1; n], &w.pad_lo))
             }
             Kernel::Scan { length, carries, xs, body, .. } => self.scan(length, [*carries, *xs], body),
+            Kernel::Primitive { op, inputs, outputs } => {
+                let given: Vec<&Type> = inputs.iter().collect();
+                let views = launch.reads.iter().chain(&launch.writes);
+                let stored = |(v, t): (&View, &Type)| self.plan.buffers[v.buffer].dtype == t.dtype;
+                let fits = op.class() == Class::Kernel && op.infer(&given)? == *outputs;
+                if fits && views.zip(inputs.iter().chain(outputs)).all(stored) {
+                    Ok(())
+                } else {
+                    Err(misfit("a primitive does not fit its types"))
+                }
+            }
             _ => Ok(()),
         }
     }
@@ -283,9 +295,6 @@ fn contiguous(kernel: &Kernel) -> (usize, bool) {
             (2, true)
         }
         Kernel::Pool { window, .. } => (window.kind.inputs_full().len(), true),
-        Kernel::Random { .. } => (0, true),
-        Kernel::Gather { .. } | Kernel::ScatterAdd { .. } | Kernel::Scan { .. } | Kernel::Named { .. } => {
-            (usize::MAX, true)
-        }
+        Kernel::Primitive { .. } | Kernel::Scan { .. } | Kernel::Named { .. } => (usize::MAX, true),
     }
 }

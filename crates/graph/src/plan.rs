@@ -4,7 +4,7 @@
 use crate::expr::{Expr, Type};
 use crate::function::Function;
 use crate::named::Named;
-use crate::ops::{Control, ConvKind, Distribution, Elementwise, Fold, Literal, Op, Scalar, Window};
+use crate::ops::{Control, ConvKind, Elementwise, Fold, Literal, Op, Scalar, Window};
 use rhyton_tensor::{Bindings, DType, Dim, Error, Result, Shape};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -176,38 +176,15 @@ pub enum Kernel {
         /// What happens to the result on its way to memory.
         epilogue: Option<Program>,
     },
-    /// Read 0 contiguous `[outer, size, inner]`, read 1 contiguous int32 `[indices]`, write contiguous
-    /// `[outer, indices, inner]`. Negative indices count from the end; out of range gives NaN, of int8 values 0.
-    Gather {
-        /// Product of the axes before.
-        outer: Dim,
-        /// Size of the axis.
-        size: Dim,
-        /// Product of the axes after.
-        inner: Dim,
-        /// Number of indices.
-        indices: Dim,
-    },
-    /// Read 0 contiguous `[outer, indices, inner]`, read 1 contiguous int32 `[indices]`, write contiguous
-    /// `[outer, size, inner]`, which starts as zeros. Equal indices add up in order.
-    ScatterAdd {
-        /// Product of the axes before.
-        outer: Dim,
-        /// Size of the axis.
-        size: Dim,
-        /// Product of the axes after.
-        inner: Dim,
-        /// Number of indices.
-        indices: Dim,
-    },
-    /// Read 0 is the key, the write contiguous.
-    Random {
-        /// Which distribution.
-        distribution: Distribution,
-        /// Stream of the operation.
-        stream: u32,
-        /// Number of elements.
-        elements: Dim,
+    /// One primitive of [`Class::Kernel`](crate::ops::Class), on its own: gathers, random numbers, sorting. Reads are
+    /// its inputs, writes its results, all contiguous.
+    Primitive {
+        /// Which, with its settings.
+        op: Op,
+        /// Types of the inputs.
+        inputs: Vec<Type>,
+        /// Types of the results.
+        outputs: Vec<Type>,
     },
     /// A loop. Reads: initial states, sequences, constants, all contiguous; writes: final states, collected
     /// sequences, all contiguous. The body's inputs are (states, entries, constants), its outputs (new states,
@@ -398,15 +375,10 @@ impl Launch {
                 let out = side(window.kind.result_full());
                 (fill(operands, &out, r), fill(vec![], &out, w))
             }
-            Kernel::Gather { outer, size, inner, indices } => {
-                let (x, y) = spliced(outer, size, inner, indices);
-                (vec![x, vec![indices.clone()]], vec![y])
+            Kernel::Primitive { inputs, outputs, .. } => {
+                let shapes = |all: &[Type]| all.iter().map(|t| t.shape.to_vec()).collect();
+                (shapes(inputs), shapes(outputs))
             }
-            Kernel::ScatterAdd { outer, size, inner, indices } => {
-                let (x, y) = spliced(outer, size, inner, indices);
-                (vec![y, vec![indices.clone()]], vec![x])
-            }
-            Kernel::Random { elements, .. } => (vec![vec![Dim::fixed(2)]], vec![vec![elements.clone()]]),
             Kernel::Scan { length, carries, xs, body, .. } => {
                 let of = |b: &BufferId| body.buffers.get(*b).map(|b| b.shape.to_vec()).unwrap_or_default();
                 let long = |s: Vec<Dim>| [vec![length.clone()], s].concat();
@@ -424,12 +396,6 @@ impl Launch {
             }
         }
     }
-}
-
-/// `[outer, size, inner]` and `[outer, indices, inner]`.
-fn spliced(outer: &Dim, size: &Dim, inner: &Dim, indices: &Dim) -> (Vec<Dim>, Vec<Dim>) {
-    let with = |d: &Dim| vec![outer.clone(), d.clone(), inner.clone()];
-    (with(size), with(indices))
 }
 
 impl Param {

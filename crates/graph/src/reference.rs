@@ -6,10 +6,10 @@ use crate::bounds::{self, sizes};
 use crate::expr::{Expr, Type};
 use crate::function::Function;
 use crate::interp::Value;
-use crate::ops::{Contract, ConvKind, Index, Op, Random, Scalar};
+use crate::ops::{Contract, ConvKind, Op};
 use crate::plan::{Kernel, Launch, NamedCall, Place, Plan, Program, Reduction, Step, Stop, View, bind};
 use crate::verify::elements;
-use rhyton_tensor::{Bindings, DType, Dim, Error, Result, Tensor};
+use rhyton_tensor::{Bindings, Dim, Error, Result, Tensor};
 use std::sync::Arc;
 
 /// Runs plans in double precision, element by element.
@@ -150,9 +150,7 @@ fn run(plan: &Plan, args: Vec<Vec<f64>>, bindings: &Bindings) -> Result<Memory> 
         for ((v, shape), values) in launch.writes.iter().zip(&writes).zip(outputs) {
             let View { buffer, .. } = v;
             for (i, x) in elements(v, shape, bindings)?.into_iter().zip(values) {
-                // Gathers know no types here: a missing int8 is 0.
-                let int8 = plan.buffers[*buffer].dtype == DType::I8;
-                memory[*buffer][i as usize] = if int8 { Scalar::from_f64(x, DType::I8).as_f64() } else { x };
+                memory[*buffer][i as usize] = x;
             }
         }
     }
@@ -200,27 +198,16 @@ fn compute(
                 pad_lo: pad_lo.clone(),
                 groups: *groups,
             };
-            let product = primitive(op, &inputs[..2], &reads[..2], DType::F32, out, bindings)?;
+            let product = product(op, &inputs[..2], &reads[..2], out, bindings)?;
             finish(product, epilogue, &inputs[2..], out, bindings)
         }
         Kernel::Pool { window, epilogue, .. } => {
             let n = window.kind.inputs_full().len();
             let (inputs, extra) = inputs.split_at(n);
-            let pooled = primitive(window.clone(), inputs, &reads[..n], DType::F32, &writes[0], bindings)?;
+            let pooled = product(window.clone(), inputs, &reads[..n], &writes[0], bindings)?;
             finish(pooled, epilogue, extra, &writes[0], bindings)
         }
-        Kernel::Gather { .. } => {
-            Ok(vec![primitive(Index::Gather { axis: 1 }, &inputs, reads, DType::F32, &writes[0], bindings)?])
-        }
-        Kernel::ScatterAdd { .. } => {
-            let op = Index::ScatterAdd { axis: 1, shape: writes[0].clone().into() };
-            Ok(vec![primitive(op, &inputs, reads, DType::F32, &writes[0], bindings)?])
-        }
-        Kernel::Random { distribution, stream, .. } => {
-            let shape = writes[0].clone().into();
-            let op = Random { distribution: *distribution, stream: *stream, shape };
-            Ok(vec![primitive(op, &inputs, reads, DType::F32, &writes[0], bindings)?])
-        }
+        Kernel::Primitive { op, inputs: types, outputs } => primitive(op, &inputs, types, outputs, bindings),
         Kernel::Scan { length, reverse, carries, xs, body } => {
             let steps = sizes(std::slice::from_ref(length), bindings)?[0];
             scan(body, (steps, *reverse), (*carries, *xs), inputs, writes, bindings)
@@ -236,21 +223,32 @@ fn compute(
     }
 }
 
-/// A kernel that is one primitive, by that primitive's own meaning.
+/// What is one primitive, by that primitive's own meaning.
 fn primitive(
+    op: &Op,
+    inputs: &[Vec<f64>],
+    types: &[Type],
+    outputs: &[Type],
+    bindings: &Bindings,
+) -> Result<Vec<Vec<f64>>> {
+    let value = |(data, ty): (&Vec<f64>, &Type)| {
+        Ok(Value { dtype: ty.dtype, shape: sizes(&ty.shape, bindings)?, data: data.clone() })
+    };
+    let values: Vec<Value> = inputs.iter().zip(types).map(value).collect::<Result<_>>()?;
+    let results = op.interp(&values.iter().collect::<Vec<_>>(), outputs, bindings)?;
+    Ok(results.into_iter().map(|v| v.data).collect())
+}
+
+/// A product or a pooling, before its epilogue.
+fn product(
     op: impl Into<Op>,
     inputs: &[Vec<f64>],
     shapes: &[Vec<Dim>],
-    dtype: DType,
     out: &[Dim],
     bindings: &Bindings,
 ) -> Result<Vec<f64>> {
-    let value = |(data, shape): (&Vec<f64>, &Vec<Dim>)| {
-        Ok(Value { dtype, shape: sizes(shape, bindings)?, data: data.clone() })
-    };
-    let values: Vec<Value> = inputs.iter().zip(shapes).map(value).collect::<Result<_>>()?;
-    let out = Type { dtype, shape: out.into() };
-    Ok(op.into().interp(&values.iter().collect::<Vec<_>>(), &[out], bindings)?.remove(0).data)
+    let types: Vec<Type> = shapes.iter().map(|s| Type::f32(&s[..])).collect();
+    Ok(primitive(&op.into(), inputs, &types, &[Type::f32(out)], bindings)?.remove(0))
 }
 
 fn matrix_product(inputs: &[Vec<f64>], [batch, m, n, k]: [usize; 4]) -> Vec<f64> {

@@ -1,7 +1,7 @@
 //! What must happen in one kernel does.
 
 use rhyton_graph::function::{named_with_vjp, scan};
-use rhyton_graph::ops::{ConvKind, PoolKind};
+use rhyton_graph::ops::{ConvKind, Op, PoolKind};
 use rhyton_graph::plan::{Kernel, Plan};
 use rhyton_graph::reference::ReferenceBackend;
 use rhyton_graph::{Expr, Function, Type, compile, grad, text};
@@ -34,9 +34,8 @@ fn kinds(plan: &Plan) -> Vec<&'static str> {
         Kernel::Dot { .. } => "dot",
         Kernel::Conv { .. } => "conv",
         Kernel::Pool { .. } => "pool",
-        Kernel::Gather { .. } => "gather",
-        Kernel::ScatterAdd { .. } => "scatter",
-        Kernel::Random { .. } => "random",
+        Kernel::Primitive { op: Op::Random(_), .. } => "random",
+        Kernel::Primitive { .. } => "primitive",
         Kernel::Scan { .. } => "scan",
         Kernel::Named { .. } => "named",
     };

@@ -6,6 +6,7 @@ pub(crate) mod axes;
 #[cfg(test)]
 mod draft_tests;
 mod frame;
+mod pooling;
 mod product;
 #[cfg(test)]
 mod product_tests;
@@ -15,7 +16,6 @@ mod scan;
 mod scan_rows;
 mod scan_turn;
 mod side;
-mod simple;
 pub(crate) mod task;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -3,6 +3,7 @@
 use super::element_bytes;
 use super::resolve::Setting;
 use crate::pool::Pool;
+use rhyton_graph::Type;
 use rhyton_graph::backend::LaunchTime;
 use rhyton_graph::ops::ConvKind;
 use rhyton_graph::plan::{Kernel, Launch, Plan, Program, View};
@@ -80,13 +81,12 @@ fn describe(kernel: &Kernel, setting: &Setting) -> Result<String> {
                 window.window
             )
         }
-        Kernel::Gather { outer, size, inner, indices }
-        | Kernel::ScatterAdd { outer, size, inner, indices } => {
-            let name = if matches!(kernel, Kernel::Gather { .. }) { "gather" } else { "scatter-add" };
-            let side = by(&[outer.clone(), size.clone(), inner.clone()])?;
-            format!("{name} {side} at {}", setting.size(indices)?)
+        Kernel::Primitive { op, inputs, outputs } => {
+            let all = |types: &[Type]| -> Result<String> {
+                Ok(types.iter().map(|t| by(&t.shape)).collect::<Result<Vec<_>>>()?.join(", "))
+            };
+            format!("{} {} of {}", op.name(), all(outputs)?, all(inputs)?)
         }
-        Kernel::Random { elements, .. } => format!("random {}", setting.size(elements)?),
         Kernel::Scan { length, .. } => format!("scan of {}", setting.size(length)?),
         Kernel::Named { call } => match call.inputs.first() {
             Some(ty) => format!("{} {}", call.name, by(&ty.shape)?),

@@ -1,13 +1,14 @@
 //! One prepared launch.
 
 use super::axes::Draft;
+use super::pooling::PoolTask;
 use super::product::{ConvTask, DotTask};
-use super::resolve::Setting;
+use super::resolve::{Lane, Setting};
 use super::scan::ScanTask;
-use super::simple::{self, GatherTask, PoolTask, RandomTask};
 use crate::isa::Isa;
 use crate::named::NamedTask;
 use crate::pool::Pool;
+use crate::primitives::{self, Primitive};
 use crate::reduce::ReduceTask;
 use crate::tile::space::Table;
 use crate::tile::sweep::Sweep;
@@ -33,6 +34,17 @@ pub(crate) struct Context<'a> {
 // SAFETY: tasks give their threads disjoint parts of the memory that the addresses point at.
 unsafe impl Sync for Context<'_> {}
 
+impl Context<'_> {
+    /// First element of a contiguous view.
+    ///
+    /// # Safety
+    /// The table must hold a valid address for the buffer.
+    pub unsafe fn at<T>(&self, lane: &Lane) -> *mut T {
+        // SAFETY: passed on.
+        unsafe { self.table.get(lane.buffer).cast::<T>().offset(lane.offset) }
+    }
+}
+
 /// A launch with numbers instead of symbols.
 // Made once and then walked in place: one flat list is worth more than small variants.
 #[allow(clippy::large_enum_variant)]
@@ -42,8 +54,7 @@ pub(crate) enum Task {
     Dot(DotTask),
     Conv(ConvTask),
     Pool(PoolTask),
-    Gather(GatherTask),
-    Random(RandomTask),
+    Primitive(Box<dyn Primitive>),
     Scan(Box<ScanTask>),
     Named(NamedTask),
 }
@@ -64,14 +75,8 @@ impl Task {
             Kernel::Dot { .. } => Task::Dot(DotTask::new(plan, launch, setting)?),
             Kernel::Conv { .. } => Task::Conv(ConvTask::new(plan, launch, setting)?),
             Kernel::Pool { .. } => Task::Pool(PoolTask::new(plan, launch, setting)?),
-            Kernel::Gather { outer, size, inner, indices } => {
-                Task::Gather(simple::gather([outer, size, inner, indices], false, plan, launch, setting)?)
-            }
-            Kernel::ScatterAdd { outer, size, inner, indices } => {
-                Task::Gather(simple::gather([outer, size, inner, indices], true, plan, launch, setting)?)
-            }
-            Kernel::Random { distribution, stream, elements } => {
-                Task::Random(RandomTask::new(*distribution, *stream, elements, launch, setting)?)
+            Kernel::Primitive { op, inputs, outputs } => {
+                Task::Primitive(primitives::prepare(op, [inputs, outputs], launch, setting)?)
             }
             Kernel::Scan { .. } => Task::Scan(Box::new(ScanTask::new(plan, launch, body, setting)?)),
             Kernel::Named { call } => Task::Named(NamedTask::new(call, launch, setting)?),
@@ -86,7 +91,8 @@ impl Task {
             Task::Conv(t) => t.scratch(),
             Task::Pool(t) => t.scratch(),
             Task::Scan(t) => t.scratch(),
-            Task::Loop(_) | Task::Gather(_) | Task::Random(_) | Task::Named(_) => 0,
+            Task::Primitive(t) => t.scratch(),
+            Task::Loop(_) | Task::Named(_) => 0,
         }
     }
 
@@ -103,8 +109,7 @@ impl Task {
                 Task::Dot(t) => t.run(cx),
                 Task::Conv(t) => t.run(cx),
                 Task::Pool(t) => t.run(cx),
-                Task::Gather(t) => t.run(cx),
-                Task::Random(t) => t.run(cx),
+                Task::Primitive(t) => t.run(cx),
                 Task::Scan(t) => t.run(cx),
                 Task::Named(t) => t.run(cx),
             }

@@ -11,7 +11,7 @@ use crate::backend::Backend;
 use crate::expr::Expr;
 use crate::ops::{Movement, Op, Reduce};
 use crate::plan::{BufferId, Kernel, Launch, Reduction, View};
-use rhyton_tensor::{Dim, Result, Shape};
+use rhyton_tensor::{Dim, Result};
 
 /// Everything that was decided.
 pub struct Emit<'a> {
@@ -215,9 +215,4 @@ fn prefix(e: &Expr) -> String {
 /// A short word for an operation.
 pub fn name(op: &Op) -> String {
     op.name().to_string()
-}
-
-/// The product of some sizes.
-pub fn product(shape: &[Dim]) -> Dim {
-    Shape::from(shape).elements()
 }

@@ -4,7 +4,7 @@ use crate::access::view;
 use crate::backend::Limits;
 use crate::expr::Expr;
 use crate::function::Function;
-use crate::ops::{Contract, Control, Elementwise, Index, Movement, Op, Unary};
+use crate::ops::{Class, Contract, Elementwise, Movement, Op, Unary};
 use rhyton_tensor::{Error, Result};
 use std::collections::HashMap;
 
@@ -144,17 +144,18 @@ impl<'a> Graph<'a> {
 }
 
 fn kind(e: &Expr) -> Kind {
-    match e.op() {
-        Op::Elementwise(_) | Op::Index(Index::Iota { .. }) => Kind::Pointwise,
-        Op::Reduce(_) => Kind::Reduce,
-        Op::Movement(Movement::Pad { .. } | Movement::Concat { .. }) => Kind::Join,
-        Op::Movement(_) => Kind::View,
-        Op::Contract(Contract::Dot { .. }) => Kind::Dot,
-        Op::Contract(Contract::Conv { .. }) => Kind::Conv,
-        Op::Control(Control::Call(_) | Control::Scan { .. }) => Kind::Kernel,
-        Op::Control(_) => Kind::Source,
-        Op::Window(_) => Kind::Pool,
-        Op::Index(_) | Op::Random(_) => Kind::Kernel,
+    match e.op().class() {
+        Class::Elementwise => Kind::Pointwise,
+        Class::Reduce => Kind::Reduce,
+        Class::Join => Kind::Join,
+        Class::View => Kind::View,
+        Class::Anchor => match e.op() {
+            Op::Contract(Contract::Dot { .. }) => Kind::Dot,
+            Op::Window(_) => Kind::Pool,
+            _ => Kind::Conv,
+        },
+        Class::Kernel => Kind::Kernel,
+        Class::Source => Kind::Source,
     }
 }
 

@@ -1,11 +1,11 @@
-//! Kernels of their own: products, convolutions, pooling, gathers, random numbers, loops, named functions.
+//! Kernels of their own: products, convolutions, pooling, loops, named functions, and what is one primitive alone.
 
-use super::emit::{Emit, product};
+use super::emit::Emit;
 use super::graph::{internal, must};
 use super::lower;
 use crate::access::Access;
 use crate::expr::Expr;
-use crate::ops::{Contract, Control, ConvKind, Index, Op};
+use crate::ops::{Contract, Control, ConvKind, Op};
 use crate::plan::{Kernel, Launch, NamedCall, Program, View, row_major};
 use rhyton_tensor::{Dim, Result};
 
@@ -86,26 +86,6 @@ impl Emit<'_> {
     pub fn kernel(&self, node: usize) -> Result<Launch> {
         let e = &self.g.nodes[node];
         let kernel = match e.op() {
-            Op::Index(Index::Gather { axis }) => {
-                let shape = e.inputs()[0].shape();
-                Kernel::Gather {
-                    outer: product(&shape[..*axis]),
-                    size: shape[*axis].clone(),
-                    inner: product(&shape[axis + 1..]),
-                    indices: product(e.inputs()[1].shape()),
-                }
-            }
-            Op::Index(Index::ScatterAdd { axis, shape }) => Kernel::ScatterAdd {
-                outer: product(&shape[..*axis]),
-                size: shape[*axis].clone(),
-                inner: product(&shape[axis + 1..]),
-                indices: product(e.inputs()[1].shape()),
-            },
-            Op::Random(r) => Kernel::Random {
-                distribution: r.distribution,
-                stream: r.stream,
-                elements: r.shape.elements(),
-            },
             Op::Control(Control::Scan { body, carries, xs, length, reverse }) => Kernel::Scan {
                 length: length.clone(),
                 reverse: *reverse,
@@ -114,19 +94,11 @@ impl Emit<'_> {
                 body: Box::new(lower(body, 0, &[], None, self.backend)?),
             },
             Op::Control(Control::Call(f)) => Kernel::Named { call: NamedCall::new(f) },
-            Op::Elementwise(_)
-            | Op::Reduce(_)
-            | Op::Movement(_)
-            | Op::Contract(_)
-            | Op::Window(_)
-            | Op::Index(Index::Iota { .. })
-            | Op::Control(
-                Control::Param { .. }
-                | Control::Scalar(_)
-                | Control::Literal(_)
-                | Control::Size(_)
-                | Control::Poison(_),
-            ) => return Err(internal("an operation of another kind of group")),
+            op => Kernel::Primitive {
+                op: op.clone(),
+                inputs: e.inputs().iter().map(|i| i.ty().clone()).collect(),
+                outputs: e.node().outs.clone(),
+            },
         };
         let reads = e.inputs().iter().map(|i| self.operand(i)).collect::<Result<_>>()?;
         let writes = (0..e.node().outs.len()).map(|o| self.result((node, o))).collect::<Result<_>>()?;

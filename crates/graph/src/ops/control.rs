@@ -298,8 +298,12 @@ impl Control {
 
     pub(crate) fn class(&self) -> Class {
         match self {
-            Control::Call(_) | Control::Scan { .. } => Class::Anchor,
-            _ => Class::Source,
+            Control::Call(_) | Control::Scan { .. } => Class::Kernel,
+            Control::Param { .. }
+            | Control::Scalar(_)
+            | Control::Literal(_)
+            | Control::Size(_)
+            | Control::Poison(_) => Class::Source,
         }
     }
 }

@@ -122,7 +122,7 @@ impl Index {
     pub(crate) fn class(&self) -> Class {
         match self {
             Index::Iota { .. } => Class::Elementwise,
-            Index::Gather { .. } | Index::ScatterAdd { .. } => Class::Anchor,
+            Index::Gather { .. } | Index::ScatterAdd { .. } => Class::Kernel,
         }
     }
 }

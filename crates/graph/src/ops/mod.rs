@@ -47,10 +47,14 @@ pub enum Class {
     Elementwise,
     /// The same elements seen under other indices: costs nothing where strides can say it.
     View,
+    /// Parts and borders written into one array: each by the kernel that computes it, where that can.
+    Join,
     /// Folds axes: takes an elementwise producer in.
     Reduce,
-    /// Computed by a kernel of its own, which may take an elementwise consumer in.
+    /// Computed by a kernel of its own, which takes an elementwise consumer in: products, pooling.
     Anchor,
+    /// Computed by a kernel of its own that reads and writes one element after the other and takes nothing in.
+    Kernel,
     /// Has no computation: parameters and constants.
     Source,
 }

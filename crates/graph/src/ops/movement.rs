@@ -254,8 +254,12 @@ impl Movement {
 
     pub(crate) fn class(&self) -> Class {
         match self {
-            Movement::Pad { .. } | Movement::Concat { .. } => Class::Anchor,
-            _ => Class::View,
+            Movement::Pad { .. } | Movement::Concat { .. } => Class::Join,
+            Movement::Reshape { .. }
+            | Movement::Transpose { .. }
+            | Movement::Broadcast { .. }
+            | Movement::Slice { .. }
+            | Movement::Flip { .. } => Class::View,
         }
     }
 }

@@ -74,6 +74,6 @@ impl Random {
     }
 
     pub(crate) fn class(&self) -> Class {
-        Class::Anchor
+        Class::Kernel
     }
 }

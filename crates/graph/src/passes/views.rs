@@ -9,7 +9,7 @@ use super::Context;
 use crate::access::{Access, view};
 use crate::expr::{Expr, rewrite};
 use crate::function::Function;
-use crate::ops::{Class, Contract, Control, Elementwise, Index, Movement, Op, Unary};
+use crate::ops::{Class, Contract, Control, Elementwise, Movement, Op, Unary};
 use std::collections::{HashMap, HashSet};
 
 /// The pass.
@@ -50,30 +50,13 @@ enum Wants {
 }
 
 fn wants(op: &Op) -> Wants {
-    match op {
-        Op::Movement(Movement::Reshape { .. }) => Wants::Reshape,
-        Op::Contract(Contract::Dot { .. }) => Wants::Strides,
-        Op::Contract(Contract::Conv { .. })
-        | Op::Index(Index::Gather { .. } | Index::ScatterAdd { .. })
-        | Op::Window(_)
-        | Op::Random(_)
-        | Op::Control(Control::Call(_) | Control::Scan { .. }) => Wants::Contiguous,
-        Op::Elementwise(_) | Op::Reduce(_) | Op::Index(Index::Iota { .. }) => Wants::Anything,
-        Op::Movement(
-            Movement::Transpose { .. }
-            | Movement::Broadcast { .. }
-            | Movement::Slice { .. }
-            | Movement::Pad { .. }
-            | Movement::Concat { .. }
-            | Movement::Flip { .. },
-        ) => Wants::Anything,
-        Op::Control(
-            Control::Param { .. }
-            | Control::Scalar(_)
-            | Control::Literal(_)
-            | Control::Size(_)
-            | Control::Poison(_),
-        ) => Wants::Anything,
+    match (op.class(), op) {
+        (_, Op::Movement(Movement::Reshape { .. })) => Wants::Reshape,
+        (_, Op::Contract(Contract::Dot { .. })) => Wants::Strides,
+        (Class::Anchor | Class::Kernel, _) => Wants::Contiguous,
+        (Class::Elementwise | Class::View | Class::Join | Class::Reduce | Class::Source, _) => {
+            Wants::Anything
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Plans as text, for people.
 
+use super::family;
 use crate::plan::{Kernel, Launch, Place, Plan, Program, Step, View};
 use std::fmt::Write;
 
@@ -53,9 +54,7 @@ fn kernel(k: &Kernel) -> String {
         Kernel::Dot { batch, m, n, k, .. } => format!("dot batch {batch:?} m {m:?} n {n:?} k {k:?}"),
         Kernel::Conv { kind, x, w, y, .. } => format!("conv {kind:?} x {x:?} w {w:?} y {y:?}"),
         Kernel::Pool { window, .. } => format!("pool {:?} {:?}", window.kind, window.window),
-        Kernel::Gather { .. } => "gather".into(),
-        Kernel::ScatterAdd { .. } => "scatter_add".into(),
-        Kernel::Random { distribution, .. } => format!("random {distribution:?}"),
+        Kernel::Primitive { op, .. } => format!("{} {}", op.name(), family(op).1),
         Kernel::Scan { length, reverse, carries, xs, .. } => {
             format!("scan {length} steps, {carries} states, {xs} sequences, reverse {reverse}")
         }

@@ -1,13 +1,47 @@
 //! Random numbers: any element is a function of the key, the stream and its position.
 
+use super::{Primitive, Sides};
+use crate::exec::resolve::Lane;
+use crate::exec::task::Context;
 use crate::isa::{Isa, Loops};
 use crate::pool::Pool;
 use crate::simd::Simd;
-use rhyton_graph::ops::Distribution;
-use rhyton_tensor::rng;
+use rhyton_graph::ops::{self, Distribution};
+use rhyton_tensor::{Result, rng};
 
 /// Elements of a task; a multiple of the four numbers of a block.
 const CHUNK: usize = 1 << 12;
+
+/// Random numbers of a stream.
+struct RandomTask {
+    distribution: Distribution,
+    stream: u32,
+    elements: usize,
+    key: Lane,
+    write: Lane,
+}
+
+/// Prepares random numbers.
+pub(crate) fn prepare(op: &ops::Random, sides: &Sides) -> Result<Box<dyn Primitive>> {
+    let (key, write) = (sides.input(0)?, sides.output(0)?);
+    Ok(Box::new(RandomTask {
+        distribution: op.distribution,
+        stream: op.stream,
+        elements: write.shape.iter().product(),
+        key: key.lane.clone(),
+        write: write.lane.clone(),
+    }))
+}
+
+impl Primitive for RandomTask {
+    unsafe fn run(&self, cx: Context) {
+        // SAFETY: passed on; the key has two entries.
+        unsafe {
+            let key: *mut [u32; 2] = cx.at(&self.key);
+            random(cx.pool, self.distribution, *key, self.stream, self.elements, cx.at(&self.write));
+        }
+    }
+}
 
 /// Fills `out` with `elements` numbers: element `i` takes lane `i % 4` of Philox block `i / 4` of `stream` under
 /// `key` (seed, step).

@@ -1,6 +1,11 @@
 //! Gathering rows and adding rows up.
 
+use super::{Primitive, Sides, no_kernel};
+use crate::exec::resolve::Lane;
+use crate::exec::task::Context;
 use crate::{Shared, pool::Pool};
+use rhyton_graph::ops::Index;
+use rhyton_tensor::{DType, Result};
 
 /// Elements below which a copy is not worth splitting.
 const SPLIT: usize = 1 << 15;
@@ -16,6 +21,54 @@ pub struct IndexShape {
     pub inner: usize,
     /// Number of indices.
     pub indices: usize,
+}
+
+/// Gathering rows or adding them up.
+struct IndexTask {
+    shape: IndexShape,
+    scatter: bool,
+    /// Of int8; of float32 otherwise.
+    bytes: bool,
+    values: Lane,
+    indices: Lane,
+    write: Lane,
+}
+
+/// Prepares a gather or a scatter-add.
+pub(crate) fn prepare(op: &Index, sides: &Sides) -> Result<Box<dyn Primitive>> {
+    let (values, indices, write) = (sides.input(0)?, sides.input(1)?, sides.output(0)?);
+    // The side whose axis the indices count along.
+    let ([outer, size, inner], scatter) = match op {
+        Index::Gather { axis } => (values.around(*axis)?, false),
+        Index::ScatterAdd { axis, .. } => (write.around(*axis)?, true),
+        Index::Iota { .. } => return Err(no_kernel(&op.clone().into())),
+    };
+    Ok(Box::new(IndexTask {
+        shape: IndexShape { outer, size, inner, indices: indices.shape.iter().product() },
+        scatter,
+        bytes: write.dtype == DType::I8,
+        values: values.lane.clone(),
+        indices: indices.lane.clone(),
+        write: write.lane.clone(),
+    }))
+}
+
+impl Primitive for IndexTask {
+    unsafe fn run(&self, cx: Context) {
+        // SAFETY: passed on; the plan's views are contiguous and inside their buffers.
+        unsafe {
+            let (x, i, out): (*mut f32, *mut i32, *mut f32) =
+                (cx.at(&self.values), cx.at(&self.indices), cx.at(&self.write));
+            if self.scatter {
+                scatter_add(cx.pool, &self.shape, x, i, out);
+            } else if self.bytes {
+                let (x, out): (*mut i8, *mut i8) = (cx.at(&self.values), cx.at(&self.write));
+                gather(cx.pool, &self.shape, x, i, out, 0);
+            } else {
+                gather(cx.pool, &self.shape, x, i, out, f32::NAN);
+            }
+        }
+    }
 }
 
 /// The position that `index` means on an axis of `size`; negative ones count from the end.
