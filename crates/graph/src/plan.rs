@@ -307,11 +307,7 @@ impl Kernel {
             Kernel::Dot { epilogue, .. } | Kernel::Conv { epilogue, .. } | Kernel::Pool { epilogue, .. } => {
                 epilogue.as_ref()
             }
-            Kernel::Gather { .. }
-            | Kernel::ScatterAdd { .. }
-            | Kernel::Random { .. }
-            | Kernel::Scan { .. }
-            | Kernel::Named { .. } => None,
+            Kernel::Primitive { .. } | Kernel::Scan { .. } | Kernel::Named { .. } => None,
         }
     }
 }

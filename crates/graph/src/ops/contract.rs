@@ -1,6 +1,7 @@
 //! Sums of products: matrix products and convolutions.
 
 use super::Class;
+use crate::broadcast_shapes;
 use crate::expr::{Expr, Type};
 use crate::interp::{Value, coordinates};
 use rhyton_tensor::{Bindings, DType, Dim, Error, Result, Shape};
@@ -60,6 +61,13 @@ pub enum ConvKind {
 fn free(rank: usize, batch: &[usize], contract: &[usize]) -> Vec<usize> {
     (0..rank).filter(|a| !batch.contains(a) && !contract.contains(a)).collect()
 }
+
+names!(Contract {
+    Contract::Dot { .. } => "dot",
+    Contract::Conv { kind: ConvKind::Forward, .. } => "conv",
+    Contract::Conv { kind: ConvKind::InputGrad, .. } => "conv_input_grad",
+    Contract::Conv { kind: ConvKind::KernelGrad, .. } => "conv_kernel_grad",
+});
 
 impl Contract {
     pub(crate) fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
@@ -291,15 +299,6 @@ impl Contract {
         Ok(())
     }
 
-    pub(crate) fn name(&self) -> &str {
-        match self {
-            Contract::Dot { .. } => "dot",
-            Contract::Conv { kind: ConvKind::Forward, .. } => "conv",
-            Contract::Conv { kind: ConvKind::InputGrad, .. } => "conv_input_grad",
-            Contract::Conv { kind: ConvKind::KernelGrad, .. } => "conv_kernel_grad",
-        }
-    }
-
     pub(crate) fn class(&self) -> Class {
         Class::Anchor
     }
@@ -343,4 +342,97 @@ fn cotangent(
     let mut axes = vec![0; have.len()];
     have.iter().enumerate().for_each(|(i, own)| axes[*own] = i);
     Expr::apply(op, vec![first.0.clone(), second.0.clone()]).transpose(&axes)
+}
+
+impl Expr {
+    /// Matrix product by NumPy's rule: the last two axes are matrices, the others are batch axes and broadcast;
+    /// a right operand with two axes is applied to every row of the left one, whatever its rank.
+    #[track_caller]
+    pub fn matmul(&self, other: &Expr) -> Expr {
+        if let Some(bad) = [self, other].into_iter().find(|e| e.is_poisoned()) {
+            return bad.clone();
+        }
+        let (ra, rb) = (self.rank(), other.rank());
+        if ra < 1 || rb < 2 {
+            let what = format!("no matrix product of shapes {} and {}", self.shape(), other.shape());
+            return Expr::poison(Error::new(what));
+        }
+        if rb == 2 {
+            return self.dot(other, &[ra - 1], &[0]);
+        }
+        let batch_of = |e: &Expr| Shape(e.shape()[..e.rank().saturating_sub(2)].to_vec());
+        let Some(batch) = broadcast_shapes(&batch_of(self), &batch_of(other)) else {
+            let what = format!("no matrix product of shapes {} and {}", self.shape(), other.shape());
+            return Expr::poison(Error::new(what).expected("leading axes that broadcast"));
+        };
+        let full = |e: &Expr| {
+            let mut s = batch.clone();
+            s.0.extend_from_slice(&e.shape()[e.rank() - 2..]);
+            e.broadcast_to(s)
+        };
+        let n = batch.rank();
+        let axes: Vec<usize> = (0..n).collect();
+        full(self).dot_general(&full(other), &axes, &axes, &[n + 1], &[n])
+    }
+
+    /// Product summed over pairs of axes; the result has the other axes of this, then those of `other`.
+    #[track_caller]
+    pub fn dot(&self, other: &Expr, own: &[usize], others: &[usize]) -> Expr {
+        self.dot_general(other, &[], &[], own, others)
+    }
+
+    /// Product with batch axes paired and contracted axes summed; see [`Contract::Dot`].
+    #[track_caller]
+    pub fn dot_general(
+        &self,
+        other: &Expr,
+        lhs_batch: &[usize],
+        rhs_batch: &[usize],
+        lhs_contract: &[usize],
+        rhs_contract: &[usize],
+    ) -> Expr {
+        let op = Contract::Dot {
+            lhs_batch: lhs_batch.to_vec(),
+            rhs_batch: rhs_batch.to_vec(),
+            lhs_contract: lhs_contract.to_vec(),
+            rhs_contract: rhs_contract.to_vec(),
+        };
+        self.product(other, op, true)
+    }
+
+    /// Channels-last convolution or one of its transposes; see [`Contract::Conv`].
+    #[track_caller]
+    pub fn conv(
+        &self,
+        other: &Expr,
+        kind: ConvKind,
+        sizes: &[Dim],
+        strides: &[usize],
+        dilation: &[usize],
+        pad_lo: &[Dim],
+        groups: usize,
+    ) -> Expr {
+        let op = Contract::Conv {
+            kind,
+            sizes: sizes.to_vec(),
+            strides: strides.to_vec(),
+            dilation: dilation.to_vec(),
+            pad_lo: pad_lo.to_vec(),
+            groups,
+        };
+        // A product of pairs would mix the groups.
+        self.product(other, op, groups == 1)
+    }
+
+    /// A product of two values of one type, and of that type; `narrow`: bfloat16 is multiplied as it is.
+    #[track_caller]
+    fn product(&self, other: &Expr, op: Contract, narrow: bool) -> Expr {
+        let both = self.dtype() == DType::BF16 && other.dtype() == DType::BF16;
+        let fit = |e: &Expr| {
+            let widen = e.dtype() == DType::BF16 && !(both && narrow);
+            if widen { e.cast(DType::F32) } else { e.clone() }
+        };
+        let y = Expr::apply(op, vec![fit(self), fit(other)]);
+        if both { y.cast(DType::BF16) } else { y }
+    }
 }

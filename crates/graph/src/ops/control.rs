@@ -230,6 +230,16 @@ impl TryFrom<LiteralText> for Literal {
     }
 }
 
+names!(Control {
+    Control::Param { .. } => "param",
+    Control::Scalar(_) => "scalar",
+    Control::Literal(_) => "literal",
+    Control::Size(_) => "size",
+    Control::Call(_) => "call",
+    Control::Scan { .. } => "scan",
+    Control::Poison(_) => "poison",
+});
+
 impl Control {
     pub(crate) fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
         match self {
@@ -281,18 +291,6 @@ impl Control {
                 interp_scan(body, (*carries, *xs), length, *reverse, inputs, outs, bindings)
             }
             Control::Poison(e) => Err(e.clone()),
-        }
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        match self {
-            Control::Param { .. } => "param",
-            Control::Scalar(_) => "scalar",
-            Control::Literal(_) => "literal",
-            Control::Size(_) => "size",
-            Control::Call(f) => &f.name,
-            Control::Scan { .. } => "scan",
-            Control::Poison(_) => "poison",
         }
     }
 

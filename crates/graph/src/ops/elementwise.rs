@@ -74,33 +74,30 @@ pub enum Binary {
     Or,
 }
 
-impl Unary {
-    /// What people call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Unary::Neg => "neg",
-            Unary::Abs => "abs",
-            Unary::Sign => "sign",
-            Unary::Exp => "exp",
-            Unary::Expm1 => "expm1",
-            Unary::Log => "log",
-            Unary::Log1p => "log1p",
-            Unary::Sqrt => "sqrt",
-            Unary::Rsqrt => "rsqrt",
-            Unary::Sin => "sin",
-            Unary::Cos => "cos",
-            Unary::Tanh => "tanh",
-            Unary::Sigmoid => "sigmoid",
-            Unary::Erf => "erf",
-            Unary::Floor => "floor",
-            Unary::Round => "round",
-            Unary::Not => "not",
-            Unary::IsFinite => "is_finite",
-            Unary::StopGradient => "stop_gradient",
-            Unary::Copy => "copy",
-        }
-    }
+names!(Unary {
+    Unary::Neg => "neg",
+    Unary::Abs => "abs",
+    Unary::Sign => "sign",
+    Unary::Exp => "exp",
+    Unary::Expm1 => "expm1",
+    Unary::Log => "log",
+    Unary::Log1p => "log1p",
+    Unary::Sqrt => "sqrt",
+    Unary::Rsqrt => "rsqrt",
+    Unary::Sin => "sin",
+    Unary::Cos => "cos",
+    Unary::Tanh => "tanh",
+    Unary::Sigmoid => "sigmoid",
+    Unary::Erf => "erf",
+    Unary::Floor => "floor",
+    Unary::Round => "round",
+    Unary::Not => "not",
+    Unary::IsFinite => "is_finite",
+    Unary::StopGradient => "stop_gradient",
+    Unary::Copy => "copy",
+});
 
+impl Unary {
     /// The result for one number.
     pub fn eval(self, x: f64) -> f64 {
         match self {
@@ -149,25 +146,22 @@ fn nan_or(a: f64, b: f64, pick: fn(f64, f64) -> f64) -> f64 {
     if a.is_nan() || b.is_nan() { f64::NAN } else { pick(a, b) }
 }
 
-impl Binary {
-    /// What people call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Binary::Add => "add",
-            Binary::Sub => "sub",
-            Binary::Mul => "mul",
-            Binary::Div => "div",
-            Binary::Max => "max",
-            Binary::Min => "min",
-            Binary::Pow => "pow",
-            Binary::Less => "less",
-            Binary::LessEqual => "less_equal",
-            Binary::Equal => "equal",
-            Binary::And => "and",
-            Binary::Or => "or",
-        }
-    }
+names!(Binary {
+    Binary::Add => "add",
+    Binary::Sub => "sub",
+    Binary::Mul => "mul",
+    Binary::Div => "div",
+    Binary::Max => "max",
+    Binary::Min => "min",
+    Binary::Pow => "pow",
+    Binary::Less => "less",
+    Binary::LessEqual => "less_equal",
+    Binary::Equal => "equal",
+    Binary::And => "and",
+    Binary::Or => "or",
+});
 
+impl Binary {
     /// The result for two numbers.
     pub fn eval(self, a: f64, b: f64) -> f64 {
         let truth = |t: bool| f64::from(u8::from(t));
@@ -310,7 +304,11 @@ impl Elementwise {
         Ok(vec![out])
     }
 
-    pub(crate) fn name(&self) -> &str {
+    /// The names of those that no other enumeration holds.
+    pub const NAMES: &'static [&'static str] = &["select", "cast"];
+
+    /// What people call it.
+    pub fn name(&self) -> &'static str {
         match self {
             Elementwise::Unary(u) => u.name(),
             Elementwise::Binary(b) => b.name(),

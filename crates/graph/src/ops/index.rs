@@ -1,9 +1,9 @@
 //! Positions as data: counting, gathering rows, adding rows up.
 
-use super::{Class, Scalar};
+use super::{Class, Elementwise, Op, Scalar};
 use crate::expr::{Expr, Type};
 use crate::interp::{Value, coordinates};
-use rhyton_tensor::{Bindings, DType, Error, Result, Shape};
+use rhyton_tensor::{Bindings, DType, Dim, Error, Result, Shape};
 use serde::{Deserialize, Serialize};
 
 /// Index operations. A negative index counts from the end.
@@ -39,6 +39,12 @@ fn spliced(shape: &Shape, axis: usize, indices: &Shape) -> Shape {
     s.extend_from_slice(&shape[axis + 1..]);
     Shape(s)
 }
+
+names!(Index {
+    Index::Iota { .. } => "iota",
+    Index::Gather { .. } => "gather",
+    Index::ScatterAdd { .. } => "scatter_add",
+});
 
 impl Index {
     pub(crate) fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
@@ -111,14 +117,6 @@ impl Index {
         Ok(vec![out])
     }
 
-    pub(crate) fn name(&self) -> &str {
-        match self {
-            Index::Iota { .. } => "iota",
-            Index::Gather { .. } => "gather",
-            Index::ScatterAdd { .. } => "scatter_add",
-        }
-    }
-
     pub(crate) fn class(&self) -> Class {
         match self {
             Index::Iota { .. } => Class::Elementwise,
@@ -137,4 +135,38 @@ fn locate(at: &[usize], axis: usize, indices: &Value, size: usize) -> Option<Vec
     full.push(index);
     full.extend_from_slice(&at[axis + rank..]);
     Some(full)
+}
+
+impl Expr {
+    /// int32 of `shape`: positions along `axis`.
+    #[track_caller]
+    pub fn iota(shape: impl Into<Shape>, axis: usize) -> Expr {
+        Expr::apply(Index::Iota { shape: shape.into(), axis }, vec![])
+    }
+
+    /// Entries of `axis` chosen by int32 indices, whose axes stand where `axis` was.
+    #[track_caller]
+    pub fn gather(&self, axis: usize, indices: &Expr) -> Expr {
+        if self.dtype() == DType::BF16 {
+            // Rows of a rounded table are rounded rows of the table.
+            let table = match (self.op(), self.inputs()) {
+                (Op::Elementwise(Elementwise::Cast(_)), [x]) if x.dtype() == DType::F32 => x.clone(),
+                _ => self.cast(DType::F32),
+            };
+            return table.gather(axis, indices).cast(DType::BF16);
+        }
+        Expr::apply(Index::Gather { axis }, vec![self.clone(), indices.cast(DType::I32)])
+    }
+
+    /// float32 one-hot vectors of `classes` along a new last axis; an index out of range gives zeros.
+    #[track_caller]
+    pub fn one_hot(&self, classes: usize) -> Expr {
+        if self.is_poisoned() {
+            return self.clone();
+        }
+        let mut shape = self.shape().clone();
+        shape.0.push(Dim::fixed(classes));
+        let index = self.cast(DType::I32).expand_dims(&[self.rank()]);
+        Expr::iota(shape, self.rank()).equal(&index).cast(DType::F32)
+    }
 }

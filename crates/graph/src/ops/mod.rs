@@ -1,6 +1,21 @@
-//! The primitives, in families. One file a family holds, side by side, the enumeration and its rules:
-//! `infer` (types), `vjp` (gradient), `interp` (the slow, obvious meaning in double precision) and `class` (how
+//! The primitives, in families. One file a family holds, side by side, the enumeration, its builders (methods of [`Expr`];
+//! the elementwise ones are in `build.rs`) and its rules: `infer` (types), `vjp` (gradient), `interp` (the slow, obvious meaning in double precision) and `class` (how
 //! the compiler may treat it). The matches are exhaustive: an operation that lacks a rule does not compile.
+
+/// What people call each variant. One list makes `name` and `NAMES`, so that a variant cannot be left out of either.
+macro_rules! names {
+    ($family:ident { $($variant:pat => $name:literal,)* }) => {
+        impl $family {
+            /// The names of all.
+            pub const NAMES: &'static [&'static str] = &[$($name),*];
+
+            /// What people call it.
+            pub fn name(&self) -> &'static str {
+                match self { $($variant => $name,)* }
+            }
+        }
+    };
+}
 
 pub mod contract;
 pub mod control;
@@ -80,9 +95,14 @@ macro_rules! families {
                 match self { $(Op::$family(op) => op.interp(inputs, outs, bindings),)* }
             }
 
-            /// What people call it: `add`, `broadcast`, `dot`; the function's name for a call.
-            pub fn name(&self) -> &str {
+            /// The primitive: `add`, `broadcast`, `dot`, `call`.
+            pub fn primitive(&self) -> &'static str {
                 match self { $(Op::$family(op) => op.name(),)* }
+            }
+
+            /// The names of all primitives.
+            pub fn primitives() -> Vec<&'static str> {
+                [Unary::NAMES, Binary::NAMES, $($family::NAMES),*].concat()
             }
 
             /// How the compiler may treat it.
@@ -94,6 +114,16 @@ macro_rules! families {
             fn from(op: $family) -> Op { Op::$family(op) }
         })*
     };
+}
+
+impl Op {
+    /// What people call it: the primitive, or the function's name for a call.
+    pub fn name(&self) -> &str {
+        match self {
+            Op::Control(Control::Call(f)) => &f.name,
+            op => op.primitive(),
+        }
+    }
 }
 
 families!(Elementwise, Reduce, Movement, Index, Contract, Window, Random, Control);

@@ -3,7 +3,7 @@
 use super::{Class, Scalar};
 use crate::expr::{Expr, Type};
 use crate::interp::{Value, coordinates};
-use rhyton_tensor::{Bindings, Dim, Error, Result, Shape};
+use rhyton_tensor::{Bindings, DType, Dim, Error, Result, Shape};
 use serde::{Deserialize, Serialize};
 
 /// Movements.
@@ -66,6 +66,16 @@ fn with_axis(shape: &Shape, axis: usize, size: Dim) -> Shape {
     s.0[axis] = size;
     s
 }
+
+names!(Movement {
+    Movement::Reshape { .. } => "reshape",
+    Movement::Transpose { .. } => "transpose",
+    Movement::Broadcast { .. } => "broadcast",
+    Movement::Slice { .. } => "slice",
+    Movement::Pad { .. } => "pad",
+    Movement::Concat { .. } => "concat",
+    Movement::Flip { .. } => "flip",
+});
 
 impl Movement {
     /// Size of `axis` after padding: `lo + n + (n - 1) * between + hi`.
@@ -240,18 +250,6 @@ impl Movement {
         source
     }
 
-    pub(crate) fn name(&self) -> &str {
-        match self {
-            Movement::Reshape { .. } => "reshape",
-            Movement::Transpose { .. } => "transpose",
-            Movement::Broadcast { .. } => "broadcast",
-            Movement::Slice { .. } => "slice",
-            Movement::Pad { .. } => "pad",
-            Movement::Concat { .. } => "concat",
-            Movement::Flip { .. } => "flip",
-        }
-    }
-
     pub(crate) fn class(&self) -> Class {
         match self {
             Movement::Pad { .. } | Movement::Concat { .. } => Class::Join,
@@ -278,4 +276,120 @@ fn concat_shape(inputs: &[&Type], axis: usize) -> Result<Shape> {
         total = total + &t.shape[axis];
     }
     Ok(with_axis(&first.shape, axis, total))
+}
+
+impl Expr {
+    /// The elements in row-major order under other sizes.
+    #[track_caller]
+    pub fn reshape(&self, shape: impl Into<Shape>) -> Expr {
+        let shape = shape.into();
+        if *self.shape() == shape || self.is_poisoned() {
+            return self.clone();
+        }
+        Expr::apply(Movement::Reshape { shape }, vec![self.clone()])
+    }
+
+    /// Axis `i` of the result is axis `axes[i]` of this.
+    #[track_caller]
+    pub fn transpose(&self, axes: &[usize]) -> Expr {
+        if axes.iter().copied().eq(0..self.rank()) || self.is_poisoned() {
+            return self.clone();
+        }
+        Expr::apply(Movement::Transpose { axes: axes.to_vec() }, vec![self.clone()])
+    }
+
+    /// Exchanges two axes.
+    #[track_caller]
+    pub fn swap_axes(&self, a: usize, b: usize) -> Expr {
+        let mut axes: Vec<usize> = (0..self.rank()).collect();
+        if a < axes.len() && b < axes.len() {
+            axes.swap(a, b);
+        }
+        self.transpose(&axes)
+    }
+
+    /// Repeats axes of size 1 and adds leading axes, by NumPy's rule.
+    #[track_caller]
+    pub fn broadcast_to(&self, shape: impl Into<Shape>) -> Expr {
+        let shape = shape.into();
+        if *self.shape() == shape || self.is_poisoned() {
+            return self.clone();
+        }
+        let mut own: Vec<Dim> = vec![Dim::fixed(1); shape.rank().saturating_sub(self.rank())];
+        own.extend_from_slice(self.shape());
+        Expr::apply(Movement::Broadcast { shape }, vec![self.reshape(own)])
+    }
+
+    /// Inserts axes of size 1 at these positions of the result.
+    #[track_caller]
+    pub fn expand_dims(&self, at: &[usize]) -> Expr {
+        let mut rest = self.shape().iter().cloned();
+        let shape: Vec<Dim> = (0..self.rank() + at.len())
+            .map(|i| if at.contains(&i) { Dim::fixed(1) } else { rest.next().unwrap_or_default() })
+            .collect();
+        self.reshape(shape)
+    }
+
+    /// `len` entries of `axis` from `start` on.
+    #[track_caller]
+    pub fn slice(&self, axis: usize, start: impl Into<Dim>, len: impl Into<Dim>) -> Expr {
+        self.slice_step(axis, start.into(), len.into(), 1)
+    }
+
+    /// `len` entries of `axis`: `start`, `start + step`, ..
+    #[track_caller]
+    pub fn slice_step(&self, axis: usize, start: Dim, len: Dim, step: usize) -> Expr {
+        if self.is_poisoned() || (start.is(0) && step == 1 && self.shape().get(axis) == Some(&len)) {
+            return self.clone();
+        }
+        Expr::apply(Movement::Slice { axis, start, len, step }, vec![self.clone()])
+    }
+
+    /// Entry `at` of `axis`, which disappears.
+    #[track_caller]
+    pub fn entry(&self, axis: usize, at: impl Into<Dim>) -> Expr {
+        let piece = self.slice(axis, at, 1);
+        if piece.is_poisoned() {
+            return piece;
+        }
+        let mut shape = piece.shape().clone();
+        shape.0.remove(axis);
+        piece.reshape(shape)
+    }
+
+    /// Adds entries holding `value` along `axis`: `lo` before, `hi` after, `between` between neighbours.
+    #[track_caller]
+    pub fn pad(
+        &self,
+        axis: usize,
+        lo: impl Into<Dim>,
+        hi: impl Into<Dim>,
+        between: usize,
+        value: f64,
+    ) -> Expr {
+        let (lo, hi) = (lo.into(), hi.into());
+        if self.is_poisoned() || (lo.is(0) && hi.is(0) && between == 0) {
+            return self.clone();
+        }
+        let value = Scalar::from_f64(value, self.dtype());
+        Expr::apply(Movement::Pad { axis, lo, hi, between, value }, vec![self.clone()])
+    }
+
+    /// Joins along `axis`.
+    #[track_caller]
+    pub fn concat(parts: &[Expr], axis: usize) -> Expr {
+        let mixed =
+            parts.iter().any(|p| p.dtype() == DType::F32) && parts.iter().any(|p| p.dtype() == DType::BF16);
+        let fit = |p: &Expr| if mixed { p.cast(DType::F32) } else { p.clone() };
+        match parts {
+            [one] => one.clone(),
+            _ => Expr::apply(Movement::Concat { axis }, parts.iter().map(fit).collect()),
+        }
+    }
+
+    /// Reverses `axis`.
+    #[track_caller]
+    pub fn flip(&self, axis: usize) -> Expr {
+        Expr::apply(Movement::Flip { axis }, vec![self.clone()])
+    }
 }

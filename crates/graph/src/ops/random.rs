@@ -45,6 +45,10 @@ impl Distribution {
     }
 }
 
+names!(Random {
+    Random { .. } => "random",
+});
+
 impl Random {
     pub(crate) fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
         match inputs {
@@ -69,11 +73,15 @@ impl Random {
         Ok(vec![out])
     }
 
-    pub(crate) fn name(&self) -> &str {
-        "random"
-    }
-
     pub(crate) fn class(&self) -> Class {
         Class::Kernel
+    }
+}
+
+impl Expr {
+    /// Random numbers of `shape` from a key (int32\[2\]: seed, step); see [`Random`].
+    #[track_caller]
+    pub fn random(key: &Expr, distribution: Distribution, stream: u32, shape: impl Into<Shape>) -> Expr {
+        Expr::apply(Random { distribution, stream, shape: shape.into() }, vec![key.clone()])
     }
 }

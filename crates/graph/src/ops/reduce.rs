@@ -3,7 +3,7 @@
 use super::Class;
 use crate::expr::{Expr, Type};
 use crate::interp::{Value, coordinates};
-use rhyton_tensor::{Bindings, DType, Error, Result, Shape};
+use rhyton_tensor::{Bindings, DType, Dim, Error, Result, Shape};
 use serde::{Deserialize, Serialize};
 
 /// Reductions; the folded axes disappear from the shape.
@@ -53,6 +53,13 @@ impl Fold {
         }
     }
 }
+
+names!(Reduce {
+    Reduce::Fold { kind: Fold::Sum, .. } => "sum",
+    Reduce::Fold { kind: Fold::Max, .. } => "max",
+    Reduce::Fold { kind: Fold::Min, .. } => "min",
+    Reduce::ArgMax { .. } => "arg_max",
+});
 
 impl Reduce {
     fn axes(&self) -> &[usize] {
@@ -130,16 +137,78 @@ impl Reduce {
         Ok(vec![out])
     }
 
-    pub(crate) fn name(&self) -> &str {
-        match self {
-            Reduce::Fold { kind: Fold::Sum, .. } => "sum",
-            Reduce::Fold { kind: Fold::Max, .. } => "max",
-            Reduce::Fold { kind: Fold::Min, .. } => "min",
-            Reduce::ArgMax { .. } => "arg_max",
-        }
-    }
-
     pub(crate) fn class(&self) -> Class {
         Class::Reduce
+    }
+}
+
+impl Expr {
+    #[track_caller]
+    fn fold(&self, kind: Fold, axes: &[usize]) -> Expr {
+        self.fold_wide(kind, axes).cast(self.dtype())
+    }
+
+    /// A fold of bfloat16 that stays in float32, in which it is computed.
+    #[track_caller]
+    fn fold_wide(&self, kind: Fold, axes: &[usize]) -> Expr {
+        if axes.is_empty() || self.is_poisoned() {
+            return self.clone();
+        }
+        let mut axes = axes.to_vec();
+        axes.sort_unstable();
+        Expr::apply(Reduce::Fold { kind, axes }, vec![self.clone()])
+    }
+
+    /// [`Expr::sum`] that leaves a sum of bfloat16 in float32, in which it adds up.
+    #[track_caller]
+    pub(crate) fn sum_float32(&self, axes: &[usize]) -> Expr {
+        self.fold_wide(Fold::Sum, axes)
+    }
+
+    /// Sum over `axes`, which disappear.
+    #[track_caller]
+    pub fn sum(&self, axes: &[usize]) -> Expr {
+        self.fold(Fold::Sum, axes)
+    }
+
+    /// Largest element over `axes`, which disappear.
+    #[track_caller]
+    pub fn max(&self, axes: &[usize]) -> Expr {
+        self.fold(Fold::Max, axes)
+    }
+
+    /// Smallest element over `axes`, which disappear.
+    #[track_caller]
+    pub fn min(&self, axes: &[usize]) -> Expr {
+        self.fold(Fold::Min, axes)
+    }
+
+    /// Mean over `axes`, which disappear.
+    #[track_caller]
+    pub fn mean(&self, axes: &[usize]) -> Expr {
+        if self.is_poisoned() {
+            return self.clone();
+        }
+        let n = axes.iter().filter_map(|a| self.shape().get(*a)).fold(Dim::fixed(1), |n, d| n * d);
+        let own = self.float();
+        (own.sum_float32(axes) / Expr::size(&n)).cast(own.dtype())
+    }
+
+    /// Sum of all elements.
+    #[track_caller]
+    pub fn sum_all(&self) -> Expr {
+        self.sum(&(0..self.rank()).collect::<Vec<_>>())
+    }
+
+    /// Mean of all elements.
+    #[track_caller]
+    pub fn mean_all(&self) -> Expr {
+        self.mean(&(0..self.rank()).collect::<Vec<_>>())
+    }
+
+    /// int32 position of the first largest element along `axis`.
+    #[track_caller]
+    pub fn argmax(&self, axis: usize) -> Expr {
+        Expr::apply(Reduce::ArgMax { axis }, vec![self.clone()])
     }
 }

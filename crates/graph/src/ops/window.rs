@@ -57,6 +57,14 @@ impl PoolKind {
     }
 }
 
+names!(Window {
+    Window { kind: PoolKind::Max, .. } => "max_pool",
+    Window { kind: PoolKind::MaxSpread, .. } => "max_pool_spread",
+    Window { kind: PoolKind::MaxTake, .. } => "max_pool_take",
+    Window { kind: PoolKind::Sum, .. } => "sum_pool",
+    Window { kind: PoolKind::SumSpread, .. } => "sum_pool_spread",
+});
+
 impl Window {
     /// The same windows with another kind.
     pub fn with(&self, kind: PoolKind) -> Window {
@@ -154,17 +162,36 @@ impl Window {
         }
     }
 
-    pub(crate) fn name(&self) -> &str {
-        match self.kind {
-            PoolKind::Max => "max_pool",
-            PoolKind::MaxSpread => "max_pool_spread",
-            PoolKind::MaxTake => "max_pool_take",
-            PoolKind::Sum => "sum_pool",
-            PoolKind::SumSpread => "sum_pool_spread",
-        }
-    }
-
     pub(crate) fn class(&self) -> Class {
         Class::Anchor
+    }
+}
+
+impl Expr {
+    /// Channels-last pooling of the largest (`PoolKind::Max`) or the sum (`PoolKind::Sum`) of windows.
+    #[track_caller]
+    pub fn pool(
+        &self,
+        kind: PoolKind,
+        sizes: &[Dim],
+        window: &[usize],
+        strides: &[usize],
+        pad_lo: &[Dim],
+    ) -> Expr {
+        if self.is_poisoned() {
+            return self.clone();
+        }
+        let full = self.shape().get(1..self.rank().saturating_sub(1)).unwrap_or_default().to_vec();
+        let op = Window {
+            kind,
+            pooled: sizes.to_vec(),
+            full,
+            window: window.to_vec(),
+            strides: strides.to_vec(),
+            pad_lo: pad_lo.to_vec(),
+        };
+        let sums = matches!(kind, PoolKind::Sum | PoolKind::SumSpread);
+        let x = if sums { self.cast(DType::F32) } else { self.clone() };
+        Expr::apply(op, vec![x]).cast(self.dtype())
     }
 }

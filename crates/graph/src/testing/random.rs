@@ -3,7 +3,7 @@
 use super::bindings;
 use crate::expr::{Expr, Type};
 use crate::function::{Function, named, scan};
-use crate::ops::{ConvKind, Distribution, PoolKind};
+use crate::ops::{ConvKind, Distribution, Op, PoolKind};
 use rhyton_tensor::rng::Stream;
 use rhyton_tensor::{DType, Dim, Shape, Tensor};
 
@@ -335,7 +335,11 @@ impl Generator {
             x.e.shape()[1..=n].iter().map(|d| (d.clone() + lo - 2).floor_div(stride) + 1).collect();
         let kind = [PoolKind::Max, PoolKind::Sum][self.below(2)];
         let y = x.e.pool(kind, &sizes, &vec![2; n], &vec![stride; n], &vec![lo.into(); n]);
-        self.push(y, x.bound * 4.0, kind == PoolKind::Max);
+        self.push(y.clone(), x.bound * 4.0, kind == PoolKind::Max);
+        let z = self.pick(|i| i.e.ty() == x.e.ty())?;
+        if let (PoolKind::Max, Op::Window(w)) = (kind, y.op()) {
+            self.push(Expr::apply(w.with(PoolKind::MaxTake), vec![x.e, z.e]), z.bound, z.exact);
+        }
         Some(())
     }
 
