@@ -2,7 +2,7 @@
 //! differences in double precision.
 
 use rhyton_graph::function::{named, named_with_vjp, scan};
-use rhyton_graph::ops::{ConvKind, Index, PoolKind};
+use rhyton_graph::ops::{ConvKind, Index, PoolKind, Running};
 use rhyton_graph::testing::{assert_close, check_gradients};
 use rhyton_graph::{Expr, eval, grad};
 use rhyton_tensor::{DType, Dim, Tensor};
@@ -133,6 +133,25 @@ fn of_gathers() {
     let far = [Tensor::vector(vec![1.0f32, 2.0]), Tensor::vector(vec![0i32, 5, -3])];
     let y = eval(|p| vec![p[0].gather(0, &p[1])], &far).unwrap()[0].to_vec::<f32>();
     assert!(y[0] == 1.0 && y[1].is_nan() && y[2].is_nan());
+}
+
+#[test]
+fn of_running_folds() {
+    let x = args(&[&[2, 5, 3]]);
+    for (exclusive, reverse) in [(false, false), (true, false), (false, true), (true, true)] {
+        twice(|p| vec![p[0].cumulative(Running::Sum, 1, exclusive, reverse)], &x);
+        twice(|p| vec![p[0].cumulative(Running::Product, 1, exclusive, reverse)], &x);
+    }
+    for (axis, reverse) in [(0, false), (1, false), (2, true)] {
+        twice(|p| vec![p[0].cumulative(Running::Max, axis, false, reverse)], &x);
+        twice(|p| vec![p[0].cumulative(Running::Min, axis, false, reverse)], &x);
+    }
+    twice(|p| vec![p[0].linear_recurrence(&p[1], 1)], &args(&[&[2, 4], &[2, 4]]));
+    // A quotient by the factor would be NaN at zeros.
+    twice(|p| vec![p[0].cumprod(0)], &[Tensor::vector(vec![0.5f32, 0.0, 2.0, 0.0, 3.0])]);
+    let ties = [Tensor::vector(vec![1.0f32, 1.0, 3.0, 2.0])];
+    let g = eval(|p| grad(&p[0].cumulative(Running::Max, 0, false, false).sum_all(), p), &ties).unwrap();
+    assert_eq!(g[0].to_vec::<f32>(), [2.0, 0.0, 2.0, 0.0]);
 }
 
 #[test]

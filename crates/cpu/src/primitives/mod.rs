@@ -1,5 +1,6 @@
 //! Launches of one primitive over arrays that lie one element after the other: a file and a row for each.
 
+mod cumulative;
 pub mod index;
 pub mod random;
 
@@ -28,6 +29,7 @@ pub(crate) trait Primitive: Send + Sync {
 fn row(op: &Op, sides: &Sides) -> Result<Box<dyn Primitive>> {
     match op {
         Op::Index(op) => index::prepare(op, sides),
+        Op::Cumulative(op) => cumulative::prepare(op, sides),
         Op::Random(op) => random::prepare(op, sides),
         Op::Elementwise(_)
         | Op::Reduce(_)

@@ -19,6 +19,7 @@ macro_rules! names {
 
 pub mod contract;
 pub mod control;
+pub mod cumulative;
 pub mod elementwise;
 pub mod index;
 pub mod movement;
@@ -28,6 +29,7 @@ pub mod window;
 
 pub use contract::{Contract, ConvKind};
 pub use control::{Control, Literal, Scalar};
+pub use cumulative::{Cumulative, Running};
 pub use elementwise::{Binary, Elementwise, Unary};
 pub use index::Index;
 pub use movement::Movement;
@@ -52,6 +54,7 @@ pub enum Op {
     Contract(Contract),
     Window(Window),
     Random(Random),
+    Cumulative(Cumulative),
     Control(Control),
 }
 
@@ -126,4 +129,4 @@ impl Op {
     }
 }
 
-families!(Elementwise, Reduce, Movement, Index, Contract, Window, Random, Control);
+families!(Elementwise, Reduce, Movement, Index, Contract, Window, Random, Cumulative, Control);

@@ -3,7 +3,7 @@
 use super::bindings;
 use crate::expr::{Expr, Type};
 use crate::function::{Function, named, scan};
-use crate::ops::{ConvKind, Distribution, Op, PoolKind};
+use crate::ops::{ConvKind, Distribution, Op, PoolKind, Running};
 use rhyton_tensor::rng::Stream;
 use rhyton_tensor::{DType, Dim, Shape, Tensor};
 
@@ -107,7 +107,7 @@ impl Generator {
 
     fn step(&mut self) {
         // A choice without fitting values is skipped.
-        let _ = match self.below(16) {
+        let _ = match self.below(17) {
             0 | 1 => self.unary(),
             2 | 3 => self.binary(),
             4 => self.logic(),
@@ -120,6 +120,7 @@ impl Generator {
             12 => self.index(),
             13 => self.source(),
             14 => self.call(),
+            15 => self.cumulative(),
             _ => self.looped(),
         };
     }
@@ -360,6 +361,28 @@ impl Generator {
         shape.extend_from_slice(&updates.e.shape()[indices.e.rank()..]);
         let op = crate::ops::Index::ScatterAdd { axis: 0, shape: shape.into() };
         self.push(Expr::apply(op, vec![updates.e, indices.e]), updates.bound * 5.0, false);
+        Some(())
+    }
+
+    fn cumulative(&mut self) -> Option<()> {
+        let x = self.pick(|i| i.e.dtype() == DType::F32 && i.e.rank() > 0)?;
+        let (axis, exclusive, reverse) = (self.below(x.e.rank()), self.below(2) == 0, self.below(2) == 0);
+        let n = x.e.shape()[axis].eval(&bindings(5)).unwrap_or(1) as f64;
+        let (x, bound, kind) = match self.below(5) {
+            0 => (x.e, x.bound * n, Running::Sum),
+            1 => (x.e.sin(), 1.0, Running::Product),
+            2 if x.exact => (x.e, x.bound, Running::Max),
+            3 if x.exact => (x.e, x.bound, Running::Min),
+            _ => {
+                let y = self.pick(|i| i.e.ty() == x.e.ty())?;
+                self.push(x.e.linear_recurrence(&y.e.cos(), axis), x.bound * n, false);
+                return Some(());
+            }
+        };
+        // An exclusive extreme begins with infinity.
+        let exclusive = exclusive && kind.start().is_finite();
+        let exact = matches!(kind, Running::Max | Running::Min);
+        self.push(x.cumulative(kind, axis, exclusive, reverse), bound, exact);
         Some(())
     }
 
