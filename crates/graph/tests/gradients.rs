@@ -128,8 +128,10 @@ fn of_gathers() {
     let mut a = args(&[&[2, 3, 2], &[2, 2, 2, 2]]);
     a.push(Tensor::new([2, 2], vec![0i32, -1, 2, 0]).unwrap());
     twice(|p| vec![p[0].gather(1, &p[2])], &a[..]);
-    let op = || Index::ScatterAdd { axis: 1, shape: [2, 3, 2].into() };
+    let op = || Index::ScatterAdd { axis: 1, batch: 0, shape: [2, 3, 2].into() };
     twice(|p| vec![Expr::apply(op(), vec![p[1].clone(), p[2].clone()])], &a);
+    twice(|p| vec![p[0].gather_within(1, 1, &p[2]), p[0].gather_within(1, 2, &p[2])], &a[..]);
+    twice(|p| vec![p[0].take_along_axis(1, &p[2].expand_dims(&[2]))], &a[..]);
     let far = [Tensor::vector(vec![1.0f32, 2.0]), Tensor::vector(vec![0i32, 5, -3])];
     let y = eval(|p| vec![p[0].gather(0, &p[1])], &far).unwrap()[0].to_vec::<f32>();
     assert!(y[0] == 1.0 && y[1].is_nan() && y[2].is_nan());

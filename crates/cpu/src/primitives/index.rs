@@ -13,13 +13,15 @@ const SPLIT: usize = 1 << 15;
 /// Sizes of a gather or scatter along one axis.
 #[derive(Clone, Copy, Debug)]
 pub struct IndexShape {
-    /// Product of the axes before.
+    /// Product of the axes that have indices of their own.
+    pub batch: usize,
+    /// Product of the other axes before.
     pub outer: usize,
     /// Size of the axis.
     pub size: usize,
     /// Product of the axes after.
     pub inner: usize,
-    /// Number of indices.
+    /// Number of indices, of one batch.
     pub indices: usize,
 }
 
@@ -27,8 +29,7 @@ pub struct IndexShape {
 struct IndexTask {
     shape: IndexShape,
     scatter: bool,
-    /// Of int8; of float32 otherwise.
-    bytes: bool,
+    dtype: DType,
     values: Lane,
     indices: Lane,
     write: Lane,
@@ -38,15 +39,19 @@ struct IndexTask {
 pub(crate) fn prepare(op: &Index, sides: &Sides) -> Result<Box<dyn Primitive>> {
     let (values, indices, write) = (sides.input(0)?, sides.input(1)?, sides.output(0)?);
     // The side whose axis the indices count along.
-    let ([outer, size, inner], scatter) = match op {
-        Index::Gather { axis } => (values.around(*axis)?, false),
-        Index::ScatterAdd { axis, .. } => (write.around(*axis)?, true),
+    let ([before, size, inner], batch, scatter) = match op {
+        Index::Gather { axis, batch } => (values.around(*axis)?, *batch, false),
+        Index::ScatterAdd { axis, batch, .. } => (write.around(*axis)?, *batch, true),
         Index::Iota { .. } => return Err(no_kernel(&op.clone().into())),
     };
+    let (own, rest) = indices.shape.split_at(batch.min(indices.shape.len()));
+    let batch: usize = own.iter().product();
+    let shape =
+        IndexShape { batch, outer: before / batch.max(1), size, inner, indices: rest.iter().product() };
     Ok(Box::new(IndexTask {
-        shape: IndexShape { outer, size, inner, indices: indices.shape.iter().product() },
+        shape,
         scatter,
-        bytes: write.dtype == DType::I8,
+        dtype: write.dtype,
         values: values.lane.clone(),
         indices: indices.lane.clone(),
         write: write.lane.clone(),
@@ -57,16 +62,28 @@ impl Primitive for IndexTask {
     unsafe fn run(&self, cx: Context) {
         // SAFETY: passed on; the plan's views are contiguous and inside their buffers.
         unsafe {
-            let (x, i, out): (*mut f32, *mut i32, *mut f32) =
-                (cx.at(&self.values), cx.at(&self.indices), cx.at(&self.write));
             if self.scatter {
-                scatter_add(cx.pool, &self.shape, x, i, out);
-            } else if self.bytes {
-                let (x, out): (*mut i8, *mut i8) = (cx.at(&self.values), cx.at(&self.write));
-                gather(cx.pool, &self.shape, x, i, out, 0);
-            } else {
-                gather(cx.pool, &self.shape, x, i, out, f32::NAN);
+                let (updates, index, out) = (cx.at(&self.values), cx.at(&self.indices), cx.at(&self.write));
+                return scatter_add(cx.pool, &self.shape, updates, index, out);
             }
+            match self.dtype {
+                DType::I8 => self.gather(cx, 0i8),
+                DType::I32 => self.gather(cx, 0i32),
+                _ => self.gather(cx, f32::NAN),
+            }
+        }
+    }
+}
+
+impl IndexTask {
+    /// # Safety
+    /// As for `Task::run`, for values of the type `T`.
+    unsafe fn gather<T: Copy + Sync>(&self, cx: Context, missing: T) {
+        // SAFETY: passed on.
+        unsafe {
+            let (x, index, out): (*mut T, *mut i32, *mut T) =
+                (cx.at(&self.values), cx.at(&self.indices), cx.at(&self.write));
+            gather(cx.pool, &self.shape, x, index, out, missing);
         }
     }
 }
@@ -78,10 +95,11 @@ fn locate(index: i32, size: usize) -> Option<usize> {
     usize::try_from(index).ok().filter(|i| *i < size)
 }
 
-/// `out[o, j, ..] = x[o, index[j], ..]`; `missing` where an index is out of range.
+/// `out[b, o, j, ..] = x[b, o, index[b, j], ..]`; `missing` where an index is out of range.
 ///
 /// # Safety
-/// `x`, `index` and `out` must be valid for `[outer, size, inner]`, `[indices]` and `[outer, indices, inner]`.
+/// `x`, `index` and `out` must be valid for `[batch, outer, size, inner]`, `[batch, indices]` and
+/// `[batch, outer, indices, inner]`.
 pub unsafe fn gather<T: Copy + Sync>(
     pool: &Pool,
     shape: &IndexShape,
@@ -90,9 +108,9 @@ pub unsafe fn gather<T: Copy + Sync>(
     out: *mut T,
     missing: T,
 ) {
-    let IndexShape { outer, size, inner, indices } = *shape;
+    let IndexShape { batch, outer, size, inner, indices } = *shape;
     let (rows, x, index, out) =
-        (outer * indices, Shared(x.cast_mut()), Shared(index.cast_mut()), Shared(out));
+        (batch * outer * indices, Shared(x.cast_mut()), Shared(index.cast_mut()), Shared(out));
     if inner == 0 {
         return;
     }
@@ -100,11 +118,11 @@ pub unsafe fn gather<T: Copy + Sync>(
     pool.run(rows.div_ceil(per_task), &|task| {
         for row in task * per_task..rows.min((task + 1) * per_task) {
             let (o, j) = (row / indices, row % indices);
-            // SAFETY: `row < outer * indices` and `locate` gives a position below `size`; tasks write disjoint
+            // SAFETY: `row < batch * outer * indices` and `locate` gives a position below `size`; tasks write disjoint
             // rows.
             unsafe {
                 let to = std::slice::from_raw_parts_mut(out.get().add(row * inner), inner);
-                match locate(*index.get().add(j), size) {
+                match locate(*index.get().add(o / outer * indices + j), size) {
                     Some(i) => {
                         let from = x.get().add((o * size + i) * inner);
                         to.copy_from_slice(std::slice::from_raw_parts(from, inner));
@@ -116,10 +134,11 @@ pub unsafe fn gather<T: Copy + Sync>(
     });
 }
 
-/// `out[o, index[j], ..] += updates[o, j, ..]` into zeros, in the order of `j`; indices out of range are dropped.
+/// `out[b, o, index[b, j], ..] += updates[b, o, j, ..]` into zeros, in the order of `j`; indices out of range are dropped.
 ///
 /// # Safety
-/// `updates`, `index` and `out` must be valid for `[outer, indices, inner]`, `[indices]` and `[outer, size, inner]`.
+/// `updates`, `index` and `out` must be valid for `[batch, outer, indices, inner]`, `[batch, indices]` and
+/// `[batch, outer, size, inner]`.
 pub unsafe fn scatter_add(
     pool: &Pool,
     shape: &IndexShape,
@@ -127,13 +146,14 @@ pub unsafe fn scatter_add(
     index: *const i32,
     out: *mut f32,
 ) {
-    let IndexShape { outer, size, inner, indices } = *shape;
+    let IndexShape { batch, outer, size, inner, indices } = *shape;
+    let rows = batch * outer;
     let (updates, index, out) = (Shared(updates.cast_mut()), Shared(index.cast_mut()), Shared(out));
-    if size * inner == 0 {
+    if rows * size * inner == 0 {
         return;
     }
     // Each task owns some columns, so that equal indices meet in one task and add up in order.
-    let whole = outer * (size + indices) * inner < SPLIT;
+    let whole = rows * (size + indices) * inner < SPLIT;
     let columns = if whole || inner < 32 { inner } else { inner.div_ceil(8).next_multiple_of(16) };
     let blocks = inner.div_ceil(columns);
     let task = |task: usize| {
@@ -146,7 +166,7 @@ pub unsafe fn scatter_add(
             };
             (0..size).for_each(|i| row(i).fill(0.0));
             for j in 0..indices {
-                if let Some(i) = locate(*index.get().add(j), size) {
+                if let Some(i) = locate(*index.get().add(o / outer * indices + j), size) {
                     let from = updates.get().add((o * indices + j) * inner + first);
                     let from = std::slice::from_raw_parts(from, count);
                     row(i).iter_mut().zip(from).for_each(|(to, x)| *to += x);
@@ -154,21 +174,24 @@ pub unsafe fn scatter_add(
             }
         }
     };
-    if whole { (0..outer * blocks).for_each(task) } else { pool.run(outer * blocks, &task) }
+    if whole { (0..rows * blocks).for_each(task) } else { pool.run(rows * blocks, &task) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SHAPES: [(usize, usize, usize, usize); 7] = [
-        (1, 5, 3, 4),
-        (2, 7, 1, 9),
-        (3, 4, 40, 11),
-        (1, 30, 100, 700),
-        (0, 3, 2, 2),
-        (2, 0, 3, 4),
-        (2, 3, 0, 4),
+    /// batch, outer, size, inner, indices
+    const SHAPES: [(usize, usize, usize, usize, usize); 9] = [
+        (3, 2, 5, 3, 4),
+        (40, 3, 30, 2, 300),
+        (1, 1, 5, 3, 4),
+        (1, 2, 7, 1, 9),
+        (1, 3, 4, 40, 11),
+        (1, 1, 30, 100, 700),
+        (1, 0, 3, 2, 2),
+        (1, 2, 0, 3, 4),
+        (1, 2, 3, 0, 4),
     ];
 
     fn values(n: usize) -> Vec<f32> {
@@ -182,11 +205,11 @@ mod tests {
 
     #[test]
     fn gather_follows_its_definition() {
-        for (outer, size, inner, count) in SHAPES {
-            let shape = IndexShape { outer, size, inner, indices: count };
-            let (x, index) = (values(outer * size * inner), indices(count, size));
+        for (batch, outer, size, inner, count) in SHAPES {
+            let shape = IndexShape { batch, outer, size, inner, indices: count };
+            let (x, index) = (values(batch * outer * size * inner), indices(batch * count, size));
             for threads in [1, 2, 3] {
-                let mut out = vec![7.0; outer * count * inner];
+                let mut out = vec![7.0; batch * outer * count * inner];
                 // SAFETY: the sizes are those of `shape`.
                 unsafe {
                     let (x, index) = (x.as_ptr(), index.as_ptr());
@@ -194,7 +217,8 @@ mod tests {
                 }
                 for (at, got) in out.iter().enumerate() {
                     let (o, j, c) = (at / inner / count, at / inner % count, at % inner);
-                    let i = index[j] as i64 + if index[j] < 0 { size as i64 } else { 0 };
+                    let given = index[o / outer * count + j];
+                    let i = given as i64 + if given < 0 { size as i64 } else { 0 };
                     if (0..size as i64).contains(&i) {
                         assert_eq!(*got, x[(o * size + i as usize) * inner + c]);
                     } else {
@@ -207,13 +231,14 @@ mod tests {
 
     #[test]
     fn scatter_adds_in_order() {
-        for (outer, size, inner, count) in SHAPES {
-            let shape = IndexShape { outer, size, inner, indices: count };
-            let (u, index) = (values(outer * count * inner), indices(count, size));
-            let mut want = vec![0.0f32; outer * size * inner];
+        for (batch, outer, size, inner, count) in SHAPES {
+            let shape = IndexShape { batch, outer, size, inner, indices: count };
+            let (u, index) = (values(batch * outer * count * inner), indices(batch * count, size));
+            let mut want = vec![0.0f32; batch * outer * size * inner];
             for (at, x) in u.iter().enumerate() {
                 let (o, j, c) = (at / inner / count, at / inner % count, at % inner);
-                let i = index[j] as i64 + if index[j] < 0 { size as i64 } else { 0 };
+                let given = index[o / outer * count + j];
+                let i = given as i64 + if given < 0 { size as i64 } else { 0 };
                 if (0..size as i64).contains(&i) {
                     want[(o * size + i as usize) * inner + c] += x;
                 }

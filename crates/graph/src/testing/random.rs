@@ -352,6 +352,11 @@ impl Generator {
         if x.e.rank() + indices.e.rank() < 6 {
             self.push(x.e.gather(axis, &indices.e), x.bound, x.exact);
         }
+        let same = self.pick(|i| i.e.dtype() == DType::F32 && i.e.shape().starts_with(indices.e.shape()))?;
+        if let Some(axis) = (indices.e.rank()..same.e.rank()).find(|a| fixed(&same.e, *a)) {
+            let each = indices.e.expand_dims(&[indices.e.rank()]);
+            self.push(same.e.gather_within(indices.e.rank(), axis, &each), same.bound, same.exact);
+        }
         let updates = self.pick(|i| {
             i.e.dtype() == DType::F32
                 && i.e.rank() >= indices.e.rank()
@@ -359,7 +364,7 @@ impl Generator {
         })?;
         let mut shape = vec![Dim::fixed(4)];
         shape.extend_from_slice(&updates.e.shape()[indices.e.rank()..]);
-        let op = crate::ops::Index::ScatterAdd { axis: 0, shape: shape.into() };
+        let op = crate::ops::Index::ScatterAdd { axis: 0, batch: 0, shape: shape.into() };
         self.push(Expr::apply(op, vec![updates.e, indices.e]), updates.bound * 5.0, false);
         Some(())
     }
