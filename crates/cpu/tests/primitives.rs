@@ -67,3 +67,39 @@ fn running_folds_of_special_numbers() {
     let narrow = |p: &[Expr]| vec![p[0].cast(rhyton_tensor::DType::BF16).cumsum(0)];
     check(narrow, &[Tensor::from_fn([40], |i| (i % 7) as f32 * 0.25)], "bfloat16");
 }
+
+#[test]
+fn sorting() {
+    for shape in SHAPES {
+        // Many ties, so that the order of equal ones shows.
+        let (x, k) = (numbers(shape), Tensor::from_fn(shape.to_vec(), |i| (i * 7919 % 31) as i32 - 15));
+        for axis in 0..shape.len() {
+            for descending in [false, true] {
+                let f = |p: &[Expr]| {
+                    let pair = |x: &Expr| {
+                        let (v, i) = x.sorted(axis, descending);
+                        [v, i]
+                    };
+                    p.iter().flat_map(pair).collect()
+                };
+                check(f, &[x.clone(), k.clone()], &format!("{shape:?} axis {axis} descending {descending}"));
+            }
+            let f = |p: &[Expr]| vec![p[0].take_along_axis(axis, &p[0].argsort(axis, false))];
+            check(f, &[k.clone()], &format!("{shape:?} axis {axis} taken"));
+        }
+    }
+}
+
+#[test]
+fn sorting_special_numbers() {
+    let x = vec![2.0f32, f32::NAN, -0.0, f32::INFINITY, 0.0, -f32::NAN, 1e-40, f32::NEG_INFINITY, -1e-40];
+    for threads in [1, 2] {
+        let f = |p: &[Expr]| vec![p[0].argsort(0, false), p[0].argsort(0, true), p[0].top_k(3).1];
+        let x = [Tensor::vector(x.clone())];
+        let y = eval_on(&CpuBackend::with(threads, Isa::detect()), f, &x).unwrap();
+        assert_eq!(y[0].to_vec::<i32>(), [7, 8, 2, 4, 6, 0, 3, 1, 5]);
+        assert_eq!(y[1].to_vec::<i32>(), [1, 5, 3, 0, 6, 2, 4, 8, 7]);
+        assert_eq!(y[2].to_vec::<i32>(), [1, 5, 3]);
+        assert_eq!(eval(f, &x).unwrap(), y);
+    }
+}

@@ -130,7 +130,7 @@ fn of_gathers() {
     twice(|p| vec![p[0].gather(1, &p[2])], &a[..]);
     let op = || Index::ScatterAdd { axis: 1, batch: 0, shape: [2, 3, 2].into() };
     twice(|p| vec![Expr::apply(op(), vec![p[1].clone(), p[2].clone()])], &a);
-    twice(|p| vec![p[0].gather_within(1, 1, &p[2]), p[0].gather_within(1, 2, &p[2])], &a[..]);
+    twice(|p| vec![p[0].gather_within(1, 1, &p[2]), p[0].swap_axes(1, 2).gather_within(1, 2, &p[2])], &a[..]);
     twice(|p| vec![p[0].take_along_axis(1, &p[2].expand_dims(&[2]))], &a[..]);
     let far = [Tensor::vector(vec![1.0f32, 2.0]), Tensor::vector(vec![0i32, 5, -3])];
     let y = eval(|p| vec![p[0].gather(0, &p[1])], &far).unwrap()[0].to_vec::<f32>();
@@ -154,6 +154,16 @@ fn of_running_folds() {
     let ties = [Tensor::vector(vec![1.0f32, 1.0, 3.0, 2.0])];
     let g = eval(|p| grad(&p[0].cumulative(Running::Max, 0, false, false).sum_all(), p), &ties).unwrap();
     assert_eq!(g[0].to_vec::<f32>(), [2.0, 0.0, 2.0, 0.0]);
+}
+
+#[test]
+fn of_sorting() {
+    let x = args(&[&[3, 5, 2]]);
+    for (axis, descending) in [(0, false), (1, true), (2, false)] {
+        twice(|p| vec![p[0].sorted(axis, descending).0], &x);
+        twice(|p| vec![p[0].take_along_axis(axis, &p[0].argsort(axis, descending)) * &p[0]], &x);
+    }
+    twice(|p| vec![p[0].swap_axes(1, 2).top_k(3).0], &x);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod cumulative;
 pub mod index;
 pub mod random;
+mod sort;
 
 use crate::exec::resolve::{Lane, Setting};
 use crate::exec::task::Context;
@@ -31,6 +32,7 @@ fn row(op: &Op, sides: &Sides) -> Result<Box<dyn Primitive>> {
         Op::Index(op) => index::prepare(op, sides),
         Op::Cumulative(op) => cumulative::prepare(op, sides),
         Op::Random(op) => random::prepare(op, sides),
+        Op::Sort(op) => sort::prepare(op, sides),
         Op::Elementwise(_)
         | Op::Reduce(_)
         | Op::Movement(_)
@@ -60,6 +62,8 @@ pub(crate) struct Side {
 pub(crate) struct Sides {
     pub inputs: Vec<Side>,
     pub outputs: Vec<Side>,
+    /// Number of threads.
+    pub threads: usize,
 }
 
 /// Prepares a launch of `op`.
@@ -77,6 +81,7 @@ pub(crate) fn prepare(
     let sides = Sides {
         inputs: sides(setting.views(&launch.reads)?, inputs)?,
         outputs: sides(setting.views(&launch.writes)?, outputs)?,
+        threads: setting.threads,
     };
     row(op, &sides)
 }

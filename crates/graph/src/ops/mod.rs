@@ -25,6 +25,7 @@ pub mod index;
 pub mod movement;
 pub mod random;
 pub mod reduce;
+pub mod sort;
 pub mod window;
 
 pub use contract::{Contract, ConvKind};
@@ -35,6 +36,7 @@ pub use index::Index;
 pub use movement::Movement;
 pub use random::{Distribution, Random};
 pub use reduce::{Fold, Reduce};
+pub use sort::Sort;
 pub use window::{PoolKind, Window};
 
 use crate::expr::{Expr, Type};
@@ -55,6 +57,7 @@ pub enum Op {
     Window(Window),
     Random(Random),
     Cumulative(Cumulative),
+    Sort(Sort),
     Control(Control),
 }
 
@@ -129,4 +132,4 @@ impl Op {
     }
 }
 
-families!(Elementwise, Reduce, Movement, Index, Contract, Window, Random, Cumulative, Control);
+families!(Elementwise, Reduce, Movement, Index, Contract, Window, Random, Cumulative, Sort, Control);

@@ -107,7 +107,7 @@ impl Generator {
 
     fn step(&mut self) {
         // A choice without fitting values is skipped.
-        let _ = match self.below(17) {
+        let _ = match self.below(18) {
             0 | 1 => self.unary(),
             2 | 3 => self.binary(),
             4 => self.logic(),
@@ -121,6 +121,7 @@ impl Generator {
             13 => self.source(),
             14 => self.call(),
             15 => self.cumulative(),
+            16 => self.sort(),
             _ => self.looped(),
         };
     }
@@ -388,6 +389,19 @@ impl Generator {
         let exclusive = exclusive && kind.start().is_finite();
         let exact = matches!(kind, Running::Max | Running::Min);
         self.push(x.cumulative(kind, axis, exclusive, reverse), bound, exact);
+        Some(())
+    }
+
+    /// Only of values that float32 holds exactly: near ones would change places.
+    fn sort(&mut self) -> Option<()> {
+        let x = self.pick(|i| i.exact && i.e.dtype() != DType::Bool && i.e.rank() > 0)?;
+        let (axis, descending) = (self.below(x.e.rank()), self.below(2) == 0);
+        let (values, places) = x.e.sorted(axis, descending);
+        if x.e.dtype() == DType::F32 {
+            self.push(x.e.take_along_axis(axis, &places), x.bound, true);
+        }
+        self.push(values, x.bound, true);
+        self.push(places, 100.0, true);
         Some(())
     }
 
