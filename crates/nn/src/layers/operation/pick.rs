@@ -146,25 +146,9 @@ pub(super) fn take(c: &Call) -> Result<Expr> {
     Ok(gathered(&x, c.axis("axis", 0, &x)?, &indices))
 }
 
-/// One entry of an axis of known size for each index, chosen by comparing it with every place.
 pub(super) fn take_along_axis(c: &Call) -> Result<Expr> {
-    let (x, indices) = (c.x(0)?, c.x(1)?.cast(DType::I32));
-    let (axis, last) = (c.axis("axis", -1, &x)?, x.rank().max(1) - 1);
-    let n = c.size(&x, axis)?;
-    if x.rank() != indices.rank() || n > LONGEST {
-        let what = format!("TakeAlongAxis got indices of shape {} for {}", indices.shape(), x.shape());
-        return Err(
-            Error::new(what).expected(format!("as many axes, and at most {LONGEST} entries to choose from"))
-        );
-    }
-    let (x, indices) = (counted(&x).swap_axes(axis, last), indices.swap_axes(axis, last));
-    let from_end = &indices + Expr::scalar(n as i32);
-    let indices = indices.less(&Expr::scalar(0)).select(&from_end, &indices).expand_dims(&[last + 1]);
-    let mut grid = indices.shape().clone();
-    grid.0[last + 1] = Dim::fixed(n);
-    let own = Expr::iota(grid, last + 1).equal(&indices);
-    let x = x.expand_dims(&[last]);
-    Ok(own.select(&x, &Expr::scalar(0).cast(x.dtype())).sum(&[last + 1]).swap_axes(axis, last))
+    let (x, indices) = (counted(&c.x(0)?), c.x(1)?);
+    Ok(x.take_along_axis(c.axis("axis", -1, &x)?, &indices))
 }
 
 pub(super) fn one_hot(c: &Call) -> Result<Expr> {
@@ -177,68 +161,31 @@ pub(super) fn one_hot(c: &Call) -> Result<Expr> {
     Ok(y.transpose(&order).cast(if c.get("dtype").is_null() { DType::F32 } else { dtype(c, &x)? }))
 }
 
-/// The place of each entry along the last axis, of known size, in rising order; equal ones keep their order.
-fn ranks(x: &Expr) -> Expr {
-    let last = x.rank() - 1;
-    let (own, other) = (x.expand_dims(&[last + 1]), x.expand_dims(&[last]));
-    let pair = rhyton_graph::broadcast_shapes(own.shape(), other.shape()).unwrap_or_default();
-    let earlier = Expr::iota(pair.clone(), last + 1).less(&Expr::iota(pair, last));
-    other.less(&own).or(&other.equal(&own).and(&earlier)).cast(DType::I32).sum(&[last + 1])
-}
-
-/// `values` in the order of their `places` along the last axis.
-fn arranged(values: &Expr, places: &Expr) -> Expr {
-    let last = values.rank() - 1;
-    let (values, places) = (values.expand_dims(&[last]), places.expand_dims(&[last]));
-    let n = values.shape()[last + 1].clone();
-    let mut grid = values.shape().clone();
-    grid.0[last] = n;
-    let here = Expr::iota(grid.clone(), last).equal(&places);
-    here.select(&values.broadcast_to(grid), &Expr::scalar(0).cast(values.dtype())).sum(&[last + 1])
-}
-
-/// The longest axis that is put in order: all pairs are compared.
-const LONGEST: usize = 4096;
-
-/// `f` along the axis of the setting `axis`, moved to the end; its size must be known.
-fn in_order(c: &Call, f: impl Fn(&Expr, &Expr) -> Expr) -> Result<Expr> {
+/// In rising order along the axis of the setting `axis`: the values, and where they were. Equal ones keep their order.
+fn in_order(c: &Call) -> Result<(Expr, Expr)> {
     let mut x = counted(&c.x(0)?);
-    if c.get("axis").is_null() && c.name != "TopK" {
+    if c.get("axis").is_null() {
         x = flat(&x);
     }
-    let axis = c.axis("axis", -1, &x)?;
-    let n = c.size(&x, axis)?;
-    if n > LONGEST {
-        return Err(Error::new(format!("{} along an axis of size {n}", c.name))
-            .expected(format!("at most {LONGEST}")));
-    }
-    let last = x.rank() - 1;
-    let x = x.swap_axes(axis, last);
-    Ok(f(&x, &ranks(&x)).swap_axes(axis, last))
-}
-
-fn places_of(x: &Expr) -> Expr {
-    Expr::iota(x.shape().clone(), x.rank() - 1)
+    Ok(x.sorted(c.axis("axis", -1, &x)?, false))
 }
 
 pub(super) fn sort(c: &Call) -> Result<Expr> {
-    in_order(c, arranged)
+    Ok(in_order(c)?.0)
 }
 
 pub(super) fn argsort(c: &Call) -> Result<Expr> {
-    in_order(c, |x, ranks| arranged(&places_of(x), ranks))
+    Ok(in_order(c)?.1)
 }
 
 /// The `k` largest entries of the last axis and where they are, falling; equal ones keep their order.
 pub(super) fn top_k(c: &Call) -> Result<Vec<Expr>> {
     let k = usize::try_from(c.whole("k", 1)?).unwrap_or(0);
-    let x = c.x(0)?;
+    let x = counted(&c.x(0)?);
     let fits = x.rank() > 0 && k > 0 && k <= c.size(&x, x.rank() - 1)?;
     if !fits {
         return Err(c.odd("k", c.get("k")));
     }
-    let first = |y: Expr| y.slice(y.rank() - 1, 0, k);
-    let values = in_order(c, |x, _| arranged(x, &ranks(&-x)))?;
-    let places = in_order(c, |x, _| arranged(&places_of(x), &ranks(&-x)))?;
-    Ok(vec![first(values), first(places)])
+    let (values, places) = x.top_k(k);
+    Ok(vec![values, places])
 }

@@ -101,22 +101,13 @@ pub(super) fn product(c: &Call) -> Result<Expr> {
     Ok(if c.flag("keepdims") { y } else { y.reshape(shape) })
 }
 
-/// Sums (or products) of all entries up to each, along an axis of known size: neighbours at twice the distance join
-/// in every round (Hillis and Steele 1986).
-pub(super) fn cumulated(c: &Call, neutral: f64, join: fn(Expr, Expr) -> Expr) -> Result<Expr> {
+/// Sums (or products) of all entries up to each.
+pub(super) fn cumulated(c: &Call, fold: fn(&Expr, usize) -> Expr) -> Result<Expr> {
     let mut x = counted(&c.x(0)?);
     if c.get("axis").is_null() {
         x = x.reshape(vec![x.shape().elements()]);
     }
-    let axis = c.axis("axis", 0, &x)?;
-    let n = c.size(&x, axis)?;
-    let mut by = 1;
-    while by < n {
-        let earlier = x.slice(axis, 0, n - by).pad(axis, by, 0, 0, neutral);
-        x = join(x, earlier);
-        by *= 2;
-    }
-    Ok(x)
+    Ok(fold(&x, c.axis("axis", 0, &x)?))
 }
 
 /// Position of the first largest entry of `x`.

@@ -142,8 +142,8 @@ pub(super) static KNOWN: &[Known] = known! {
         Std Over reductions::deviation;
         CountNonzero Over reductions::count_nonzero;
         Prod Call reductions::product;
-        Cumsum Call |c| reductions::cumulated(c, 0.0, |a, b| a + b);
-        Cumprod Call |c| reductions::cumulated(c, 1.0, |a, b| a * b);
+        Cumsum Call |c| reductions::cumulated(c, Expr::cumsum);
+        Cumprod Call |c| reductions::cumulated(c, Expr::cumprod);
         Argmax Call |c| reductions::argmax(c, &c.x(0)?);
         Argmin Call |c| reductions::argmax(c, &-counted(&c.x(0)?));
         Clip Call numbers::clip;
