@@ -3,13 +3,12 @@
 
 use rhyton_cpu::CpuBackend;
 use rhyton_cpu::isa::Isa;
-use rhyton_graph::backend::Backend;
 use rhyton_graph::function::scan;
 use rhyton_graph::named::SOFTMAX;
 use rhyton_graph::ops::{ConvKind, PoolKind};
+use rhyton_graph::testing::Runner;
 use rhyton_graph::{Expr, Function, Type, compile, grad};
 use rhyton_tensor::{DType, Dim, Tensor};
-use std::sync::Arc;
 use std::time::Instant;
 
 fn param(name: &str, sizes: &[usize]) -> Expr {
@@ -127,7 +126,7 @@ fn measure((f, state): (Function, usize), threads: usize, show: bool) {
         println!("{}", rhyton_graph::text::print_plan(&plan));
     }
     let launches = plan.launches.len();
-    let mut program = backend.load(Arc::new(plan)).unwrap();
+    let mut program = Runner::new(&backend, plan).unwrap();
     let mut args = rhyton_graph::testing::random_args(&f, 32, 1);
     let mut batch = args.split_off(state);
     let small = |t: &Tensor| Tensor::from_fn(t.shape(), |i| t.data().get_f64(i).abs() as f32 * 0.05);

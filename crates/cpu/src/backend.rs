@@ -4,31 +4,13 @@ use crate::environment;
 use crate::exec::Program;
 use crate::isa::Isa;
 use crate::named;
-use crate::pool::Pool;
+use crate::pool::{Pool, Threads};
 use crate::reduce::FOLDS;
 use crate::tile::code::OPERANDS;
-use rhyton_graph::backend::{Backend, Executable, Limits};
+use rhyton_graph::backend::{Backend, Executable, HostStore, Limits, Store};
 use rhyton_graph::plan::{NamedCall, Plan};
-use rhyton_tensor::Result;
+use rhyton_tensor::{Result, Tensor};
 use std::sync::Arc;
-
-/// Threads: those of the whole program, or some of its own.
-#[derive(Clone)]
-pub(crate) enum Threads {
-    /// [`Pool::global`].
-    Global,
-    /// Given.
-    Own(Arc<Pool>),
-}
-
-impl Threads {
-    pub(crate) fn pool(&self) -> &Pool {
-        match self {
-            Threads::Global => Pool::global(),
-            Threads::Own(pool) => pool,
-        }
-    }
-}
 
 /// Runs plans on the processor's cores.
 ///
@@ -75,7 +57,11 @@ impl Backend for CpuBackend {
         Limits { folds: FOLDS, operands: OPERANDS, ..Limits::default() }
     }
 
-    fn load(&self, plan: Arc<Plan>) -> Result<Box<dyn Executable>> {
-        Ok(Box::new(Program::new(plan, self.threads.clone(), self.isa)?))
+    fn store(&self, values: Vec<Tensor>) -> Result<Box<dyn Store>> {
+        Ok(Box::new(HostStore { values }))
+    }
+
+    fn load(&self, plan: Arc<Plan>) -> Result<Arc<dyn Executable>> {
+        Ok(Arc::new(Program::new(plan, self.threads.clone(), self.isa)?))
     }
 }

@@ -19,6 +19,24 @@ pub struct Pool {
     workers: Vec<JoinHandle<()>>,
 }
 
+/// Threads: those of the whole program, or some of its own.
+#[derive(Clone)]
+pub(crate) enum Threads {
+    /// [`Pool::global`].
+    Global,
+    /// Given.
+    Own(Arc<Pool>),
+}
+
+impl Threads {
+    pub(crate) fn pool(&self) -> &Pool {
+        match self {
+            Threads::Global => Pool::global(),
+            Threads::Own(pool) => pool,
+        }
+    }
+}
+
 type Task<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
 #[derive(Clone, Copy)]
@@ -36,6 +54,8 @@ struct Shared {
     job: UnsafeCell<Option<Job>>,
     /// Held by the caller whose job runs.
     busy: AtomicBool,
+    /// Threads that walk a program, see [`Pool::called`].
+    callers: AtomicUsize,
     stop: AtomicBool,
     started: AtomicUsize,
     asleep: AtomicUsize,
@@ -97,6 +117,7 @@ impl Pool {
             shares: (0..threads).map(|_| Share(AtomicU64::new(0))).collect(),
             job: UnsafeCell::new(None),
             busy: AtomicBool::new(false),
+            callers: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
             started: AtomicUsize::new(0),
             asleep: AtomicUsize::new(0),
@@ -146,11 +167,23 @@ impl Pool {
         self.run_on(tasks, &|_, i| f(i));
     }
 
+    /// Walks a program. While as many callers do so as there are threads, or nearly, each keeps to its own thread: a
+    /// split would wait for a worker that waits for a core.
+    pub(crate) fn called<R>(&self, walk: impl FnOnce() -> R) -> R {
+        let _counted = (!self.workers.is_empty()).then(|| Counted::new(&self.shared.callers));
+        walk()
+    }
+
+    fn is_full(&self) -> bool {
+        let callers = self.shared.callers.load(Ordering::Relaxed);
+        callers > 1 && 2 * callers > self.threads()
+    }
+
     /// As [`Pool::run`], calling `f(worker, i)`: no two tasks that run at the same time have the same worker,
     /// a number below [`Pool::threads`], so it can choose a piece of scratch memory.
     pub(crate) fn run_on(&self, tasks: usize, f: Task) {
         let alone = tasks <= 1 || self.workers.is_empty() || IN_TASK.get() || u32::try_from(tasks).is_err();
-        if alone || self.shared.busy.swap(true, Ordering::Acquire) {
+        if alone || self.is_full() || self.shared.busy.swap(true, Ordering::Acquire) {
             (0..tasks).for_each(|i| f(0, i));
             return;
         }
@@ -166,6 +199,22 @@ impl Pool {
     /// [`Pool::run_on`] if the work is worth a split, else all on the calling thread.
     pub(crate) fn run_if(&self, worth: bool, tasks: usize, f: Task) {
         if worth { self.run_on(tasks, f) } else { (0..tasks).for_each(|i| f(0, i)) }
+    }
+}
+
+/// One more for as long as it lives.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl Counted<'_> {
+    fn new(count: &AtomicUsize) -> Counted<'_> {
+        count.fetch_add(1, Ordering::Relaxed);
+        Counted(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

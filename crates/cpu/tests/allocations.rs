@@ -11,11 +11,9 @@ use common::models::{
 use rhyton_cpu::CpuBackend;
 use rhyton_cpu::counting::{Counting, allocations, live_bytes};
 use rhyton_cpu::isa::Isa;
-use rhyton_graph::backend::{Backend, Executable};
-use rhyton_graph::testing::random_args;
+use rhyton_graph::testing::{Runner, random_args};
 use rhyton_graph::{Function, compile};
 use rhyton_tensor::{DType, Tensor};
-use std::sync::Arc;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -29,9 +27,9 @@ fn data(m: &Model, n: usize) -> (Vec<Tensor>, Vec<Tensor>) {
     (args, batch)
 }
 
-fn load(m: &Model, backend: &CpuBackend) -> Box<dyn Executable> {
+fn load(m: &Model, backend: &CpuBackend) -> Runner {
     let plan = compile(&m.step, m.state, &m.updates, backend).unwrap();
-    backend.load(Arc::new(plan)).unwrap()
+    Runner::new(backend, plan).unwrap()
 }
 
 fn a_repeated_run_allocates_nothing(m: &Model, threads: usize) {
@@ -56,7 +54,7 @@ fn results_are_used_again() {
     let x = param("x", vec![batch(), 4.into()]);
     let f = Function::new("f", vec![x.clone()], vec![x.exp(), softmax(&rhyton_graph::named::SOFTMAX, &x)]);
     let backend = CpuBackend::with(1, Isa::detect());
-    let mut program = backend.load(Arc::new(compile(&f, 0, &[], &backend).unwrap())).unwrap();
+    let mut program = Runner::new(&backend, compile(&f, 0, &[], &backend).unwrap()).unwrap();
     let x = Tensor::full([8, 4], 1.0f32);
     let mut results = vec![];
     program.run(&mut [], std::slice::from_ref(&x), &mut results).unwrap();

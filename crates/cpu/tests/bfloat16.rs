@@ -3,12 +3,10 @@
 
 use rhyton_cpu::CpuBackend;
 use rhyton_cpu::isa::Isa;
-use rhyton_graph::backend::Backend;
 use rhyton_graph::ops::{ConvKind, PoolKind};
-use rhyton_graph::testing::{assert_close, random_args, with_gradients};
+use rhyton_graph::testing::{Runner, assert_close, random_args, with_gradients};
 use rhyton_graph::{Expr, Function, Type, compile, interpret};
 use rhyton_tensor::{DType, Dim, Tensor};
-use std::sync::Arc;
 
 fn typed(dtype: DType, rest: &[usize]) -> Type {
     let shape: Vec<Dim> =
@@ -31,7 +29,7 @@ fn check(what: &str, types: &[Type], f: impl FnOnce(&[Expr]) -> Vec<Expr>) {
             let mut first: Option<Vec<Tensor>> = None;
             for threads in [1, 2, 3] {
                 let backend = CpuBackend::with(threads, isa);
-                let mut program = backend.load(Arc::new(compile(&f, 0, &[], &backend).unwrap())).unwrap();
+                let mut program = Runner::new(&backend, compile(&f, 0, &[], &backend).unwrap()).unwrap();
                 let mut have = vec![];
                 program.run(&mut [], &args, &mut have).unwrap();
                 assert_close(&have, &want, 2e-2, &format!("{what}, batch {batch}, {isa:?}"));
@@ -162,7 +160,7 @@ fn rounding_is_that_of_the_interpreter() {
     let want = interpret(&f, &args).unwrap();
     for isa in Isa::available() {
         let backend = CpuBackend::with(1, isa);
-        let mut program = backend.load(Arc::new(compile(&f, 0, &[], &backend).unwrap())).unwrap();
+        let mut program = Runner::new(&backend, compile(&f, 0, &[], &backend).unwrap()).unwrap();
         let mut have = vec![];
         program.run(&mut [], &args, &mut have).unwrap();
         assert_eq!(have[0].dtype(), DType::BF16);

@@ -2,14 +2,12 @@
 
 use rhyton_cpu::CpuBackend;
 use rhyton_cpu::isa::Isa;
-use rhyton_graph::backend::Backend;
 use rhyton_graph::ops::ConvKind;
 use rhyton_graph::plan::Kernel;
-use rhyton_graph::testing::{assert_close, random_args};
+use rhyton_graph::testing::{Runner, assert_close, random_args};
 use rhyton_graph::{Expr, Function, Type, compile, interpret};
 use rhyton_tensor::rng::Stream;
 use rhyton_tensor::{DType, Dim, Tensor};
-use std::sync::Arc;
 
 /// The same bits at any number of threads, and near the interpreter: exact where results are whole numbers.
 fn check(f: &Function, batch: usize, seed: u64) {
@@ -18,7 +16,7 @@ fn check(f: &Function, batch: usize, seed: u64) {
     for isa in Isa::available() {
         for threads in [1, 2, 3] {
             let backend = CpuBackend::with(threads, isa);
-            let mut program = backend.load(Arc::new(compile(f, 0, &[], &backend).unwrap())).unwrap();
+            let mut program = Runner::new(&backend, compile(f, 0, &[], &backend).unwrap()).unwrap();
             let mut have: Vec<Tensor> = vec![];
             for _ in 0..2 {
                 program.run(&mut [], &args, &mut have).unwrap();
@@ -149,8 +147,7 @@ fn quantization_is_taken_whole_and_agrees_with_its_body() {
                 let named = plan.launches.iter().any(|l| matches!(l.kernel, Kernel::Named { .. }));
                 assert!(named, "the function is inlined");
                 let mut have = vec![];
-                backend
-                    .load(Arc::new(plan))
+                Runner::new(&backend, plan)
                     .unwrap()
                     .run(&mut [], std::slice::from_ref(&x), &mut have)
                     .unwrap();

@@ -8,19 +8,17 @@ mod common {
 use common::models::{conv_net, dense_net, gated_net, mixed_conv_net, recurrent_net, softmax};
 use rhyton_cpu::CpuBackend;
 use rhyton_cpu::isa::Isa;
-use rhyton_graph::backend::{Backend, Executable};
 use rhyton_graph::ops::ConvKind;
-use rhyton_graph::testing::random_args;
+use rhyton_graph::testing::{Runner, random_args};
 use rhyton_graph::{Expr, Function, Type, compile};
 use rhyton_tensor::{DType, Dim, Tensor};
 use std::hint::black_box;
-use std::sync::Arc;
 
 const TINY: f32 = 1e-40;
 const LEAST: f32 = f32::MIN_POSITIVE;
 
-fn load(f: &Function, state: usize, updates: &[(usize, usize)], backend: &CpuBackend) -> Box<dyn Executable> {
-    backend.load(Arc::new(compile(f, state, updates, backend).unwrap())).unwrap()
+fn load(f: &Function, state: usize, updates: &[(usize, usize)], backend: &CpuBackend) -> Runner {
+    Runner::new(backend, compile(f, state, updates, backend).unwrap()).unwrap()
 }
 
 fn run(f: &Function, args: &[Tensor], isa: Isa, threads: usize) -> Vec<Tensor> {

@@ -2,13 +2,12 @@
 
 use rhyton_cpu::CpuBackend;
 use rhyton_cpu::isa::Isa;
-use rhyton_graph::backend::{Backend, Executable};
+use rhyton_graph::testing::Runner;
 use rhyton_graph::{Expr, Function, Type, compile};
 use rhyton_tensor::{DType, Dim, Tensor};
-use std::sync::Arc;
 
 /// `counter += sum(x)`, result `x * counter`.
-fn program() -> Box<dyn Executable> {
+fn program() -> Runner {
     let counter = Expr::param("counter", Type::f32([3]));
     let x = Expr::param("x", Type::f32(vec![Dim::symbol("batch"), Dim::fixed(3)]));
     let labels = Expr::param("labels", Type::new(DType::I32, vec![Dim::symbol("batch")]));
@@ -16,7 +15,7 @@ fn program() -> Box<dyn Executable> {
     let y = &x * &counter + labels.cast(DType::F32).expand_dims(&[1]);
     let f = Function::new("train_step", vec![counter, x, labels], vec![next, y]);
     let backend = CpuBackend::with(1, Isa::detect());
-    backend.load(Arc::new(compile(&f, 1, &[(0, 0)], &backend).unwrap())).unwrap()
+    Runner::new(&backend, compile(&f, 1, &[(0, 0)], &backend).unwrap()).unwrap()
 }
 
 fn check(state: &[Tensor], batch: &[Tensor], text: &str) {
@@ -115,8 +114,7 @@ fn the_first_entry_of_an_empty_batch_is_an_error() {
     let x = Expr::param("x", Type::f32(vec![Dim::symbol("batch"), Dim::fixed(3)]));
     let f = Function::new("first", vec![x.clone()], vec![x.slice(0, 0, 1).exp()]);
     let backend = CpuBackend::with(1, Isa::detect());
-    let plan = Arc::new(compile(&f, 0, &[], &backend).unwrap());
-    let mut program = backend.load(plan).unwrap();
+    let mut program = Runner::new(&backend, compile(&f, 0, &[], &backend).unwrap()).unwrap();
     let mut results = vec![];
     program.run(&mut [], &[Tensor::zeros(DType::F32, [1, 3])], &mut results).unwrap();
     let e = program.run(&mut [], &[Tensor::zeros(DType::F32, [0, 3])], &mut results).unwrap_err();

@@ -4,13 +4,11 @@
 
 use rhyton_cpu::CpuBackend;
 use rhyton_cpu::isa::Isa;
-use rhyton_graph::backend::Backend;
 use rhyton_graph::ops::{Contract, ConvKind, Op, PoolKind, Window};
-use rhyton_graph::testing::{assert_close, random_args};
+use rhyton_graph::testing::{Runner, assert_close, random_args};
 use rhyton_graph::{Expr, Function, Type, compile, expr, interpret, text};
 use rhyton_tensor::rng::Stream;
 use rhyton_tensor::{Bindings, DType, Dim, Result, Tensor, memory};
-use std::sync::Arc;
 
 const LIMIT: usize = 32 << 20;
 const EXTREMES: [usize; 17] = [
@@ -147,7 +145,7 @@ fn is_small(f: &Function, batch: usize) -> bool {
 
 fn run(f: &Function, args: &[Tensor], threads: usize) -> Result<Vec<Tensor>> {
     let backend = CpuBackend::with(threads, Isa::detect());
-    let mut program = backend.load(Arc::new(compile(f, 0, &[], &backend)?))?;
+    let mut program = Runner::new(&backend, compile(f, 0, &[], &backend)?)?;
     let mut results = vec![];
     program.run(&mut [], args, &mut results)?;
     Ok(results)

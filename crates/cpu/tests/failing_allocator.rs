@@ -2,11 +2,10 @@
 
 use rhyton_cpu::CpuBackend;
 use rhyton_cpu::isa::Isa;
-use rhyton_graph::backend::{Backend, Executable};
+use rhyton_graph::testing::Runner;
 use rhyton_graph::{Expr, Function, Type, compile};
 use rhyton_tensor::{DType, Dim, Tensor, memory};
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 struct Stingy;
@@ -42,14 +41,14 @@ unsafe impl GlobalAlloc for Stingy {
 static ALLOCATOR: Stingy = Stingy;
 
 /// A state that counts, and `(x @ w @ w).sum()`, which needs an arena, or `exp(x)`, which needs none.
-fn program(arena: bool) -> Box<dyn Executable> {
+fn program(arena: bool) -> Runner {
     let counter = Expr::param("counter", Type::f32([16]));
     let x = Expr::param("x", Type::f32(vec![Dim::symbol("batch"), 16.into()]));
     let w = Expr::param("w", Type::f32([16, 16]));
     let y = if arena { x.matmul(&w).matmul(&w).sum_all() } else { x.exp() };
     let f = Function::new("train", vec![counter.clone(), x, w], vec![&counter + 1.0, y]);
     let backend = CpuBackend::with(1, Isa::detect());
-    backend.load(Arc::new(compile(&f, 1, &[(0, 0)], &backend).unwrap())).unwrap()
+    Runner::new(&backend, compile(&f, 1, &[(0, 0)], &backend).unwrap()).unwrap()
 }
 
 fn batch(n: usize) -> Vec<Tensor> {

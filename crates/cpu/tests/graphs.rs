@@ -2,17 +2,15 @@
 
 use rhyton_cpu::CpuBackend;
 use rhyton_cpu::isa::Isa;
-use rhyton_graph::backend::{Backend, Executable};
-use rhyton_graph::testing::{assert_close, random_args, random_function, with_gradients};
+use rhyton_graph::testing::{Runner, assert_close, random_args, random_function, with_gradients};
 use rhyton_graph::{Function, Type, compile, interpret};
 use rhyton_tensor::{DType, Dim, Tensor};
-use std::sync::Arc;
 
-fn load(f: &Function, backend: &CpuBackend) -> Box<dyn Executable> {
-    backend.load(Arc::new(compile(f, 0, &[], backend).unwrap())).unwrap()
+fn load(f: &Function, backend: &CpuBackend) -> Runner {
+    Runner::new(backend, compile(f, 0, &[], backend).unwrap()).unwrap()
 }
 
-fn run(program: &mut dyn Executable, args: &[Tensor]) -> Vec<Tensor> {
+fn run(program: &mut Runner, args: &[Tensor]) -> Vec<Tensor> {
     let mut results = vec![];
     program.run(&mut [], args, &mut results).unwrap();
     results
@@ -34,7 +32,7 @@ fn check(f: &Function, batches: &[usize], seed: u64, what: &str) {
             let mut program = load(f, &CpuBackend::with(threads, isa));
             // Twice over, so that sizes alternate in one program.
             let all: Vec<Vec<Tensor>> =
-                cases.iter().chain(&cases).map(|(args, _)| run(&mut *program, args)).collect();
+                cases.iter().chain(&cases).map(|(args, _)| run(&mut program, args)).collect();
             for (have, (_, want)) in all.iter().zip(cases.iter().chain(&cases)) {
                 assert_close(have, want, 2e-5, &format!("{what} on {isa:?}"));
             }

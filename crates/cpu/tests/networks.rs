@@ -9,15 +9,13 @@ use common::models::{
 };
 use rhyton_cpu::CpuBackend;
 use rhyton_cpu::isa::Isa;
-use rhyton_graph::backend::{Backend, Executable};
-use rhyton_graph::testing::{assert_close, random_args};
+use rhyton_graph::testing::{Runner, assert_close, random_args};
 use rhyton_graph::{Function, compile, interpret};
 use rhyton_tensor::{DType, Tensor};
-use std::sync::Arc;
 
-fn load(m: &Model, backend: &CpuBackend) -> Box<dyn Executable> {
+fn load(m: &Model, backend: &CpuBackend) -> Runner {
     let plan = compile(&m.step, m.state, &m.updates, backend).unwrap();
-    backend.load(Arc::new(plan)).unwrap()
+    Runner::new(backend, plan).unwrap()
 }
 
 /// State and batch for `n` samples, labels within the classes.
@@ -104,9 +102,9 @@ fn rows_of_a_loop_side_by_side() {
     train(&m, [33, 40, 17, 33]);
     let (mut state, batch) = data(&m, 33, 1);
     let mut program = load(&m, &CpuBackend::with(2, Isa::detect()));
-    program.profile(true);
+    program.session.profile(true);
     program.run(&mut state, &batch, &mut vec![]).unwrap();
-    let profile = program.take_profile();
+    let profile = program.session.take_profile();
     let scans: Vec<_> = profile.iter().filter(|l| l.kernel == "scan of 100").collect();
     assert!(scans.len() == 2 && scans.iter().all(|l| l.threads == 2), "{scans:?}");
     let halves = profile.iter().filter(|l| l.depth == 1).all(|l| l.kernel.contains(" 16 x "));
@@ -130,7 +128,7 @@ fn softmax_is_taken_whole_and_agrees_with_its_body() {
             );
             for isa in Isa::available() {
                 let backend = CpuBackend::with(2, isa);
-                let mut program = backend.load(Arc::new(compile(&f, 0, &[], &backend).unwrap())).unwrap();
+                let mut program = Runner::new(&backend, compile(&f, 0, &[], &backend).unwrap()).unwrap();
                 let special = |i: usize| match i % 577 {
                     100 => f32::NAN,
                     200 => f32::NEG_INFINITY,
@@ -156,12 +154,12 @@ fn a_profile_tells_each_launch() {
     let m = recurrent_net();
     let (mut state, batch) = data(&m, 6, 1);
     let mut program = load(&m, &CpuBackend::with(1, Isa::detect()));
-    let mut run = |program: &mut dyn Executable| program.run(&mut state, &batch, &mut vec![]).unwrap();
-    run(&mut *program);
-    assert!(program.take_profile().is_empty(), "nothing is measured before it is asked for");
-    program.profile(true);
-    (0..3).for_each(|_| run(&mut *program));
-    let profile = program.take_profile();
+    let mut run = |program: &mut Runner| program.run(&mut state, &batch, &mut vec![]).unwrap();
+    run(&mut program);
+    assert!(program.session.take_profile().is_empty(), "nothing is measured before it is asked for");
+    program.session.profile(true);
+    (0..3).for_each(|_| run(&mut program));
+    let profile = program.session.take_profile();
     let scan = profile.iter().position(|l| l.kernel == "scan of 7").unwrap();
     assert_eq!((profile[scan].depth, profile[scan].calls, profile[scan].flops), (0, 3, 0.0));
     let body: Vec<_> = profile[scan + 1..].iter().take_while(|l| l.depth == 1).collect();
@@ -170,8 +168,8 @@ fn a_profile_tells_each_launch() {
     // 6 x 6 results of 6 products and sums, and what follows each.
     let dot = body.iter().find(|l| l.kernel == "dot 6 x 6, sums of 6").unwrap();
     assert!(dot.flops >= 432.0 && dot.bytes >= 4.0 * 3.0 * 36.0, "{dot:?}");
-    assert!(program.take_profile().iter().all(|l| l.calls == 0 && l.seconds == 0.0));
-    program.profile(false);
-    run(&mut *program);
-    assert!(program.take_profile().is_empty());
+    assert!(program.session.take_profile().iter().all(|l| l.calls == 0 && l.seconds == 0.0));
+    program.session.profile(false);
+    run(&mut program);
+    assert!(program.session.take_profile().is_empty());
 }

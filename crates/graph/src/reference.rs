@@ -1,7 +1,7 @@
 //! Backends for tests: [`ReferenceBackend`] runs a plan launch by launch in double precision, slow and obvious;
 //! [`NullBackend`] accepts everything and computes nothing.
 
-use crate::backend::{Backend, Executable};
+use crate::backend::{Backend, Executable, HostStore, Session, Store, check_slots, updates_state};
 use crate::bounds::{self, sizes};
 use crate::expr::{Expr, Type};
 use crate::function::Function;
@@ -28,8 +28,12 @@ impl Backend for ReferenceBackend {
         self.whole.contains(&call.name)
     }
 
-    fn load(&self, plan: Arc<Plan>) -> Result<Box<dyn Executable>> {
-        Ok(Box::new(Loaded { plan, compute: true }))
+    fn store(&self, values: Vec<Tensor>) -> Result<Box<dyn Store>> {
+        Ok(Box::new(HostStore { values }))
+    }
+
+    fn load(&self, plan: Arc<Plan>) -> Result<Arc<dyn Executable>> {
+        Ok(Arc::new(Loaded { plan, compute: true }))
     }
 }
 
@@ -46,8 +50,12 @@ impl Backend for NullBackend {
         false
     }
 
-    fn load(&self, plan: Arc<Plan>) -> Result<Box<dyn Executable>> {
-        Ok(Box::new(Loaded { plan, compute: false }))
+    fn store(&self, values: Vec<Tensor>) -> Result<Box<dyn Store>> {
+        Ok(Box::new(HostStore { values }))
+    }
+
+    fn load(&self, plan: Arc<Plan>) -> Result<Arc<dyn Executable>> {
+        Ok(Arc::new(Loaded { plan, compute: false }))
     }
 }
 
@@ -64,19 +72,64 @@ pub fn eval_on(
     let function = Function::trace("eval", &args.iter().map(ty).collect::<Vec<_>>(), f);
     let plan = crate::compile(&function, 0, &[], backend)?;
     let mut results = Vec::new();
-    backend.load(Arc::new(plan))?.run(&mut [], args, &mut results)?;
+    backend.load(Arc::new(plan))?.session().infer(&*backend.store(vec![])?, &[], args, &mut results)?;
     Ok(results)
 }
 
+/// Both what is loaded and a session: nothing is prepared.
+#[derive(Clone)]
 struct Loaded {
     plan: Arc<Plan>,
     compute: bool,
 }
 
 impl Executable for Loaded {
-    fn run(&mut self, state: &mut [Tensor], batch: &[Tensor], results: &mut Vec<Tensor>) -> Result<()> {
+    fn session(&self) -> Box<dyn Session> {
+        Box::new(self.clone())
+    }
+}
+
+impl Session for Loaded {
+    fn run(
+        &mut self,
+        state: &mut dyn Store,
+        slots: &[usize],
+        batch: &[Tensor],
+        results: &mut Vec<Tensor>,
+    ) -> Result<()> {
+        let new = self.compute(HostStore::of(state)?, slots, batch, results)?;
+        new.into_iter().try_for_each(|(slot, value)| state.write(slot, value))
+    }
+
+    fn infer(
+        &mut self,
+        state: &dyn Store,
+        slots: &[usize],
+        batch: &[Tensor],
+        results: &mut Vec<Tensor>,
+    ) -> Result<()> {
+        if !self.plan.updates.is_empty() {
+            return Err(updates_state(&self.plan.name));
+        }
+        self.compute(HostStore::of(state)?, slots, batch, results).map(|_| ())
+    }
+}
+
+impl Loaded {
+    /// Slots and their new values.
+    fn compute(
+        &self,
+        store: &HostStore,
+        slots: &[usize],
+        batch: &[Tensor],
+        results: &mut Vec<Tensor>,
+    ) -> Result<Vec<(usize, Tensor)>> {
         let plan = &*self.plan;
-        let args: Vec<&Tensor> = state.iter().chain(batch).collect();
+        let written: Vec<bool> =
+            (0..slots.len()).map(|p| plan.updates.iter().any(|(_, u)| *u == p)).collect();
+        check_slots(slots, &written, store)?;
+        let state: Vec<&Tensor> = slots.iter().map(|s| &store.values[*s]).collect();
+        let args: Vec<&Tensor> = state.iter().copied().chain(batch).collect();
         let params = &plan.params;
         if state.len() != plan.state || args.len() != params.len() {
             let expected = format!("{} and {}", plan.state, params.len() - plan.state);
@@ -103,16 +156,15 @@ impl Executable for Loaded {
             let data = buffers.as_ref().map_or(zero.data, |all| all[buffer].clone());
             Value { dtype: b.dtype, shape: zero.shape, data }.to_tensor()
         };
-        for (_, param) in plan.updates.iter().filter(|_| self.compute) {
-            state[*param] = tensor(plan.inputs[*param])?;
-        }
+        let updates = plan.updates.iter().filter(|_| self.compute);
+        let new = updates.map(|(_, p)| Ok((slots[*p], tensor(plan.inputs[*p])?))).collect::<Result<_>>()?;
         results.clear();
         for (i, buffer) in plan.outputs.iter().enumerate() {
             if !plan.updates.iter().any(|(r, _)| *r == i) {
                 results.push(tensor(*buffer)?);
             }
         }
-        Ok(())
+        Ok(new)
     }
 }
 

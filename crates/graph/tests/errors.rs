@@ -81,10 +81,8 @@ fn running_with_wrong_arguments() {
         });
         let plan = compile(&f, 0, &[], &backend).unwrap();
         let mut results = vec![];
-        rhyton_graph::backend::Backend::load(&backend, plan.into())
-            .unwrap()
-            .run(&mut [], args, &mut results)
-            .unwrap_err()
+        let mut program = rhyton_graph::testing::Runner::new(&backend, plan).unwrap();
+        program.run(&mut [], args, &mut results).unwrap_err()
     };
     assert_eq!(
         words(&run(&[Tensor::zeros(DType::F32, [2, 4])])),

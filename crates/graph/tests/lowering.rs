@@ -5,15 +5,14 @@ use rhyton_graph::backend::Backend;
 use rhyton_graph::passes::{Context, PASSES, apply};
 use rhyton_graph::plan::Plan;
 use rhyton_graph::reference::{NullBackend, ReferenceBackend};
-use rhyton_graph::testing::{assert_close, bindings, random_args, random_function, with_gradients};
+use rhyton_graph::testing::{Runner, assert_close, bindings, random_args, random_function, with_gradients};
 use rhyton_graph::verify::{verify, verify_plan};
 use rhyton_graph::{Function, compile, interpret, text};
 use rhyton_tensor::Tensor;
-use std::sync::Arc;
 
 fn run(backend: &dyn Backend, plan: Plan, batch: &[Tensor]) -> Vec<Tensor> {
     let mut results = vec![];
-    backend.load(Arc::new(plan)).unwrap().run(&mut [], batch, &mut results).unwrap();
+    Runner::new(backend, plan).unwrap().run(&mut [], batch, &mut results).unwrap();
     results
 }
 

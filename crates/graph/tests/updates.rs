@@ -1,13 +1,12 @@
 //! Results that replace state in place: every order of reading and writing gives the result of the old values.
 
-use rhyton_graph::backend::Backend;
 use rhyton_graph::ops::Scalar;
 use rhyton_graph::plan::{Kernel, Plan};
 use rhyton_graph::reference::ReferenceBackend;
+use rhyton_graph::testing::Runner;
 use rhyton_graph::verify::verify_plan;
 use rhyton_graph::{Expr, Function, Type, compile, interpret};
 use rhyton_tensor::{Bindings, DType, Tensor};
-use std::sync::Arc;
 
 /// Compiles and runs `f` and compares state and results with the interpreter; returns the plan.
 fn check(
@@ -31,7 +30,7 @@ fn check(
     let want = interpret(&f, &args).unwrap();
     let (mut now, batch) = (args[..state].to_vec(), &args[state..]);
     let mut results = vec![];
-    backend.load(Arc::new(plan.clone())).unwrap().run(&mut now, batch, &mut results).unwrap();
+    Runner::new(&backend, plan.clone()).unwrap().run(&mut now, batch, &mut results).unwrap();
     let mut kept = results.into_iter();
     for (i, w) in want.iter().enumerate() {
         let have = match updates.iter().find(|(r, _)| *r == i) {
@@ -173,15 +172,15 @@ fn updates_wait_for_a_result_that_is_finite() {
     let plan = compile_watched(&f, 1, &[(0, 0)], Some(&watch), &backend).unwrap();
     let stop = plan.stop.unwrap();
     assert!(stop.result == 1 && stop.after < plan.launches.len(), "{stop:?}");
-    let mut program = backend.load(Arc::new(plan)).unwrap();
-    let run = |program: &mut dyn rhyton_graph::backend::Executable, weight: f32| {
+    let mut program = Runner::new(&backend, plan).unwrap();
+    let run = |program: &mut Runner, weight: f32| {
         let mut state = [Tensor::vector(vec![2.0f32, 4.0, weight, 1.0])];
         let mut results = vec![];
         program.run(&mut state, &[Tensor::vector(vec![1.0f32; 4])], &mut results).unwrap();
         (state[0].to_vec::<f32>(), results[0].to_vec::<f32>()[0])
     };
-    assert_eq!(run(&mut *program, 8.0), (vec![1.0, 3.0, 7.0, 0.0], 1.875));
-    assert_eq!(run(&mut *program, 0.0), (vec![2.0, 4.0, 0.0, 1.0], f32::INFINITY));
+    assert_eq!(run(&mut program, 8.0), (vec![1.0, 3.0, 7.0, 0.0], 1.875));
+    assert_eq!(run(&mut program, 0.0), (vec![2.0, 4.0, 0.0, 1.0], f32::INFINITY));
     // A result that needs the new value cannot be waited for.
     let f = Function::trace("step", &[Type::f32([4])], |p| {
         let new = p[0].sin().exp().tanh().sigmoid();

@@ -1,7 +1,7 @@
 //! The backend that programs run on. The facade registers the default one; nothing here names any.
 
 use crate::indices::Guard;
-use rhyton_graph::backend::{Backend, Executable, LaunchTime};
+use rhyton_graph::backend::{Backend, HostStore, LaunchTime, Session};
 use rhyton_graph::compile::{Watch, compile_watched};
 use rhyton_graph::{Expr, Function};
 use rhyton_tensor::{Error, Result, Tensor};
@@ -36,10 +36,13 @@ pub fn set_backend(backend: Arc<dyn Backend>) {
     }
 }
 
-/// A compiled program: state first, then the batch (see [`Executable::run`]). The numbers that choose rows or classes in it are
+/// A compiled program: state first, then the batch (see [`Session::run`]). The numbers that choose rows or classes in it are
 /// checked before every run (see [`crate::indices`]).
 pub struct Program {
-    executable: Box<dyn Executable>,
+    session: Box<dyn Session>,
+    /// Where the caller's values lie during a run, and their slots.
+    store: HostStore,
+    slots: Vec<usize>,
     guard: Guard,
     /// Whether it ends before what it was to hold, see [`Watch`].
     pub(crate) stops: bool,
@@ -77,7 +80,8 @@ impl Program {
         let function = Function::new(name, params, results);
         let plan = compile_watched(&function, state, updates, watch, &*backend)?;
         let stops = plan.stop.is_some();
-        Ok(Program { executable: backend.load(Arc::new(plan))?, guard, stops })
+        let session = backend.load(Arc::new(plan))?.session();
+        Ok(Program { session, store: HostStore::default(), slots: vec![], guard, stops })
     }
 
     /// Runs once; `results` is reused from call to call.
@@ -87,16 +91,27 @@ impl Program {
     /// written.
     pub fn run(&mut self, state: &mut [Tensor], batch: &[Tensor], results: &mut Vec<Tensor>) -> Result<()> {
         self.guard.check(state, batch, 0)?;
-        self.executable.run(state, batch, results)
+        if self.slots.len() != state.len() {
+            self.slots = (0..state.len()).collect();
+            self.store.values.resize_with(state.len(), || Tensor::scalar(0.0f32));
+        }
+        self.exchange(state);
+        let done = self.session.run(&mut self.store, &self.slots, batch, results);
+        self.exchange(state);
+        done
+    }
+
+    fn exchange(&mut self, state: &mut [Tensor]) {
+        self.store.values.iter_mut().zip(state).for_each(|(own, given)| std::mem::swap(own, given));
     }
 
     /// Starts (afresh) or stops measuring every launch, where the backend can.
     pub fn profile(&mut self, on: bool) {
-        self.executable.profile(on);
+        self.session.profile(on);
     }
 
     /// The measurements since the last call, in the order of the launches.
     pub fn take_profile(&mut self) -> Vec<LaunchTime> {
-        self.executable.take_profile()
+        self.session.take_profile()
     }
 }

@@ -62,7 +62,7 @@ fn a_relu_used_twice_is_two_occurrences() {
     let x = Input::new([3]).symbolic();
     let rectify: rhyton_nn::LayerRef = ReLU::new().into();
     let first = rectify.clone().apply(&x);
-    let second = rectify.apply((Rescaling::new(-1.0).offset(1.0).apply(&first)));
+    let second = rectify.apply(Rescaling::new(-1.0).offset(1.0).apply(&first));
     let model = Model::new(&[x], &[second]).unwrap();
     // y = relu(1 - relu(x)): the slope that reaches the first ReLU is negative everywhere.
     let at = Tensor::new([1, 3], vec![0.5f32, -1.0, 2.0]).unwrap();

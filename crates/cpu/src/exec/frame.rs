@@ -15,6 +15,9 @@ use rhyton_graph::plan::{Place, Plan, Stop};
 use rhyton_tensor::{DType, Result};
 use std::collections::HashSet;
 
+/// Bytes of lists and code that a task holds, of those seen.
+const TASK: usize = 3 << 10;
+
 /// A plan with numbers instead of symbols, and the addresses of the current run.
 pub(crate) struct Frame {
     isa: Isa,
@@ -105,6 +108,14 @@ impl Frame {
     /// Bytes of the arena, and of scratch memory, that a run needs.
     pub fn bytes(&self) -> (usize, usize) {
         (self.temp_bytes, self.scratch_bytes)
+    }
+
+    /// Bytes that the frame itself takes, roughly: a task with what hangs on it takes a few thousand.
+    pub fn size(&self) -> usize {
+        let bodies = self.tasks.iter().map(|t| if let Task::Scan(scan) = t { scan.size() } else { 0 });
+        bodies.sum::<usize>()
+            + self.tasks.len() * (size_of::<Task>() + TASK)
+            + self.table.len() * size_of::<usize>()
     }
 
     /// Says where that memory is.

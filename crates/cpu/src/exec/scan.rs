@@ -113,6 +113,11 @@ impl ScanTask {
         (self.steps.state_bytes + turned + each).saturating_sub(self.arena_bytes)
     }
 
+    /// Bytes that the frames of the parts take.
+    pub fn size(&self) -> usize {
+        self.parts.iter().map(|p| p.body.size()).sum()
+    }
+
     /// The measurements of the body: those of the first part, which stands for the others.
     pub fn take_profile(&mut self, depth: usize, all: &mut Vec<LaunchTime>) {
         if let Some(part) = self.parts.first_mut() {

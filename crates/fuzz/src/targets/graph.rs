@@ -41,13 +41,14 @@ fn run(input: &[u8], _: &Path) -> Result<()> {
     let backend = rhyton::nn::backend::backend()?;
     let plan = compile(&f, 0, &[], &*backend)?;
     text::print_plan(&plan);
-    let mut program = backend.load(Arc::new(plan))?;
+    let mut program = backend.load(Arc::new(plan))?.session();
+    let state = backend.store(vec![])?;
     if !worth_running(&f) {
         return Ok(());
     }
     let mut results = vec![];
     for batch in [3, 1] {
-        program.run(&mut [], &random_args(&f, batch, 1), &mut results)?;
+        program.infer(&*state, &[], &random_args(&f, batch, 1), &mut results)?;
     }
     Ok(())
 }

@@ -2,8 +2,10 @@
 //! comparisons, gradients by finite differences.
 
 mod random;
+mod runner;
 
 pub use random::random_function;
+pub use runner::Runner;
 
 use crate::expr::{Expr, Type};
 use crate::function::Function;
