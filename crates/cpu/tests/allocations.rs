@@ -50,6 +50,26 @@ fn a_repeated_run_allocates_nothing(m: &Model, threads: usize) {
     assert_eq!(calls, 0, "{} at {threads} threads", m.step.name);
 }
 
+/// As with batches of whatever requests have come in.
+fn sizes_seen_before_allocate_nothing() {
+    let m = dense_net();
+    let mut program = load(&m, &CpuBackend::with(2, Isa::detect()));
+    let (mut state, _) = data(&m, 1);
+    let batches: Vec<Vec<Tensor>> = (1..=40).map(|n| data(&m, n).1).collect();
+    let mut results: Vec<Vec<Tensor>> = vec![vec![]; batches.len()];
+    let mut all = |state: &mut [Tensor]| {
+        for (batch, results) in batches.iter().zip(&mut results) {
+            program.run(state, batch, results).unwrap();
+        }
+    };
+    // The largest comes last: the arena has its size after two rounds.
+    all(&mut state);
+    all(&mut state);
+    let before = allocations();
+    all(&mut state);
+    assert_eq!(allocations() - before, 0, "frames of 40 sizes are kept");
+}
+
 fn results_are_used_again() {
     let x = param("x", vec![batch(), 4.into()]);
     let f = Function::new("f", vec![x.clone()], vec![x.exp(), softmax(&rhyton_graph::named::SOFTMAX, &x)]);
@@ -91,6 +111,7 @@ fn memory() {
             a_repeated_run_allocates_nothing(&model, threads);
         }
     }
+    sizes_seen_before_allocate_nothing();
     results_are_used_again();
     programs_leave_no_memory_behind();
 }
