@@ -115,7 +115,7 @@ impl Training<'_> {
         for (v, (a, b)) in a.variables().iter().zip(a.weights().iter().zip(b.weights())) {
             assert!(a.same_bits(b), "{}: {}", self.name, v.path);
         }
-        for (a, b) in a.optimizer_state().iter().zip(b.optimizer_state()) {
+        for (a, b) in a.optimizer_state().iter().zip(&b.optimizer_state()) {
             assert!(a.same_bits(b), "{}", self.name);
         }
         let [a, b] = [self, whole].map(|t| std::fs::read(t.path("json")).unwrap());

@@ -5,14 +5,15 @@
 //! tensor; where they are computed from it, or by the network itself, a small program computes them beforehand. Only
 //! numbers made inside a loop over time escape: there an index outside the table gives NaN, and never another row.
 
-use crate::backend::Program;
+use crate::program::{Program, ProgramParts, Values};
+use rhyton_graph::backend::Backend;
 use rhyton_graph::expr::{rewrite, topological};
 use rhyton_graph::ops::{Control, Elementwise, Op};
 use rhyton_graph::{Expr, Function, Type, named};
 use rhyton_tensor::{Data, Error, Result, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// What chosen numbers choose among.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -127,12 +128,15 @@ struct Marked {
 /// Checks the marked numbers of a program before it runs.
 pub(crate) struct Guard {
     marked: Vec<Marked>,
+    /// Parameters of what the program keeps, by the names of its slots, and of its batch.
+    slots: Vec<String>,
     params: Vec<Expr>,
-    state: usize,
     /// Computes the numbers that are not given; compiled when it is first needed.
-    program: Option<Box<Program>>,
-    results: Vec<Tensor>,
+    program: OnceLock<Box<Program>>,
 }
+
+/// Where to compile what computes numbers that choose.
+pub(crate) type Home<'a> = &'a dyn Fn() -> Result<Arc<dyn Backend>>;
 
 impl Marked {
     /// The inputs that the numbers come from, and the layer.
@@ -186,11 +190,11 @@ fn as_given(mut e: &Expr) -> &Expr {
 }
 
 impl Guard {
-    /// Over the numbers marked in `roots`, as far as they can be computed from `params`, whose first `state` are state.
-    /// What can be computed from `checked` alone is left out.
-    pub(crate) fn new(params: &[Expr], state: usize, roots: &[Expr], checked: &[Expr]) -> Guard {
+    /// Over the numbers marked in `roots`, as far as they can be computed from `params`: those of `slots`, then those of
+    /// the batch. What can be computed from `checked` alone is left out.
+    pub(crate) fn new(slots: &[String], params: &[Expr], roots: &[Expr], checked: &[Expr]) -> Guard {
         let batch: HashMap<_, usize> =
-            params[state..].iter().enumerate().map(|(i, p)| (p.key(), i)).collect();
+            params[slots.len()..].iter().enumerate().map(|(i, p)| (p.key(), i)).collect();
         let [known, checked] = [params, checked].map(|l| l.iter().map(Expr::key).collect::<HashSet<_>>());
         // Of every node, whether it needs what is not known here, and whether it needs what is not checked yet.
         let mut needs: HashMap<u64, (bool, bool)> = HashMap::new();
@@ -208,27 +212,30 @@ impl Guard {
                 marked.push(Marked { among, numbers: numbers.clone(), layer: e.node().path.clone(), given });
             }
         }
-        Guard { marked, params: params.to_vec(), state, program: None, results: vec![] }
+        Guard { marked, slots: slots.to_vec(), params: params.to_vec(), program: OnceLock::new() }
     }
 
-    /// Checks the numbers of a batch whose first sample has the number `first`.
+    /// Checks the numbers of a batch whose first sample has the number `first`. `computed` is reused from call to call.
     ///
     /// # Errors
     /// When one of them chooses nothing.
-    pub(crate) fn check(&mut self, state: &mut [Tensor], batch: &[Tensor], first: usize) -> Result<()> {
+    pub(crate) fn check(
+        &self,
+        home: Home<'_>,
+        values: &Values,
+        batch: &[Tensor],
+        first: usize,
+        computed: &mut Vec<Tensor>,
+    ) -> Result<()> {
         if self.marked.iter().any(|m| m.given.is_none()) {
-            let program = match self.program.take() {
-                Some(ready) => ready,
-                None => Box::new(self.compile()?),
-            };
-            self.program.insert(program).run(state, batch, &mut self.results)?;
+            self.program(home)?.infer(values, batch, computed)?;
         }
         let samples = batch.first().and_then(|t| t.shape().first()).copied().unwrap_or(0);
-        let mut computed = self.results.iter();
+        let mut computed = computed.iter();
         for m in &self.marked {
             let Some(numbers) = m.given.map_or_else(|| computed.next(), |i| batch.get(i)) else { continue };
             let checked = m.among.check(numbers, samples, first);
-            checked.map_err(|e| e.place(m.place(&self.params[self.state..])))?;
+            checked.map_err(|e| e.place(m.place(&self.params[self.slots.len()..])))?;
         }
         Ok(())
     }
@@ -237,32 +244,45 @@ impl Guard {
     ///
     /// # Errors
     /// When one of them chooses nothing.
-    pub(crate) fn check_all(&mut self, inputs: &[Tensor], types: &[Type]) -> Result<()> {
+    pub(crate) fn check_all(&self, home: Home<'_>, inputs: &[Tensor], types: &[Type]) -> Result<()> {
+        let (values, mut computed) = (Values::default(), vec![]);
         if self.marked.iter().all(|m| m.given.is_some()) {
-            return self.check(&mut [], inputs, 0);
+            return self.check(home, &values, inputs, 0, &mut computed);
         }
         let samples = inputs.first().and_then(|t| t.shape().first()).copied().unwrap_or(0);
         for first in (0..samples).step_by(ROWS) {
             let rows = first..samples.min(first + ROWS);
             let part = |(t, ty): (&Tensor, &Type)| Ok(t.slice_rows(rows.clone())?.cast(ty.dtype));
             let batch = inputs.iter().zip(types).map(part).collect::<Result<Vec<_>>>()?;
-            self.check(&mut [], &batch, first)?;
+            self.check(home, &values, &batch, first, &mut computed)?;
         }
         Ok(())
     }
 
-    fn compile(&self) -> Result<Program> {
-        let computed = self.marked.iter().filter(|m| m.given.is_none());
-        let results = computed.map(|m| m.numbers.clone()).collect();
-        let (params, all) = (self.params.clone(), &self.params);
-        Program::compile_given("indices", params, self.state, results, &[], all, None)
+    /// The program that computes what is not given. Two threads may both compile it; one of them is in time.
+    fn program(&self, home: Home<'_>) -> Result<&Program> {
+        if self.program.get().is_none() {
+            let computed = self.marked.iter().filter(|m| m.given.is_none());
+            let (slots, inputs) = self.params.split_at(self.slots.len());
+            let parts = ProgramParts {
+                name: "indices",
+                slots: self.slots.iter().cloned().zip(slots.iter().cloned()).collect(),
+                inputs: inputs.iter().map(|e| (String::new(), e.clone())).collect(),
+                results: computed.map(|m| m.numbers.clone()).collect(),
+                updates: vec![],
+                checked: self.params.clone(),
+                watch: None,
+            };
+            drop(self.program.set(Box::new(Program::compile(parts, &home()?)?)));
+        }
+        self.program.get().map(|p| &**p).ok_or_else(|| Error::new("the check of indices was not compiled"))
     }
 }
 
 /// The guard itself, without what it compiled.
 impl Clone for Guard {
     fn clone(&self) -> Guard {
-        let (marked, params) = (self.marked.clone(), self.params.clone());
-        Guard { marked, params, state: self.state, program: None, results: vec![] }
+        let (marked, slots, params) = (self.marked.clone(), self.slots.clone(), self.params.clone());
+        Guard { marked, slots, params, program: OnceLock::new() }
     }
 }

@@ -18,6 +18,7 @@ pub mod model;
 pub mod object;
 pub mod optimizers;
 pub mod policy;
+pub mod program;
 pub mod quantizers;
 pub mod regularizers;
 pub mod training;

@@ -6,8 +6,9 @@
 //! - a step of Adam over a table, most rows of which have had no gradient for 1,500 steps.
 
 use rhyton::graph::{Expr, Type};
-use rhyton::nn::backend::Program;
+use rhyton::nn::backend::backend;
 use rhyton::nn::functions::softmax;
+use rhyton::nn::program::{Build, Values};
 use rhyton::nn::training::Verbose;
 use rhyton::prelude::*;
 use rhyton::tensor::rng::Stream;
@@ -53,17 +54,19 @@ fn compare(
 /// The same program, the hidden scores below the others by 20, or by so much that their powers vanish.
 fn causal_softmax() -> Result<()> {
     const SHAPE: [usize; 3] = [64, 128, 128];
-    let scores = Expr::param("scores", Type::f32(SHAPE));
-    let hidden = Expr::param("hidden", Type::f32([0usize; 0]));
+    let mut b = Build::new(&[], false);
+    let scores = b.typed_input("scores", Type::f32(SHAPE));
+    let hidden = b.typed_input("hidden", Type::f32([0usize; 0]));
     let [row, column] = [1, 2].map(|axis| Expr::iota(SHAPE.to_vec(), axis));
     let masked = column.less_equal(&row).select(&scores, &hidden.broadcast_to(SHAPE.to_vec()));
-    let mut program = Program::compile("causal", vec![scores, hidden], 0, vec![softmax(&masked)], &[])?;
+    b.output("weights", &softmax(&masked));
+    let program = b.compile("causal", &backend()?)?;
     let mut random = Stream::new(0, 0, 1);
     let scores = Tensor::from_fn(SHAPE, |_| random.normal());
     let mut results = vec![];
     let program = std::cell::RefCell::new(move |hidden: f32| -> Result<()> {
         let batch = [scores.clone(), Tensor::scalar(hidden)];
-        (0..20).try_for_each(|_| program.run(&mut [], &batch, &mut results))
+        (0..20).try_for_each(|_| program.infer(&Values::default(), &batch, &mut results))
     });
     (program.borrow_mut())(-20.0)?;
     compare("causal softmax", 20, || (program.borrow_mut())(-20.0), || (program.borrow_mut())(-1e9))

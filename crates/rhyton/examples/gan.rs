@@ -5,7 +5,8 @@
 
 use rhyton::graph::ops::Distribution;
 use rhyton::graph::{Expr, grad};
-use rhyton::nn::training::{Step, StepBuilder};
+use rhyton::nn::program::Build;
+use rhyton::nn::training::Step;
 use rhyton::prelude::*;
 use rhyton::tensor::rng::Stream;
 
@@ -18,18 +19,18 @@ fn network(units: usize) -> Result<Model> {
     Sequential::new([2]).add(hidden()).add(hidden()).add(hidden()).add(Dense::new(units)).build()
 }
 
-fn fake(s: &mut StepBuilder, like: &Expr) -> Expr {
+fn fake(s: &mut Build, like: &Expr) -> Expr {
     let noise = s.random(Distribution::Normal, like.shape().clone());
     s.call(GENERATOR, &[noise]).swap_remove(0)
 }
 
-fn score(s: &mut StepBuilder, points: &Expr) -> Expr {
+fn score(s: &mut Build, points: &Expr) -> Expr {
     s.call(CRITIC, std::slice::from_ref(points)).swap_remove(0)
 }
 
 /// What the critic makes small: the score of fakes over that of real points, and how far its slope between both is
 /// from 1.
-fn critic_loss(s: &mut StepBuilder, real: &Expr) -> Expr {
+fn critic_loss(s: &mut Build, real: &Expr) -> Expr {
     let fake = fake(s, real);
     let part = s.random(Distribution::Uniform, [real.shape()[0].clone(), 1.into()]);
     let between = &fake + part * (real - &fake);

@@ -1,7 +1,6 @@
 //! What predicting takes in float32 and in int8, side by side: `cargo run --release --example int8 -- [NAME] [profile]`.
 
-use rhyton::graph::Expr;
-use rhyton::nn::backend::Program;
+use rhyton::nn::program::Build;
 use rhyton::prelude::*;
 use rhyton::tensor::rng::Stream;
 use std::time::Instant;
@@ -41,17 +40,15 @@ fn time(model: &Model, x: &Tensor) -> Result<f64> {
 
 /// Where the time goes, launch by launch.
 fn profile(model: &Model, x: &Tensor) -> Result<()> {
-    let traced = model.trace(false)?;
-    let weights: Vec<Expr> = traced.trace.params();
-    let (state, results) = (weights.len(), traced.outputs.into_iter().map(|v| v.expr).collect());
-    let params = weights.into_iter().chain(traced.inputs).collect();
-    let mut program = Program::compile("predict", params, state, results, &[])?;
-    let (mut weights, mut out) = (model.weights().to_vec(), vec![]);
+    let mut b = Build::new(&[model], false);
+    let inputs = b.inputs_of(0);
+    b.call_inference(0, &inputs).iter().for_each(|y| b.output("y", y));
+    let (program, mut out) = (b.compile("predict", &model.backend()?)?, vec![]);
     for round in 0..30 {
         if round == 5 {
             program.profile(true);
         }
-        program.run(&mut weights, std::slice::from_ref(x), &mut out)?;
+        program.infer(model.values(), std::slice::from_ref(x), &mut out)?;
     }
     for l in program.take_profile() {
         let each = l.seconds / l.calls as f64;

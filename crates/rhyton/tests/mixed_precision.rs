@@ -39,7 +39,7 @@ fn it_learns_as_float32_does() {
         let fit = Fit::epochs(6).batch_size(32).seed(2).validation_split(0.2).verbose(Verbose::Silent);
         let history = model.fit((&x, &y), fit).unwrap();
         assert!(history.last("loss").unwrap() < 0.3 * history.get("loss")[0], "{policy}");
-        let all = [model.weights(), model.optimizer_state()].concat();
+        let all = [model.weights(), &model.optimizer_state()].concat();
         assert!(all.iter().all(|t| t.dtype() != DType::BF16), "{policy}: state is float32");
         assert_eq!(model.predict(&x.slice_rows(0..3).unwrap()).unwrap().dtype(), DType::F32);
         history.last("val_accuracy").unwrap()

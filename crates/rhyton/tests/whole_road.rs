@@ -46,7 +46,7 @@ fn quiet(epochs: usize) -> Fit<'static> {
 }
 
 fn same(a: &Compiled, b: &Compiled) -> bool {
-    let tensors = |m: &Compiled| [m.weights(), m.optimizer_state()].concat();
+    let tensors = |m: &Compiled| [m.weights(), &m.optimizer_state()].concat();
     tensors(a).iter().zip(&tensors(b)).all(|(x, y)| x.same_bits(y))
 }
 

@@ -5,10 +5,11 @@ mod curve;
 use crate::output::say;
 use crate::workloads::{WORKLOADS, Workload};
 use rhyton::counting::allocations;
+use rhyton::graph::Type;
 use rhyton::graph::backend::LaunchTime;
-use rhyton::graph::{Expr, Type};
-use rhyton::nn::backend::Program;
+use rhyton::nn::backend::backend;
 use rhyton::nn::callbacks::LambdaCallback;
+use rhyton::nn::program::{Build, Values};
 use rhyton::nn::training::{Compiled, Verbose};
 use rhyton::prelude::*;
 use serde_json::json;
@@ -161,14 +162,15 @@ fn predict_one(model: &Model, sample: &Tensor) -> Result<f64> {
 /// GFLOP/s of a large product, the best of some.
 fn machine_peak() -> Result<f64> {
     const N: usize = 1024;
-    let sides: Vec<Expr> = ["a", "b"].map(|n| Expr::param(n, Type::f32([N, N]))).into();
-    let product = sides[0].matmul(&sides[1]);
-    let mut program = Program::compile("peak", sides, 0, vec![product], &[])?;
+    let mut b = Build::new(&[], false);
+    let sides = ["a", "b"].map(|name| b.typed_input(name, Type::f32([N, N])));
+    b.output("product", &sides[0].matmul(&sides[1]));
+    let program = b.compile("peak", &backend()?)?;
     let batch = [Tensor::full([N, N], 1.0f32), Tensor::full([N, N], 1.0f32)];
     let (mut results, mut best) = (vec![], f64::INFINITY);
     for _ in 0..10 {
         let start = Instant::now();
-        program.run(&mut [], &batch, &mut results)?;
+        program.infer(&Values::default(), &batch, &mut results)?;
         best = best.min(start.elapsed().as_secs_f64());
     }
     Ok(2.0 * (N * N * N) as f64 / best / 1e9)

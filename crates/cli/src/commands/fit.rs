@@ -138,7 +138,7 @@ fn check_targets(a: &Arguments) -> Result<()> {
 
 /// Makes files where results are to go, the model's in its size, and removes them.
 fn try_targets(a: &Arguments, model: &Compiled) -> Result<()> {
-    let tensors = model.weights().iter().chain(model.optimizer_state());
+    let tensors = model.weights().iter().cloned().chain(model.optimizer_state());
     let bytes: usize = tensors.map(|t| t.len() * t.dtype().size_bytes()).sum();
     a.out.try_now("--out", bytes as u64).map_err(|e| e.place("--out"))?;
     match &a.history {

@@ -101,9 +101,7 @@ impl Callback for BackupAndRestore {
         if self.only_interrupted {
             return Ok(());
         }
-        let tensors = cx.model.weights().iter().chain(cx.model.optimizer_state());
-        let bytes: usize = tensors.map(|t| t.len() * t.dtype().size_bytes()).sum();
-        files::try_target(&self.path, bytes as u64)
+        files::try_target(&self.path, cx.model.values().bytes() as u64)
     }
 
     fn on_train_end(&mut self, cx: &mut Training<'_>) -> Result<()> {

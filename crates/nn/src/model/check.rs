@@ -12,13 +12,13 @@ impl Model {
     /// When the number, a shape or a number of samples does not fit, a value is NaN, or an index chooses no row of
     /// its table.
     pub fn check_inputs(&self, x: Tensors<'_>) -> Result<Vec<Tensor>> {
-        let checked = self.fit_inputs(x)?;
+        let checked = self.conform_inputs(x)?;
         let types = &self.definition().input_types;
         checked.iter().zip(types).map(|(t, ty)| t.try_cast(ty.dtype)).collect()
     }
 
     /// The inputs checked as in [`Model::check_inputs`], in the types they came in.
-    pub(crate) fn fit_inputs(&self, x: Tensors<'_>) -> Result<Vec<Tensor>> {
+    pub(crate) fn conform_inputs(&self, x: Tensors<'_>) -> Result<Vec<Tensor>> {
         let types = &self.definition().input_types;
         let names = || self.definition().input_names();
         if x.0.len() != types.len() {

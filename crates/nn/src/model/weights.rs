@@ -1,27 +1,30 @@
 //! [`Model`]: a definition and its weights.
 
-use crate::backend::Program;
+use crate::backend;
 use crate::indices::Guard;
 use crate::layer::{Base, Cx, LayerRef, Place, Trace, Value, Variable};
 use crate::model::definition::Ranks;
 use crate::model::{Definition, Form, Symbolic};
+use crate::program::{Build, Program, Values};
+use rhyton_graph::backend::Backend;
 use rhyton_graph::{Expr, expr};
 use rhyton_tensor::rng::Stream;
 use rhyton_tensor::{Error, Result, Source, Tensor, memory};
-use std::collections::HashMap;
 use std::panic::Location;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 /// A model: its layers and one map from path to weight.
 pub struct Model {
     definition: Arc<Definition>,
     variables: Vec<Variable>,
     places: Vec<Place>,
-    /// The weights, then the rest of a compiled model's state: programs take one list, predicting a prefix.
-    state: Vec<Tensor>,
-    predictor: Mutex<Option<Program>>,
+    /// The weights in the order of `variables`, then what a compiled model keeps besides.
+    values: Values,
+    /// Where its programs run; the default backend when not set.
+    backend: Option<Arc<dyn Backend>>,
+    predictor: OnceLock<Arc<Program>>,
     /// Checks indices that come from the inputs.
-    guard: Mutex<Guard>,
+    guard: Guard,
 }
 
 /// A model traced once: what compiling a step starts from.
@@ -83,7 +86,7 @@ impl Model {
     fn blank(definition: Definition) -> Result<Model> {
         let traced = trace(&definition, Trace::new(false))?;
         let outputs: Vec<Expr> = traced.outputs.iter().map(|v| v.expr.clone()).collect();
-        let guard = Guard::new(&traced.inputs, 0, &outputs, &[]);
+        let guard = Guard::new(&[], &traced.inputs, &outputs, &[]);
         let mut variables: Vec<Variable> = traced.trace.variables.into_iter().map(|(v, _)| v).collect();
         let ranks = Ranks::of(&definition);
         variables.sort_by_cached_key(|v| ranks.rank(&v.location));
@@ -91,17 +94,35 @@ impl Model {
             definition: Arc::new(definition),
             variables,
             places: traced.trace.places,
-            state: vec![],
-            predictor: Mutex::new(None),
-            guard: Mutex::new(guard),
+            values: backend::backend().map_or_else(|_| Ok(Values::default()), |b| Values::on(&b))?,
+            backend: None,
+            predictor: OnceLock::new(),
+            guard,
         })
     }
 
     /// An error when an index in the inputs chooses no row of its table.
     pub(crate) fn check_indices(&self, inputs: &[Tensor]) -> Result<()> {
-        // A check that was cut off left nothing behind.
-        let mut guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
-        guard.check_all(inputs, &self.definition.input_types)
+        self.guard.check_all(&|| self.backend(), inputs, &self.definition.input_types)
+    }
+
+    /// The model on a backend other than the default one. What was compiled for it before is compiled anew.
+    ///
+    /// # Errors
+    /// When the backend has no room for the weights.
+    pub fn on(mut self, backend: &Arc<dyn Backend>) -> Result<Model> {
+        self.values = self.values.moved_to(backend)?;
+        (self.backend, self.predictor) = (Some(backend.clone()), OnceLock::new());
+        self.guard = self.guard.clone();
+        Ok(self)
+    }
+
+    /// The backend that runs the model's programs.
+    ///
+    /// # Errors
+    /// When none was chosen and no crate that was linked registered one.
+    pub fn backend(&self) -> Result<Arc<dyn Backend>> {
+        self.backend.clone().map_or_else(backend::backend, Ok)
     }
 
     /// Draws all weights anew; nested trained models keep what they brought along.
@@ -124,8 +145,7 @@ impl Model {
             Tensor::new(shape, values)?.try_cast(v.weight.dtype)
         };
         let values = self.variables.iter().enumerate().map(draw).collect::<Result<Vec<_>>>()?;
-        self.replace_weights(values);
-        Ok(())
+        self.replace_weights(values)
     }
 
     /// Whether the memory limit allows the weights, before the first one is drawn.
@@ -168,29 +188,35 @@ impl Model {
         &self.places
     }
 
+    /// The definition, to be shared.
+    pub(crate) fn shared_definition(&self) -> &Arc<Definition> {
+        &self.definition
+    }
+
     /// The weights, in the order of [`Model::variables`].
     pub fn weights(&self) -> &[Tensor] {
-        &self.state[..self.variables.len()]
+        self.values.tensors().get(..self.variables.len()).unwrap_or_default()
     }
 
-    /// The weights and the state that a compiled model keeps behind them.
-    pub(crate) fn state(&self) -> &[Tensor] {
-        &self.state
+    /// The weights by the names of a program's slots, `model.0/` and a weight's path, and what a compiled model keeps
+    /// besides.
+    pub fn values(&self) -> &Values {
+        &self.values
     }
 
-    /// The same, to be updated in place by programs.
-    pub(crate) fn state_mut(&mut self) -> &mut Vec<Tensor> {
-        &mut self.state
+    /// The same, to be written by programs.
+    pub(crate) fn values_mut(&mut self) -> &mut Values {
+        &mut self.values
     }
 
-    fn replace_weights(&mut self, values: Vec<Tensor>) {
-        let old = self.state.len().min(self.variables.len());
-        self.state.splice(..old, values);
+    fn replace_weights(&mut self, values: Vec<Tensor>) -> Result<()> {
+        let mut weights = self.variables.iter().zip(values);
+        weights.try_for_each(|(v, t)| self.values.insert(&slot_of(v), t))
     }
 
     /// The weight with this path.
     pub fn weight(&self, path: &str) -> Option<&Tensor> {
-        self.variables.iter().position(|v| v.path == path).map(|i| &self.state[i])
+        self.variables.iter().position(|v| v.path == path).map(|i| &self.weights()[i])
     }
 
     /// Replaces all weights.
@@ -214,28 +240,13 @@ impl Model {
             }
         }
         let cast = self.variables.iter().zip(values).map(|(v, t)| t.try_cast(v.weight.dtype));
-        self.replace_weights(cast.collect::<Result<_>>()?);
-        Ok(())
-    }
-
-    /// Takes over every weight of `other` that has the same path and shape; returns how many.
-    pub fn copy_weights_from(&mut self, other: &Model) -> usize {
-        let mut copied = 0;
-        let others: HashMap<&str, &Tensor> =
-            other.variables.iter().map(|v| v.path.as_str()).zip(other.weights()).collect();
-        for (v, value) in self.variables.iter().zip(&mut self.state) {
-            if let Some(t) = others.get(v.path.as_str()).filter(|t| t.shape() == value.shape()) {
-                *value = (*t).clone();
-                copied += 1;
-            }
-        }
-        copied
+        self.replace_weights(cast.collect::<Result<_>>()?)
     }
 
     /// Number of elements of all weights, trainable weights only, and state only.
     pub fn count_params(&self) -> (usize, usize, usize) {
         let count = |trainable: bool| {
-            let of = self.variables.iter().zip(&self.state).filter(|(v, _)| v.trainable == trainable);
+            let of = self.variables.iter().zip(self.weights()).filter(|(v, _)| v.trainable == trainable);
             of.map(|(_, t)| t.len()).sum::<usize>()
         };
         let (trainable, rest) = (count(true), count(false));
@@ -247,7 +258,8 @@ impl Model {
         let prefix = self.definition.root_path();
         let strip = |p: &str| p.strip_prefix(&prefix).unwrap_or(p).trim_start_matches('/').to_string();
         let mut definition = (*self.definition).clone();
-        definition.values = self.variables.iter().map(|v| strip(&v.path)).zip(self.state).collect();
+        definition.values =
+            self.variables.iter().map(|v| strip(&v.path)).zip(self.weights().to_vec()).collect();
         definition.into()
     }
 
@@ -286,59 +298,27 @@ impl Model {
             return Err(Error::new("batch_size=0").place("predict").expected("at least 1"));
         }
         let inputs = self.check_inputs(x.into())?;
-        let n = inputs[0].shape()[0];
-        let mut guard = self.predictor.lock().map_err(|_| Error::new("an earlier prediction was cut off"))?;
-        if guard.is_none() {
-            *guard = Some(self.compile_predictor()?);
-        }
-        let Some(program) = guard.as_mut() else { return Ok(vec![]) };
-        let mut state = self.weights().to_vec();
-        let step = batch_size;
-        if n <= step {
-            let mut out = vec![];
-            program.run(&mut state, &inputs, &mut out)?;
-            return Ok(out);
-        }
-        let mut parts: Vec<Vec<Tensor>> = vec![];
-        for start in (0..n).step_by(step) {
-            let batch = inputs
-                .iter()
-                .map(|t| t.slice_rows(start..n.min(start + step)))
-                .collect::<Result<Vec<_>>>()?;
-            let mut out = vec![];
-            program.run(&mut state, &batch, &mut out)?;
-            if parts.is_empty() {
-                fits_all(&out, n)?;
-            }
-            parts.push(out);
-        }
-        let outputs = self.definition.outputs.len();
-        (0..outputs)
-            .map(|o| Tensor::concat_rows(&parts.iter().map(|p| p[o].clone()).collect::<Vec<_>>()))
-            .collect()
+        let samples = inputs[0].shape()[0];
+        self.predictor()?.over_samples(&self.values, inputs, samples, batch_size)
     }
 
-    fn compile_predictor(&self) -> Result<Program> {
-        let traced = self.trace(false)?;
-        let weights = traced.trace.params();
-        let state = weights.len();
-        let params = weights.iter().chain(&traced.inputs).cloned().collect();
-        let results = traced.outputs.into_iter().map(|v| v.expr).collect();
-        Program::compile_given("predict", params, state, results, &[], &traced.inputs, None)
+    /// The program that predicts: shared by all threads, and by copies of the model.
+    fn predictor(&self) -> Result<&Program> {
+        if self.predictor.get().is_none() {
+            let mut b = Build::new(&[self], false);
+            let x = b.inputs_of(0);
+            b.trust(&x);
+            let outputs = b.call_inference(0, &x);
+            self.definition.output_names().iter().zip(&outputs).for_each(|(name, y)| b.output(name, y));
+            drop(self.predictor.set(Arc::new(b.compile("predict", &self.backend()?)?)));
+        }
+        self.predictor.get().map(|p| &**p).ok_or_else(|| Error::new("the model was not compiled"))
     }
 }
 
-/// Whether there is memory for the outputs of all `n` samples, in parts and joined, when those of a batch are these.
-fn fits_all(batch: &[Tensor], n: usize) -> Result<()> {
-    let all = |t: &Tensor| {
-        let rows = t.shape().first().copied().unwrap_or(1).max(1);
-        t.data().bytes().div_ceil(rows).saturating_mul(n)
-    };
-    let bytes = batch.iter().fold(0usize, |sum, t| sum.saturating_add(all(t)));
-    memory::fits(bytes.saturating_mul(2)).map_err(|e| {
-        e.place(format!("the outputs of {n} samples"))
-            .fix("predict fewer samples at once, or allow more memory")
-    })
+/// The name of a weight's value: that of a slot of programs whose first model this is.
+fn slot_of(v: &Variable) -> String {
+    format!("model.0/{}", v.path)
 }
 
 fn trace(definition: &Definition, mut trace: Trace) -> Result<Traced> {
@@ -382,13 +362,17 @@ impl<'a, const N: usize> From<[&'a Tensor; N]> for Tensors<'a> {
 
 impl Clone for Model {
     fn clone(&self) -> Model {
+        let mut values = self.values.clone();
+        // Where this fails, the copy keeps more than it needs.
+        drop(values.retain(|name| name.starts_with("model.0/")));
         Model {
             definition: self.definition.clone(),
             variables: self.variables.clone(),
             places: self.places.clone(),
-            state: self.weights().to_vec(),
-            predictor: Mutex::new(None),
-            guard: Mutex::new(self.guard.lock().unwrap_or_else(PoisonError::into_inner).clone()),
+            values,
+            backend: self.backend.clone(),
+            predictor: self.predictor.clone(),
+            guard: self.guard.clone(),
         }
     }
 }

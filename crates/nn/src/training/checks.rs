@@ -1,11 +1,12 @@
 //! Whether data fits the model and its losses, before anything runs.
 
-use super::Batch;
 use super::data::{Samples, target_type};
 use super::objective::Objective;
+use super::steps::beside;
+use super::{Batch, Compiled};
 use crate::indices::Among;
 use crate::model::{Model, Tensors, converts, reject_nan};
-use rhyton_graph::Type;
+use rhyton_graph::{Expr, Type};
 use rhyton_tensor::{DType, Error, Result, Tensor};
 
 /// Samples in the shapes of the model.
@@ -18,7 +19,7 @@ pub(crate) fn check_samples(
     objective: &Objective,
     outputs: &[Type],
 ) -> Result<Samples> {
-    let x = model.fit_inputs(Tensors(samples.x.iter().collect()))?;
+    let x = model.conform_inputs(Tensors(samples.x.iter().collect()))?;
     let n = x.first().map_or(0, |t| t.shape()[0]);
     let names: Vec<&String> = objective.goals.iter().map(|g| &g.name).collect();
     let given = targets_of(samples.y.len(), objective)?;
@@ -68,19 +69,32 @@ fn check_target(t: &Tensor, samples: usize) -> Result<()> {
     }
 }
 
-/// An error when a label is no class, for losses that take labels.
-pub(crate) fn check_labels(y: &Tensor, objective: &Objective, outputs: &[Type], output: usize) -> Result<()> {
-    let Some((loss, p)) = objective.goals.get(output).and_then(|g| g.loss.as_ref()).zip(outputs.get(output))
-    else {
-        return Ok(());
-    };
-    let loss = loss.get(&super::programs::beside(y, y.dtype(), Some(p)), p);
-    if loss.class_name() != "SparseCategoricalCrossentropy" {
-        return Ok(());
-    }
-    let Some(classes) = p.shape.last().and_then(|d| d.as_fixed()) else { return Ok(()) };
+/// What the labels of an output are checked against before anything runs, for losses that take labels.
+fn labels_of(y: &Type, objective: &Objective, outputs: &[Type], output: usize) -> Option<Among> {
+    let p = outputs.get(output)?;
+    let loss = objective.goals.get(output)?.loss.as_ref()?.get(y, p);
+    let classes = p.shape.last().and_then(|d| d.as_fixed())?;
     let ignored = loss.config().get("ignore_class").and_then(serde_json::Value::as_i64);
-    Among::Class(classes, ignored).check(y, y.shape().first().copied().unwrap_or(0), 0)
+    (loss.class_name() == "SparseCategoricalCrossentropy").then_some(Among::Class(classes, ignored))
+}
+
+/// An error when a label is no class, for losses that take labels.
+fn check_labels(y: &Tensor, objective: &Objective, outputs: &[Type], output: usize) -> Result<()> {
+    let ty = beside(y, y.dtype(), outputs.get(output));
+    match labels_of(&ty, objective, outputs, output) {
+        Some(among) => among.check(y, y.shape().first().copied().unwrap_or(0), 0),
+        None => Ok(()),
+    }
+}
+
+impl Compiled {
+    /// The targets whose labels are checked before anything runs: steps need not look at them again.
+    pub(super) fn checked_targets(&self, targets: &[Option<Expr>]) -> Vec<Expr> {
+        let given = targets.iter().enumerate().filter_map(|(i, t)| Some((i, t.clone()?)));
+        let is_checked =
+            |(i, t): &(usize, Expr)| labels_of(t.ty(), &self.objective, &self.outputs, *i).is_some();
+        given.filter(is_checked).map(|(_, t)| t).collect()
+    }
 }
 
 /// A batch that a user's source made, in the types of the model; `None` when it has them.

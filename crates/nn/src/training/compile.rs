@@ -1,10 +1,14 @@
 //! [`Compile`]: how a model is to be trained.
 
+use super::TrainStep;
 use super::choice::{Choice, LossWeights, Losses, Metrics, PerOutput};
+use crate::model::Model;
 use crate::optimizers::OptimizerRef;
+use rhyton_graph::backend::Backend;
 use rhyton_tensor::{Error, Result, Source};
 use serde_json::{Value as Json, json};
 use std::panic::Location;
+use std::sync::Arc;
 
 /// Optimizer, loss and metrics: the arguments of [`Model::compile`](crate::Model::compile).
 ///
@@ -13,15 +17,23 @@ use std::panic::Location;
 /// use rhyton_nn::optimizers::Adam;
 /// Compile::new(Adam::new(1e-3), "sparse_categorical_crossentropy").metrics(["accuracy"]);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Compile {
     pub(crate) optimizer: OptimizerRef,
     pub(crate) loss: Losses,
     pub(crate) loss_weights: LossWeights,
     pub(crate) metrics: Metrics,
     pub(crate) weighted_metrics: Metrics,
+    /// Further models of the training step.
+    pub(crate) models: Vec<Model>,
+    pub(crate) train_step: Option<TrainBody>,
+    pub(crate) backend: Option<Arc<dyn Backend>>,
     pub(crate) source: Source,
 }
+
+/// A training step of the user's own.
+#[derive(Clone)]
+pub(crate) struct TrainBody(pub(crate) Arc<dyn Fn(&mut TrainStep<'_>) + Send + Sync>);
 
 impl Compile {
     /// An optimizer and a loss, each by name or as an object; losses also as a list in the order of the outputs or
@@ -34,8 +46,48 @@ impl Compile {
             loss_weights: PerOutput::None,
             metrics: PerOutput::None,
             weighted_metrics: PerOutput::None,
+            models: vec![],
+            train_step: None,
+            backend: None,
             source: Source(Location::caller()),
         }
+    }
+
+    /// A training step of one's own under [`fit`](super::Compiled::fit), as Keras's overridden `train_step`: with
+    /// callbacks, history, progress, metrics, checkpoints and resuming. Evaluation stays what it is. Losses may then be
+    /// left out.
+    ///
+    /// ```
+    /// use rhyton_nn::training::{Compile, PerOutput};
+    /// // The mean of the loss and of its value for inputs turned around.
+    /// Compile::new("adam", "mse").metrics(["mae"]).train_step(|s| {
+    ///     let outputs = s.forward(true);
+    ///     let loss = s.loss(&outputs);
+    ///     let turned: Vec<_> = s.inputs().iter().map(|x| -x).collect();
+    ///     let turned: Vec<_> = s.call(0, &turned).into_iter().map(Into::into).collect();
+    ///     let both = (&loss + s.loss(&turned)) * 0.5;
+    ///     s.descend(&both);
+    ///     s.metrics(&outputs, &loss);
+    ///     s.log("both", &both);
+    /// });
+    /// ```
+    pub fn train_step(mut self, body: impl Fn(&mut TrainStep<'_>) + Send + Sync + 'static) -> Compile {
+        self.train_step = Some(TrainBody(Arc::new(body)));
+        self
+    }
+
+    /// Further models of the [`train_step`](Compile::train_step), numbered from 1: a generator, a teacher. Their
+    /// weights and those of the compiled model are kept together, in training as in checkpoints;
+    /// [`further_models`](super::Compiled::further_models) gives them back.
+    pub fn models(mut self, models: impl Into<Vec<Model>>) -> Compile {
+        self.models = models.into();
+        self
+    }
+
+    /// Where the model runs, unless on the default backend.
+    pub fn backend(mut self, backend: &Arc<dyn Backend>) -> Compile {
+        self.backend = Some(backend.clone());
+        self
     }
 
     /// Figures to show, without sample weights: a list for a model with one output, one entry or list for each
@@ -87,7 +139,16 @@ impl Compile {
             loss_weights: PerOutput::from_json(&config["loss_weights"], &weight)?,
             metrics: PerOutput::from_json(&config["metrics"], &Choice::from_json)?,
             weighted_metrics: PerOutput::from_json(&config["weighted_metrics"], &Choice::from_json)?,
+            models: vec![],
+            train_step: None,
+            backend: None,
             source: Source(Location::caller()),
         })
+    }
+}
+
+impl std::fmt::Debug for Compile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Compile {}", self.to_json())
     }
 }

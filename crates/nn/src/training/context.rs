@@ -50,7 +50,7 @@ impl<'a> Training<'a> {
 
     /// Whether no loss of this epoch so far was NaN or infinite.
     pub fn loss_is_finite(&self) -> bool {
-        self.model.loss_total().is_finite()
+        self.model.losses_are_finite()
     }
 
     /// Ends training after this batch or epoch.

@@ -30,7 +30,7 @@ impl Samples {
     }
 }
 
-/// What `fit` and `evaluate` take: `(&x, &y)`, `(&x, &y, &sample_weight)`, with slices of tensors where a model has
+/// What `fit` and `evaluate` take: `(&x, &y)`, `(&x, &y, &sample_weight)`, `&x` where nothing needs targets, with slices of tensors where a model has
 /// several inputs or outputs, or [`Batches`].
 pub enum Source<'d> {
     /// Tensors in memory.
@@ -63,6 +63,11 @@ where
 {
     fn from((x, y, w): (X, Y, W)) -> Source<'d> {
         Source::Samples(Samples { x: owned(x), y: owned(y), weights: owned(w) })
+    }
+}
+impl From<&Tensor> for Source<'_> {
+    fn from(x: &Tensor) -> Self {
+        Source::Samples(Samples { x: vec![x.clone()], y: vec![], weights: vec![] })
     }
 }
 impl From<&Samples> for Source<'_> {

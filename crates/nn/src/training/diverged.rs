@@ -1,9 +1,9 @@
 //! Where a loss that is no number comes from. A step whose loss is not finite leaves all state as it was; then the
 //! reason is looked for, once, and the step is done again by a program that goes on as Keras does.
 
-use super::programs::{Kind, Parts};
+use super::steps::StepKind;
 use super::{Batch, Compiled};
-use crate::backend::Program;
+use crate::program::Program;
 use rhyton_graph::Expr;
 use rhyton_graph::expr::topological;
 use rhyton_tensor::{DType, Result, Tensor};
@@ -20,18 +20,6 @@ fn leaving(loss: &Expr) -> Vec<Expr> {
     }
     let outs = order.iter().filter(|e| !e.node().path.is_empty()).flat_map(Expr::siblings);
     outs.filter(|e| read.contains(&e.key()) && e.dtype().is_float()).collect()
-}
-
-impl Parts<'_> {
-    /// Counts, over the state and batch of a step, what is not finite as it leaves each layer; and the layers.
-    fn probe(&self) -> Result<(Program, Vec<Arc<str>>)> {
-        let body = self.body(Kind::Train)?;
-        let values = leaving(&body.loss);
-        let bad = |e: &Expr| e.cast(DType::F32).is_finite().not().cast(DType::F32).sum_all();
-        let (results, all) = (values.iter().map(bad).collect(), body.params.clone());
-        let program = Program::compile_given("probe", body.params, body.state, results, &[], &all, None)?;
-        Ok((program, values.iter().map(|e| e.node().path.clone()).collect()))
-    }
 }
 
 fn is_finite(t: &Tensor) -> bool {
@@ -52,14 +40,26 @@ impl Compiled {
         if let Some((v, _)) = weights.into_iter().find(|(_, t)| !is_finite(t)) {
             return Ok(format!("the weight '{}' was not finite after the step before", v.path));
         }
-        let signature = self.signature(batch)?;
-        let (mut program, layers) = self.parts(&signature).probe()?;
+        let (program, layers) = self.probe(batch)?;
         let mut counts = vec![];
-        program.run(self.model.state_mut(), &batch.tensors, &mut counts)?;
+        program.infer(self.values(), &batch.tensors, &mut counts)?;
         let first = counts.iter().position(|t| t.data().get_f64(0) != 0.0).and_then(|i| layers.get(i));
         Ok(match first {
             Some(layer) => format!("first in the layer '{layer}': lower the learning rate, or set clipnorm"),
             None => "first in the loss itself: what the layers gave was finite".into(),
         })
+    }
+
+    /// A program that counts what is not finite as it leaves each layer in a training step; and the layers.
+    fn probe(&self, batch: &Batch) -> Result<(Program, Vec<Arc<str>>)> {
+        let (mut build, _) = self.traced(StepKind::Train, &self.signature(batch)?).end();
+        let values = build.minimized().map_or_else(Vec::new, |loss| leaving(&loss));
+        build.only_look();
+        for value in &values {
+            let bad = value.cast(DType::F32).is_finite().not().cast(DType::F32).sum_all();
+            build.output(&value.node().path, &bad);
+        }
+        let program = build.compile("probe", &self.backend()?)?;
+        Ok((program, values.iter().map(|e| e.node().path.clone()).collect()))
     }
 }

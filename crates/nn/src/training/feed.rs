@@ -5,7 +5,7 @@ use super::Compiled;
 use super::checks::check_samples;
 use super::data::{SampleBatches, Samples, Source};
 use super::objective::Objective;
-use super::programs::Kind;
+use super::steps::StepKind;
 use rhyton_tensor::{DType, Error, Result, Tensor};
 use std::ops::Range;
 
@@ -100,7 +100,7 @@ impl<'d> Feed<'d> {
         self.batches.start(pass)?;
         let Some(batch) = self.batches.next()? else { return Err(empty("fit")) };
         let conformed = if self.foreign { model.conform(batch)? } else { None };
-        model.prepare(Kind::Train, conformed.as_ref().unwrap_or(batch))?;
+        model.prepare(StepKind::Train, conformed.as_ref().unwrap_or(batch))?;
         if seen > 0 {
             self.batches.start(pass)?;
             self.batches.skip(seen)?;

@@ -1,76 +1,90 @@
-//! The figures that a compiled model keeps while it runs.
+//! The figures that a compiled model keeps while it runs: losses, metrics, logs of a step of one's own.
 
-use super::objective::{Figure, What};
+use super::steps::StepKind;
 use super::{Compiled, Logs};
-use crate::metrics::{mean_result, mean_start};
+use crate::metrics::{Metric, mean_result, mean_start};
 use rhyton_tensor::{Result, Tensor};
+use std::sync::Arc;
+
+/// A figure of a step. What it has counted so far lies in slots.
+pub(crate) struct Figure {
+    /// Its name in logs.
+    pub(crate) name: String,
+    pub(crate) what: What,
+    pub(crate) slots: Vec<String>,
+}
+
+/// What a figure is of.
+pub(crate) enum What {
+    /// The whole loss, or what a step of the user's own logs.
+    Loss,
+    /// The loss of one output.
+    OutputLoss(usize),
+    /// A metric of one output, with or without sample weights.
+    Metric { output: usize, metric: Arc<dyn Metric>, weighted: bool },
+}
 
 impl Compiled {
-    /// The figures' tensors.
-    pub(crate) fn figure_state(&self) -> &[Tensor] {
-        &self.model.state()[self.figures_at()]
+    pub(super) fn figures(&self, kind: StepKind) -> &[Figure] {
+        &self.figures[kind as usize]
     }
 
-    /// Replaces the figures' tensors, whatever there was: how training resumes within an epoch.
-    pub(crate) fn set_figure_state(&mut self, tensors: Vec<Tensor>) {
-        let at = self.figures_at();
-        self.figure_tensors = tensors.len();
-        self.model.state_mut().splice(at, tensors);
+    pub(super) fn set_figures(&mut self, kind: StepKind, figures: Vec<Figure>) {
+        self.figures[kind as usize] = figures;
     }
 
-    /// Sets all figures to their start.
-    pub(crate) fn reset_figures(&mut self) -> Result<()> {
-        let starts = self.figure_starts()?;
-        let at = self.figures_at();
-        if starts.len() == self.figure_tensors {
-            for (slot, start) in self.model.state_mut()[at].iter_mut().zip(starts) {
-                *slot = start;
-            }
-        } else {
+    /// Sets all figures of a kind of step to their start: its logs begin.
+    pub(crate) fn reset_figures(&mut self, kind: StepKind) -> Result<()> {
+        self.counting = kind;
+        if self.figures(kind).is_empty() {
             // Restored before any program said what figures there are: nothing of it is wanted.
-            self.set_figure_state(vec![]);
+            return self.model.values_mut().retain(|name| !name.starts_with(kind.prefix()));
+        }
+        let values = self.model.values_mut();
+        for figure in &self.figures[kind as usize] {
+            let start = match &figure.what {
+                What::Metric { output, metric, .. } => metric.start(&self.outputs[*output])?,
+                _ => mean_start()?,
+            };
+            figure.slots.iter().zip(&start).try_for_each(|(slot, start)| values.set(slot, start))?;
         }
         Ok(())
     }
 
-    pub(super) fn figure_starts(&self) -> Result<Vec<Tensor>> {
-        let start = |f: &Figure| match &f.what {
-            What::Metric { output, metric, .. } => metric.start(&self.outputs[*output]),
-            _ => mean_start(),
-        };
-        Ok(self.figures.iter().map(start).collect::<Result<Vec<_>>>()?.concat())
+    fn counted(&self, figure: &Figure) -> Vec<Tensor> {
+        figure.slots.iter().filter_map(|slot| self.model.values().get(slot).ok()).collect()
     }
 
     /// The figures so far, in the order of `evaluate`'s results.
     pub(crate) fn logs(&self) -> Logs {
-        let mut at = 0;
-        let state = self.figure_state();
         let result = |f: &Figure| {
-            let own = state.get(at..at + f.tensors).unwrap_or_default();
-            at += f.tensors;
+            let counted = self.counted(f);
             let value = match &f.what {
-                What::Metric { metric, .. } => metric.result(own),
-                _ => mean_result(own),
+                What::Metric { metric, .. } => metric.result(&counted),
+                _ => mean_result(&counted),
             };
             (f.name.clone(), value)
         };
-        self.figures.iter().map(result).collect()
+        self.figures(self.counting).iter().map(result).collect()
     }
 
     /// Whether this figure is the loss of one output.
     pub(crate) fn is_output_loss(&self, name: &str) -> bool {
-        self.figures.iter().any(|f| f.name == name && matches!(f.what, What::OutputLoss(_)))
+        let mut figures = self.figures(self.counting).iter();
+        figures.any(|f| f.name == name && matches!(f.what, What::OutputLoss(_)))
     }
 
-    /// The total of all losses so far: NaN or infinite as soon as one was.
-    pub(crate) fn loss_total(&self) -> f64 {
-        self.figure_state().first().filter(|t| !t.is_empty()).map_or(0.0, |t| t.data().get_f64(0))
+    /// Whether the total of every loss so far is finite; it is not as soon as one was not.
+    pub(crate) fn losses_are_finite(&self) -> bool {
+        let totals = self.figures(self.counting).iter().filter(|f| matches!(f.what, What::Loss));
+        let total = |f: &Figure| self.model.values().get(f.slots.first()?).ok();
+        totals.filter_map(total).all(|t| t.data().get_f64(0).is_finite())
     }
 
     /// Whether larger values of this figure are better, where that is known.
     pub fn larger_is_better(&self, name: &str) -> Option<bool> {
         let name = name.strip_prefix("val_").unwrap_or(name);
-        let figure = self.figures.iter().find(|f| f.name == name)?;
+        let figure = self.figures.iter().flatten().find(|f| f.name == name)?;
         match &figure.what {
             What::Metric { metric, .. } => metric.larger_is_better(),
             _ => Some(false),

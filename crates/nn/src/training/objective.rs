@@ -2,6 +2,7 @@
 
 use super::Compile;
 use super::choice::Choice;
+use super::figures::What;
 use crate::losses::{
     BinaryCrossentropy, CategoricalCrossentropy, Loss, LossRef, SparseCategoricalCrossentropy,
 };
@@ -35,25 +36,6 @@ pub(crate) struct Objective {
     pub(crate) goals: Vec<Goal>,
 }
 
-/// A figure that training keeps.
-pub(crate) struct Figure {
-    /// Its name in logs.
-    pub(crate) name: String,
-    pub(crate) what: What,
-    /// Number of tensors of its state.
-    pub(crate) tensors: usize,
-}
-
-/// What a figure is of.
-pub(crate) enum What {
-    /// The whole loss.
-    Loss,
-    /// The loss of one output.
-    OutputLoss(usize),
-    /// A metric of one output, with or without sample weights.
-    Metric { output: usize, metric: Arc<dyn Metric>, weighted: bool },
-}
-
 fn keep<T>(problems: &mut Vec<Problem>, result: Result<T>) -> Option<T> {
     result.map_err(|e| problems.extend(e.problems)).ok()
 }
@@ -70,7 +52,7 @@ impl Objective {
         let asked: usize = metrics.iter().chain(&weighted).map(Vec::len).sum();
         let few = || format!("{asked} metrics are asked for");
         keep(problems, limits::METRICS.check(asked as u64, few).map_err(|e| e.place("compile")));
-        if losses.iter().all(Vec::is_empty) && problems.is_empty() {
+        if compile.train_step.is_none() && losses.iter().all(Vec::is_empty) && problems.is_empty() {
             problems.extend(
                 Error::new("the model has no loss to train with")
                     .place("compile")
@@ -105,17 +87,16 @@ impl Objective {
             .is_some_and(|g| g.loss.is_some() || !g.metrics.is_empty() || !g.weighted.is_empty())
     }
 
-    /// The figures to keep, for targets and predictions of these types, in the order of `evaluate`'s results.
-    pub(crate) fn figures(&self, targets: &[Option<Type>], outputs: &[Type]) -> Result<Vec<Figure>> {
-        let mut figures = vec![Figure { name: "loss".into(), what: What::Loss, tensors: 2 }];
+    /// The figures to count, for targets and predictions of these types, in the order of `evaluate`'s results.
+    pub(crate) fn figures(&self, targets: &[Option<Type>], outputs: &[Type]) -> Result<Vec<(String, What)>> {
+        let mut figures = vec![("loss".to_string(), What::Loss)];
         let several = self.goals.len() > 1;
         if self.goals.iter().filter(|g| g.loss.is_some()).count() > 1 {
             for (i, g) in self.goals.iter().enumerate().filter(|(_, g)| g.loss.is_some()) {
-                let name = format!("{}_loss", g.name);
-                figures.push(Figure { name, what: What::OutputLoss(i), tensors: 2 });
+                figures.push((format!("{}_loss", g.name), What::OutputLoss(i)));
             }
         }
-        let losses = figures.iter().skip(1).map(|f| (f.name.clone(), 0));
+        let losses = figures.iter().skip(1).map(|(name, _)| (name.clone(), 0));
         let mut names = Names(losses.collect());
         for weighted in [false, true] {
             for (output, g) in self.goals.iter().enumerate() {
@@ -124,8 +105,7 @@ impl Objective {
                     let metric = resolve(choice, y, p)?;
                     let prefix = if several { format!("{}_", g.name) } else { String::new() };
                     let name = names.unique(&prefix, &metric.name(), weighted);
-                    let tensors = metric.start(p).map_err(|e| e.place(&name))?.len();
-                    figures.push(Figure { name, what: What::Metric { output, metric, weighted }, tensors });
+                    figures.push((name, What::Metric { output, metric, weighted }));
                 }
             }
         }

@@ -4,6 +4,7 @@ use super::evaluate::{BATCH_SIZE, Evaluate};
 use super::progress::Progress;
 use super::{Compiled, Logs};
 use crate::model::Tensors;
+use crate::program::joined;
 use rhyton_tensor::{Error, Result, Tensor};
 
 impl Compiled {
@@ -36,9 +37,7 @@ impl Compiled {
         }
         progress.finish(steps, &mut run.cx.console, &Logs::default());
         run.each(|c, cx| c.on_predict_end(cx))?;
-        let outputs = parts.first().map_or(0, Vec::len);
-        let joined = |o: usize| Tensor::concat_rows(&parts.iter().map(|p| p[o].clone()).collect::<Vec<_>>());
-        (0..outputs).map(joined).collect()
+        joined(&parts)
     }
 }
 

@@ -4,9 +4,9 @@ use super::conditions::Conditions;
 use super::context::Training;
 use super::feed::{Feed, empty};
 use super::fit::Epochs;
-use super::programs::Kind;
 use super::progress::Progress;
 use super::state::{Position, TrainingState};
+use super::steps::StepKind;
 use super::{Batch, Compiled, History, Logs};
 use crate::callbacks::{Callback, SavePoint};
 use rhyton_tensor::{Error, Result};
@@ -48,7 +48,7 @@ impl<'f> Run<'f> {
     }
 
     /// The next step; false when the data is over.
-    fn step(&mut self, kind: Kind, feed: &mut Feed<'_>) -> Result<bool> {
+    fn step(&mut self, kind: StepKind, feed: &mut Feed<'_>) -> Result<bool> {
         let Some(batch) = feed.batches.next()? else { return Ok(false) };
         feed.seen += 1;
         let conformed: Option<Batch> = if feed.foreign { self.cx.model.conform(batch)? } else { None };
@@ -63,13 +63,13 @@ impl<'f> Run<'f> {
 
     /// One pass of evaluation.
     pub(crate) fn test(&mut self, feed: &mut Feed<'_>, mut progress: Option<&mut Progress>) -> Result<Logs> {
-        self.cx.model.reset_figures()?;
+        self.cx.model.reset_figures(StepKind::Test)?;
         self.each(|c, cx| c.on_test_begin(cx))?;
         feed.begin_epoch()?;
         let mut step = 0;
         while feed.has_step(step) {
             self.each(|c, cx| c.on_test_batch_begin(step, cx))?;
-            if !self.step(Kind::Test, feed)? {
+            if !self.step(StepKind::Test, feed)? {
                 break;
             }
             self.each(|c, cx| c.on_test_batch_end(step, cx))?;
@@ -101,7 +101,7 @@ impl FitRun<'_> {
         }
         // Also where nothing was left to do: a run that was cut off after its last epoch did not come to this.
         if self.run.cx.epochs > 0 {
-            self.run.cx.model.take_averages();
+            self.run.cx.model.take_averages()?;
         }
         self.run.each(|c, cx| c.on_train_end(cx))
     }
@@ -119,9 +119,10 @@ impl FitRun<'_> {
 
     fn epoch(&mut self) -> Result<()> {
         let epoch = self.position.epoch;
+        self.run.cx.model.counting = StepKind::Train;
         // An epoch that was interrupted has begun already: a schedule must not move the learning rate twice.
         if self.position.step == 0 {
-            self.run.cx.model.reset_figures()?;
+            self.run.cx.model.reset_figures(StepKind::Train)?;
             self.run.each(|c, cx| c.on_epoch_begin(epoch, cx))?;
         }
         let (epochs, silent) = (self.run.cx.epochs, self.run.cx.console.is_silent());
@@ -135,7 +136,7 @@ impl FitRun<'_> {
         let cx = &mut self.run.cx;
         cx.logs = cx.model.logs().sorted();
         // Where to go on from when validation is interrupted.
-        let before = (self.validation.is_some() && self.is_kept()).then(|| self.state());
+        let before = (self.validation.is_some() && self.is_kept()).then(|| self.state()).transpose()?;
         self.feed.end_epoch(ended);
         self.validate(epoch, before)?;
         self.run.each(|c, cx| c.on_epoch_end(epoch, cx))?;
@@ -156,7 +157,7 @@ impl FitRun<'_> {
         while self.feed.has_step(self.position.step) && !self.run.cx.stopping {
             let step = self.position.step;
             self.run.each(|c, cx| c.on_train_batch_begin(step, cx))?;
-            if !self.run.step(Kind::Train, &mut self.feed)? {
+            if !self.run.step(StepKind::Train, &mut self.feed)? {
                 ended = true;
                 break;
             }
@@ -229,7 +230,7 @@ impl FitRun<'_> {
             }
             let state = match taken.take() {
                 Some(state) => state,
-                None => self.state(),
+                None => self.state()?,
             };
             self.run.callbacks[i].save(&state)?;
             taken = Some(state);
@@ -237,7 +238,7 @@ impl FitRun<'_> {
         Ok(())
     }
 
-    fn state(&self) -> TrainingState {
+    fn state(&self) -> Result<TrainingState> {
         let (pass, seen) = self.feed.place();
         let stopped = self.run.cx.stopping;
         let position = Position { pass, seen, stopped, ..self.position.clone() };

@@ -32,7 +32,7 @@ pub(crate) struct Position {
     pub(crate) stopped: bool,
 }
 
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 
 impl TrainingState {
     /// Epochs done when the state was taken.
@@ -55,8 +55,8 @@ impl TrainingState {
         history: &History,
         callbacks: &[Box<dyn Callback + '_>],
         conditions: &Json,
-    ) -> TrainingState {
-        let mut tensors = model.named_state();
+    ) -> Result<TrainingState> {
+        let mut tensors = model.kept()?;
         let mut saved = vec![];
         for (i, c) in callbacks.iter().enumerate() {
             let state = c.state();
@@ -76,7 +76,7 @@ impl TrainingState {
             "callbacks": saved,
             "conditions": conditions,
         });
-        TrainingState { tensors, json }
+        Ok(TrainingState { tensors, json })
     }
 
     pub(crate) fn position(&self) -> Position {
@@ -110,22 +110,21 @@ impl TrainingState {
             .fix("resume with the version of Rhyton that wrote it"))
     }
 
-    /// Puts the tensors into a model.
+    /// Puts the tensors into a model. What a program that is not compiled yet will keep waits for it there.
     pub(crate) fn apply(&self, model: &mut Compiled) -> Result<()> {
-        let values = |prefix: &str| self.part(prefix).into_iter().map(|(_, t)| t).collect::<Vec<_>>();
-        let same = model.variables().iter().map(|v| &v.path).eq(self.part("weights/").iter().map(|(n, _)| n));
-        if !same {
+        let weights = self.part("model.0/");
+        if !model.variables().iter().map(|v| &v.path).eq(weights.iter().map(|(n, _)| n)) {
             return Err(Error::new("the state of training belongs to another model")
                 .place("resume")
                 .fix("build the model exactly as it was built when training began"));
         }
-        model.set_weights(&values("weights/")).map_err(|e| e.place("resume"))?;
-        model.set_figure_state(values("figures/"));
-        model.set_optimizer_state(&values("optimizer/")).map_err(|e| e.place("resume"))?;
-        let key = self.tensors.iter().find(|(n, t)| n == "key" && t.shape() == [2]);
-        let key = key.ok_or_else(|| Error::new("the state of training has no random key").place("resume"))?;
-        model.set_key(key.1.clone());
-        Ok(())
+        if !self.tensors.iter().any(|(n, _)| n == "key") {
+            return Err(Error::new("the state of training has no random key").place("resume"));
+        }
+        let optimizer: Vec<Tensor> = self.part("optimizer.0/").into_iter().map(|(_, t)| t).collect();
+        model.check_optimizer_state(&optimizer).map_err(|e| e.place("resume"))?;
+        let own = self.tensors.iter().filter(|(n, _)| !n.starts_with("callbacks/"));
+        own.into_iter().try_for_each(|(n, t)| model.restore(n, t)).map_err(|e| e.place("resume"))
     }
 
     /// Gives callbacks their states back.
@@ -145,24 +144,24 @@ impl TrainingState {
 }
 
 impl Compiled {
-    /// Parts of the state by name, for checkpoints.
-    pub(crate) fn named_state(&self) -> Vec<(String, Tensor)> {
-        let pair = |prefix: &str, names: Vec<String>, tensors: &[Tensor]| -> Vec<(String, Tensor)> {
-            names.iter().zip(tensors).map(|(n, t)| (format!("{prefix}/{n}"), t.clone())).collect()
-        };
-        let numbered = |n: usize| (0..n).map(|i| i.to_string()).collect::<Vec<_>>();
-        let paths = self.model.variables().iter().map(|v| v.path.clone()).collect();
-        let mut all = pair("weights", paths, self.model.weights());
-        let figures = self.figure_state();
-        all.extend(pair("figures", numbered(figures.len()), figures));
-        let optimizer = self.optimizer_state();
-        all.extend(pair("optimizer", numbered(optimizer.len()), optimizer));
-        all.extend(self.key().map(|k| ("key".to_string(), k.clone())));
-        all
+    /// Everything that training keeps, for checkpoints.
+    fn kept(&self) -> Result<Vec<(String, Tensor)>> {
+        let mut kept = self.values().with_prefix("")?;
+        // Evaluation begins anew.
+        kept.retain(|(name, _)| !name.starts_with("test/"));
+        Ok(kept)
+    }
+
+    fn restore(&mut self, name: &str, value: &Tensor) -> Result<()> {
+        let values = self.model.values_mut();
+        if values.has(name) { values.set(name, value) } else { values.insert(name, value.clone()) }
     }
 
     /// The state of training between two calls of `fit`, to be gone on from with `Fit::resume`.
-    pub fn training_state(&self, history: &History) -> TrainingState {
+    ///
+    /// # Errors
+    /// When the backend cannot give what it keeps.
+    pub fn training_state(&self, history: &History) -> Result<TrainingState> {
         let epoch = history.epoch.last().map_or(0, |e| e + 1);
         let position = Position { epoch, pass: self.passes, seed: self.seed, ..Position::default() };
         TrainingState::capture(self, &position, history, &[], &Json::Null)

@@ -8,7 +8,7 @@
 use super::Compiled;
 use super::checks::targets_of;
 use super::data::Samples;
-use super::programs::beside;
+use super::steps::beside;
 use crate::losses::Loss;
 use crate::optimizers::OptimizerRef;
 use rhyton_graph::ops::{Binary, Control, Elementwise, Movement, Op};

@@ -58,12 +58,12 @@ fn two_models_play_against_each_other() {
     }
     assert!(losses[29] < losses[0], "{losses:?}");
     assert_eq!(step.value("rounds"), Some(29.0));
-    let saved = step.state();
+    let saved = step.state().unwrap();
     step.run(std::slice::from_ref(&real)).unwrap();
-    let after = step.state();
+    let after = step.state().unwrap();
     step.set_state(&saved).unwrap();
     step.run(std::slice::from_ref(&real)).unwrap();
-    assert_eq!(step.state(), after);
+    assert_eq!(step.state().unwrap(), after);
     step.set_learning_rate(0, 0.0).unwrap();
     let before = step.models().unwrap()[1].weights().to_vec();
     step.run(&[real]).unwrap();

@@ -5,6 +5,7 @@ mod custom_step;
 mod errors;
 mod indices;
 mod output;
+mod own_step;
 mod resume;
 mod rules;
 mod sources;

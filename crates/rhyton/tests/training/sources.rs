@@ -129,7 +129,7 @@ fn a_state_that_claims_more_batches_than_there_are_is_refused() {
     let build = || linear(&[1.0, 1.0], 0.0, Compile::new("sgd", "mse"));
     let mut model = build();
     let history = model.fit((&x, &y), quiet(1)).unwrap();
-    let mut state = model.training_state(&history);
+    let mut state = model.training_state(&history).unwrap();
     for seen in [5u64, u64::MAX / 2, u64::MAX] {
         state.json["seen"] = seen.into();
         let e = build().fit((&x, &y), quiet(2).batch_size(4).resume(state.clone())).unwrap_err().to_string();

@@ -4,10 +4,11 @@ use super::*;
 use rhyton::graph::Expr;
 use rhyton::nn::initializers::Constant;
 use rhyton::nn::optimizers::{LossScaleOptimizer, OptimizerRef, RMSprop};
-use rhyton::nn::training::{Step, StepBuilder};
+use rhyton::nn::program::Build;
+use rhyton::nn::training::Step;
 use rhyton::tensor::DType;
 
-type Loss = fn(&mut StepBuilder, &Expr) -> Expr;
+type Loss = fn(&mut Build, &Expr) -> Expr;
 
 fn softplus(x: &Expr) -> Expr {
     x.exp().log1p().mean_all()
@@ -26,13 +27,13 @@ fn models() -> [Model; 2] {
     [generator.build().unwrap(), critic.unwrap()]
 }
 
-fn critic_loss(s: &mut StepBuilder, x: &Expr) -> Expr {
+fn critic_loss(s: &mut Build, x: &Expr) -> Expr {
     let fake = s.call(0, &[x * 0.5])[0].clone();
     let (on_real, on_fake) = (s.call(1, &[x.clone()])[0].clone(), s.call(1, &[fake])[0].clone());
     softplus(&-on_real) + softplus(&on_fake)
 }
 
-fn generator_loss(s: &mut StepBuilder, x: &Expr) -> Expr {
+fn generator_loss(s: &mut Build, x: &Expr) -> Expr {
     let fake = s.call(0, &[x * 0.5])[0].clone();
     softplus(&-&s.call(1, &[fake])[0]) + s.penalties(0)
 }
@@ -53,8 +54,8 @@ fn step(updates: &[Update]) -> Step {
 
 /// Gives the second step the models of the first.
 fn hand_over(from: &Step, to: &mut Step) {
-    let models = from.state();
-    let state = to.state().into_iter().map(|(name, old)| {
+    let models = from.state().unwrap();
+    let state = to.state().unwrap().into_iter().map(|(name, old)| {
         let new = models.iter().find(|(n, _)| *n == name && name.starts_with("model."));
         (name, new.map_or(old, |(_, t)| t.clone()))
     });
@@ -67,7 +68,7 @@ fn trained(step: &Step, first: usize) -> Vec<(String, Tensor)> {
         Some((number, slot)) => format!("optimizer.{}/{slot}", number.parse::<usize>().unwrap() + first),
         None => name,
     };
-    step.state().into_iter().filter(|(n, _)| n != "key").map(|(n, t)| (rename(n), t)).collect()
+    step.state().unwrap().into_iter().filter(|(n, _)| n != "key").map(|(n, t)| (rename(n), t)).collect()
 }
 
 /// The names of what differs between one step with both updates and two steps with one each.
@@ -126,7 +127,7 @@ fn the_generator_plays_against_the_new_critic_as_it_is() {
     let mut step = Step::build(shift_and_scale(), 0, |s| {
         let (real, noise) = (s.input("real", [1]), s.input("noise", [1]));
         let fake = s.call(0, &[noise])[0].clone();
-        let score = |s: &mut StepBuilder, x: &Expr| s.call(1, &[x.clone()])[0].mean_all();
+        let score = |s: &mut Build, x: &Expr| s.call(1, &[x.clone()])[0].mean_all();
         let critic = score(s, &fake) - score(s, &real);
         s.minimize(&critic, 1, SGD::new(0.25));
         let generator = -score(s, &fake);
@@ -160,7 +161,7 @@ fn dead_units_under_adam_stay_numbers() {
     for round in 0..3 {
         step.run(&[normal(&[8, 2], round)]).unwrap();
     }
-    for (name, t) in step.state() {
+    for (name, t) in step.state().unwrap() {
         assert!(t.to_vec::<f64>().iter().all(|x| x.is_finite()), "{name}");
     }
 }

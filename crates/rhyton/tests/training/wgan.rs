@@ -4,7 +4,8 @@
 use super::*;
 use rhyton::graph::ops::Distribution;
 use rhyton::graph::{Expr, grad};
-use rhyton::nn::training::{Step, StepBuilder};
+use rhyton::nn::program::Build;
+use rhyton::nn::training::Step;
 
 const CRITIC_UPDATES: usize = 3;
 
@@ -14,17 +15,17 @@ fn net(inputs: usize, units: usize, seed: u64) -> Model {
     net.build().unwrap()
 }
 
-fn score(s: &mut StepBuilder, x: &Expr) -> Expr {
+fn score(s: &mut Build, x: &Expr) -> Expr {
     s.call(1, std::slice::from_ref(x))[0].clone()
 }
 
-fn fake(s: &mut StepBuilder, like: &Expr) -> Expr {
+fn fake(s: &mut Build, like: &Expr) -> Expr {
     let noise = s.random(Distribution::Normal, like.shape().clone());
     s.call(0, &[noise])[0].clone()
 }
 
 /// Fake over real scores, and 10 times how far the critic's slope between both is from 1.
-fn critic_loss(s: &mut StepBuilder, real: &Expr) -> Expr {
+fn critic_loss(s: &mut Build, real: &Expr) -> Expr {
     let fake = fake(s, real);
     let part = s.random(Distribution::Uniform, [real.shape()[0].clone(), 1.into()]);
     let between = &fake + part * (real - &fake);

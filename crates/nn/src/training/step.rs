@@ -1,14 +1,13 @@
 //! [`Step`]: a training step of one's own, compiled to one program.
 
-mod build;
-
-pub use build::StepBuilder;
-
 use super::progress::{Console, Verbose};
-use crate::backend::Program;
+use super::warnings::of_optimizer;
+use crate::backend;
 use crate::model::{Model, converts};
-use rhyton_tensor::{DType, Error, Result, Tensor};
-use std::ops::Range;
+use crate::optimizers::Pipeline;
+use crate::program::{Build, Program, Values};
+use rhyton_graph::Type;
+use rhyton_tensor::{Error, Result, Tensor};
 
 /// A training step of one's own: any losses over the outputs of any models, several optimizers, state. It is made of
 /// the same expressions, gradients and optimizers as `compile`, and like there all of it is one program.
@@ -37,12 +36,9 @@ pub struct Step {
     models: Vec<Model>,
     program: Program,
     /// Weights of the models, states of the optimizers, own state, random key.
-    state: Vec<Tensor>,
-    names: Vec<String>,
-    weights: Vec<Range<usize>>,
+    values: Values,
     /// Where each optimizer's learning rate lies; `None` with a schedule.
-    rates: Vec<Option<usize>>,
-    inputs: Vec<(String, DType)>,
+    rates: Vec<Option<String>>,
     outputs: Vec<String>,
     results: Vec<Tensor>,
     warnings: Vec<String>,
@@ -50,21 +46,31 @@ pub struct Step {
 
 impl Step {
     /// The step that `body` describes over these models. `seed` starts the random numbers of layers and of
-    /// [`StepBuilder::random`].
+    /// [`Build::random`].
     ///
     /// # Errors
     /// Every expression that is wrong, optimizers with settings out of range, models that do not exist.
-    pub fn build(
-        models: impl Into<Vec<Model>>,
-        seed: u32,
-        body: impl FnOnce(&mut StepBuilder),
-    ) -> Result<Step> {
-        let mut builder = StepBuilder::new(models.into());
-        body(&mut builder);
-        let step = builder.finish(seed)?;
+    pub fn build(models: impl Into<Vec<Model>>, seed: u32, body: impl FnOnce(&mut Build)) -> Result<Step> {
+        let models = models.into();
+        let backend = models.first().map_or_else(backend::backend, Model::backend)?;
+        let mut b = Build::new(&models.iter().collect::<Vec<_>>(), true);
+        body(&mut b);
+        let mut warnings: Vec<String> = vec![];
+        for warning in b.pipelines().flat_map(|p| of_optimizer(p.optimizer())) {
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
+        let rate = |(o, p): (usize, &Pipeline)| Some(b.optimizer_slots(o).swap_remove(p.learning_rate_at()?));
+        let rates = b.pipelines().enumerate().map(rate).collect();
+        let (mut values, outputs) = (Values::default(), b.output_names());
+        b.check()?;
+        b.fill(&mut values)?;
+        values.set("key", &Tensor::vector(vec![seed as i32, 0]))?;
+        let program = b.compile("custom_step", &backend)?;
         let mut console = Console::new(Verbose::Silent, None);
-        step.warnings.iter().for_each(|w| console.warn(w));
-        Ok(step)
+        warnings.iter().for_each(|w| console.warn(w));
+        Ok(Step { models, program, values, rates, outputs, results: vec![], warnings })
     }
 
     /// What in the step is almost surely a mistake, as [`Step::build`] wrote it to standard error.
@@ -78,20 +84,21 @@ impl Step {
     /// # Errors
     /// When number, shapes or types do not fit, or an index or label chooses nothing; then nothing has changed.
     pub fn run(&mut self, batch: &[Tensor]) -> Result<&[Tensor]> {
-        if batch.len() != self.inputs.len() {
-            let names: Vec<&str> = self.inputs.iter().map(|(n, _)| n.as_str()).collect();
+        let inputs = self.program.inputs();
+        if batch.len() != inputs.len() {
+            let names: Vec<&str> = inputs.iter().map(|(n, _)| n.as_str()).collect();
             return Err(Error::new(format!("the step got {} tensors", batch.len()))
                 .expected(format!("one for each of its inputs {}", names.join(", "))));
         }
-        if batch.iter().zip(&self.inputs).all(|(t, (_, d))| t.dtype() == *d) {
-            self.program.run(&mut self.state, batch, &mut self.results)?;
+        if batch.iter().zip(inputs).all(|(t, (_, ty))| t.dtype() == ty.dtype) {
+            self.program.run(&mut self.values, batch, &mut self.results)?;
         } else {
-            let cast = |(t, (name, d)): (&Tensor, &(String, DType))| {
-                converts(t, *d).map_err(|e| e.place(format!("input '{name}'")))?;
-                t.try_cast(*d)
+            let cast = |(t, (name, ty)): (&Tensor, &(String, Type))| {
+                converts(t, ty.dtype).map_err(|e| e.place(format!("input '{name}'")))?;
+                t.try_cast(ty.dtype)
             };
-            let cast = batch.iter().zip(&self.inputs).map(cast).collect::<Result<Vec<Tensor>>>()?;
-            self.program.run(&mut self.state, &cast, &mut self.results)?;
+            let cast = batch.iter().zip(inputs).map(cast).collect::<Result<Vec<Tensor>>>()?;
+            self.program.run(&mut self.values, &cast, &mut self.results)?;
         }
         Ok(&self.results)
     }
@@ -109,10 +116,11 @@ impl Step {
     /// The models with the weights they have now.
     ///
     /// # Errors
-    /// Never in practice: shapes cannot change.
+    /// When the backend cannot give them.
     pub fn models(&mut self) -> Result<&[Model]> {
-        for (model, at) in self.models.iter_mut().zip(&self.weights) {
-            model.set_weights(&self.state[at.clone()])?;
+        for (m, model) in self.models.iter_mut().enumerate() {
+            let weights = self.values.with_prefix(&format!("model.{m}/"))?;
+            model.set_weights(&weights.into_iter().map(|(_, t)| t).collect::<Vec<_>>())?;
         }
         Ok(&self.models)
     }
@@ -120,7 +128,7 @@ impl Step {
     /// The models with the weights they have now.
     ///
     /// # Errors
-    /// Never in practice: shapes cannot change.
+    /// When the backend cannot give them.
     pub fn into_models(mut self) -> Result<Vec<Model>> {
         self.models()?;
         Ok(self.models)
@@ -132,10 +140,7 @@ impl Step {
     /// When there is no such optimizer, or it follows a schedule.
     pub fn set_learning_rate(&mut self, optimizer: usize, rate: f64) -> Result<()> {
         match self.rates.get(optimizer) {
-            Some(Some(at)) => {
-                self.state[*at] = Tensor::scalar(rate as f32);
-                Ok(())
-            }
+            Some(Some(slot)) => self.values.set(slot, &Tensor::scalar(rate as f32)),
             Some(None) => Err(Error::new("the learning rate follows a schedule and cannot be set")),
             None => Err(Error::new(format!("the step has no optimizer {optimizer}"))
                 .expected(format!("a number below {}", self.rates.len()))),
@@ -143,8 +148,11 @@ impl Step {
     }
 
     /// Everything that changes from step to step, by name: for checkpoints.
-    pub fn state(&self) -> Vec<(String, Tensor)> {
-        self.names.iter().cloned().zip(self.state.iter().cloned()).collect()
+    ///
+    /// # Errors
+    /// When the backend cannot give it.
+    pub fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        self.values.with_prefix("")
     }
 
     /// Takes back what [`state`](Step::state) gave: the step goes on with the same bits.
@@ -152,24 +160,24 @@ impl Step {
     /// # Errors
     /// When it is the state of another step; then nothing is changed.
     pub fn set_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {
-        let own = self.names.iter().zip(&self.state);
-        let fits = state.len() == self.state.len()
-            && own.zip(state).all(|((n, t), (name, new))| {
+        let own = self.state()?;
+        let fits = own.len() == state.len()
+            && own.iter().zip(state).all(|((n, t), (name, new))| {
                 n == name && t.shape() == new.shape() && t.dtype() == new.dtype()
             });
+        drop(own);
         if !fits {
             return Err(
                 Error::new("the state belongs to another step").fix("build the step as it was built then")
             );
         }
-        self.state = state.iter().map(|(_, t)| t.clone()).collect();
-        Ok(())
+        state.iter().try_for_each(|(name, t)| self.values.set(name, t))
     }
 }
 
 impl std::fmt::Debug for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let inputs: Vec<&str> = self.inputs.iter().map(|(n, _)| n.as_str()).collect();
+        let inputs: Vec<&str> = self.program.inputs().iter().map(|(n, _)| n.as_str()).collect();
         write!(f, "Step({}) -> {}", inputs.join(", "), self.outputs.join(", "))
     }
 }
