@@ -42,5 +42,18 @@ pub mod config {
 }
 
 inventory::submit! {
-    rhyton_nn::backend::DefaultBackend(|| Ok(std::sync::Arc::new(rhyton_cpu::CpuBackend::new()?)))
+    rhyton_nn::backend::Registered {
+        name: "cpu",
+        default: true,
+        make: || Ok(std::sync::Arc::new(rhyton_cpu::CpuBackend::new()?)),
+    }
+}
+
+// Slow and obvious, in double precision: to see whether a result is the program's or the processor's.
+inventory::submit! {
+    rhyton_nn::backend::Registered {
+        name: "reference",
+        default: false,
+        make: || Ok(std::sync::Arc::<rhyton_graph::reference::ReferenceBackend>::default()),
+    }
 }
