@@ -131,7 +131,7 @@ fn random_numbers() {
     for distribution in [Distribution::Uniform, Distribution::Normal] {
         report(&format!("random {distribution:?} 65536"), out.len() as f64, |threads| {
             // SAFETY: the vector has this length.
-            unsafe { random(threads, distribution, [1, 2], 3, out.len(), out.as_mut_ptr()) }
+            unsafe { random(threads, distribution, [1, 2], 3, [0, out.len()], out.as_mut_ptr()) }
         });
     }
 }

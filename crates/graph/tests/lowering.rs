@@ -106,3 +106,25 @@ fn null_backend_returns_zeros_of_the_right_shapes() {
         assert!((0..h.len()).all(|i| h.data().get_f64(i) == 0.0));
     }
 }
+
+#[test]
+fn a_part_of_an_array_is_drawn_with_the_bits_of_the_whole() {
+    use rhyton_graph::ops::Distribution;
+    use rhyton_graph::{Expr, Type};
+    use rhyton_tensor::{DType, Dim};
+    for distribution in [Distribution::Uniform, Distribution::Normal] {
+        let (first, key) = (Dim::symbol("rows") * 5, Type::new(DType::I32, [2]));
+        let f = Function::trace("parts", &[key, Type::f32([Dim::symbol("rows")])], |p| {
+            let whole = Expr::random(&p[0], distribution, 3, [Dim::symbol("rows") * 2, 5.into()]);
+            let part = Expr::random_part(&p[0], distribution, 3, first, [Dim::symbol("rows"), 5.into()]);
+            vec![whole.slice(0, Dim::symbol("rows"), Dim::symbol("rows")), part]
+        });
+        for rows in 1..6 {
+            let args = [Tensor::vector(vec![4i32, 2]), Tensor::full([rows], 0.0f32)];
+            let have = rhyton_graph::interpret(&f, &args).unwrap();
+            assert!(have[0].same_bits(&have[1]), "{distribution:?}, {rows} rows");
+        }
+        let again = text::parse(&text::print(&f)).unwrap();
+        assert_eq!(text::print(&again), text::print(&f));
+    }
+}

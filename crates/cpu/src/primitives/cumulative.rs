@@ -39,7 +39,7 @@ pub(crate) fn prepare(op: &Cumulative, sides: &Sides) -> Result<Box<dyn Primitiv
 
 impl Primitive for CumulativeTask {
     unsafe fn run(&self, cx: Context) {
-        // SAFETY: passed on; inputs and result have the sizes of the walk, and there is one input, two of `Linear`.
+        // SAFETY: the frame's contract, 2 and 6; inputs and result have the sizes of the walk, and there is one input, two of `Linear`.
         unsafe {
             match self.dtype {
                 DType::I32 => {

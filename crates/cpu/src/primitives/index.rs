@@ -60,7 +60,7 @@ pub(crate) fn prepare(op: &Index, sides: &Sides) -> Result<Box<dyn Primitive>> {
 
 impl Primitive for IndexTask {
     unsafe fn run(&self, cx: Context) {
-        // SAFETY: passed on; the plan's views are contiguous and inside their buffers.
+        // SAFETY: the frame's contract, 2 and 6; the plan's views are contiguous and inside their buffers.
         unsafe {
             if self.scatter {
                 let (updates, index, out) = (cx.at(&self.values), cx.at(&self.indices), cx.at(&self.write));
@@ -79,7 +79,7 @@ impl IndexTask {
     /// # Safety
     /// As for `Task::run`, for values of the type `T`.
     unsafe fn gather<T: Copy + Sync>(&self, cx: Context, missing: T) {
-        // SAFETY: passed on.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             let (x, index, out): (*mut T, *mut i32, *mut T) =
                 (cx.at(&self.values), cx.at(&self.indices), cx.at(&self.write));

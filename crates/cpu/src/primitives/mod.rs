@@ -59,11 +59,11 @@ pub(crate) struct Side {
 }
 
 /// What a primitive reads and writes.
-pub(crate) struct Sides {
+pub(crate) struct Sides<'a> {
     pub inputs: Vec<Side>,
     pub outputs: Vec<Side>,
-    /// Number of threads.
-    pub threads: usize,
+    /// What it is prepared for.
+    pub setting: &'a Setting<'a>,
 }
 
 /// Prepares a launch of `op`.
@@ -81,12 +81,12 @@ pub(crate) fn prepare(
     let sides = Sides {
         inputs: sides(setting.views(&launch.reads)?, inputs)?,
         outputs: sides(setting.views(&launch.writes)?, outputs)?,
-        threads: setting.threads,
+        setting,
     };
     row(op, &sides)
 }
 
-impl Sides {
+impl Sides<'_> {
     /// Input `i`.
     pub fn input(&self, i: usize) -> Result<&Side> {
         self.inputs.get(i).ok_or_else(|| Error::new("a launch has too few reads"))

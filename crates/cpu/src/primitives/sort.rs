@@ -34,7 +34,7 @@ pub(crate) fn prepare(op: &Sort, sides: &Sides) -> Result<Box<dyn Primitive>> {
         dtype: x.dtype,
         rows,
         size,
-        threads: sides.threads,
+        threads: sides.setting.threads,
         read: x.lane.clone(),
         values: values.lane.clone(),
         places: places.lane.clone(),
@@ -63,7 +63,7 @@ impl Primitive for SortTask {
     }
 
     unsafe fn run(&self, cx: Context) {
-        // SAFETY: passed on.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             match self.dtype {
                 DType::I32 => self.rows(cx, of_int),
@@ -81,7 +81,7 @@ impl SortTask {
         if rows * n == 0 {
             return;
         }
-        // SAFETY: passed on.
+        // SAFETY: the frame's contract, 2 and 6.
         let (x, values, places) =
             unsafe { (cx.at::<T>(&self.read), cx.at::<T>(&self.values), cx.at::<i32>(&self.places)) };
         let (x, values, places, scratch) =

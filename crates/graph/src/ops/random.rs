@@ -3,12 +3,12 @@
 use super::Class;
 use crate::expr::{Expr, Type};
 use crate::interp::Value;
-use rhyton_tensor::{Bindings, DType, Error, Result, Shape, rng};
+use rhyton_tensor::{Bindings, DType, Dim, Error, Result, Shape, rng};
 use serde::{Deserialize, Serialize};
 
 /// Random float32 numbers of `shape`. The input is the key, int32\[2\]: (seed, step).
 ///
-/// Element `i` takes word `i % 4` of Philox block `i / 4` (uniform), or the normal pair of words
+/// Element `i` of the whole takes word `i % 4` of Philox block `i / 4` (uniform), or the normal pair of words
 /// `(0, 1)` and `(2, 3)` of block `i / 4` (normal).
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Random {
@@ -16,8 +16,15 @@ pub struct Random {
     pub distribution: Distribution,
     /// Distinguishes the random operations of one graph.
     pub stream: u32,
+    /// Where in the whole the result begins: who draws a part of an array has the same bits as who draws all of it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub first: Dim,
     /// Sizes of the result.
     pub shape: Shape,
+}
+
+fn is_zero(d: &Dim) -> bool {
+    d.is(0)
 }
 
 /// Distributions.
@@ -66,7 +73,9 @@ impl Random {
     pub(crate) fn interp(&self, inputs: &[&Value], outs: &[Type], bindings: &Bindings) -> Result<Vec<Value>> {
         let mut out = Value::zeros(&outs[0], bindings)?;
         let key = [inputs[0].data[0] as i32 as u32, inputs[0].data[1] as i32 as u32];
-        for (i, x) in out.data.iter_mut().enumerate() {
+        let first = self.first.eval(bindings);
+        let first = first.ok_or_else(|| Error::new(format!("the size {} is not known", self.first)))?;
+        for (i, x) in out.data.iter_mut().enumerate().map(|(i, x)| (first + i, x)) {
             let words = rng::block(key[0], key[1], self.stream, (i / 4) as u64);
             *x = f64::from(self.distribution.four(words)[i % 4]);
         }
@@ -82,6 +91,19 @@ impl Expr {
     /// Random numbers of `shape` from a key (int32\[2\]: seed, step); see [`Random`].
     #[track_caller]
     pub fn random(key: &Expr, distribution: Distribution, stream: u32, shape: impl Into<Shape>) -> Expr {
-        Expr::apply(Random { distribution, stream, shape: shape.into() }, vec![key.clone()])
+        Expr::random_part(key, distribution, stream, Dim::default(), shape)
+    }
+
+    /// [`random`](Expr::random) for a part of an array, which begins with its element `first`: the same bits.
+    #[track_caller]
+    pub fn random_part(
+        key: &Expr,
+        distribution: Distribution,
+        stream: u32,
+        first: impl Into<Dim>,
+        shape: impl Into<Shape>,
+    ) -> Expr {
+        let op = Random { distribution, stream, first: first.into(), shape: shape.into() };
+        Expr::apply(op, vec![key.clone()])
     }
 }
