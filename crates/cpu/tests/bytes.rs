@@ -183,3 +183,31 @@ fn what_int8_does_not_know_is_said() {
         assert!(e.error().is_some_and(|e| e.to_string().contains("int8")), "{:?}", e.error());
     }
 }
+
+/// Images as they come: uint8 is converted where it is read, whatever the view.
+#[test]
+fn unsigned_bytes_come_in() {
+    for n in [1, 7, 40, 300] {
+        let x = Type::new(DType::U8, vec![Dim::symbol("batch"), n.into(), 3.into()]);
+        let f = Function::trace("images", &[x.clone(), x], |p| {
+            let turned = p[0].transpose(&[0, 2, 1]);
+            vec![
+                p[0].cast(DType::F32) / 255.0 - 0.5,
+                turned.cast(DType::I32),
+                p[0].slice(1, 0, 1).cast(DType::Bool),
+                turned.cast(DType::F32).sum(&[1]),
+                Expr::concat(&[p[0].clone(), p[1].clone()], 1).cast(DType::F32).sqrt(),
+                p[0].clone(),
+                p[1].flip(1).cast(DType::BF16).cast(DType::F32).max(&[1, 2]),
+            ]
+        });
+        check(&f, 5, n as u64);
+    }
+    let x = Type::new(DType::U8, [4]);
+    let refused = |f: fn(&Expr) -> Expr| {
+        let f = Function::trace("f", std::slice::from_ref(&x), |p| vec![f(&p[0])]);
+        compile(&f, 0, &[], &CpuBackend::with(1, Isa::Portable)).unwrap_err().to_string()
+    };
+    assert!(refused(|x| x.cast(DType::I8)).contains("int8 cannot hold what uint8 does"));
+    assert!(refused(|_| Expr::param("x", Type::new(DType::F64, [4]))).contains("'x' is float64"));
+}

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Element type and sizes of a value.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Type {
-    /// Element type: float32, bfloat16, int32, int8 or bool.
+    /// Element type: float32, bfloat16, int32, int8, uint8 (of what comes in: it is converted where it is read) or bool.
     pub dtype: DType,
     /// Sizes, possibly symbolic.
     pub shape: Shape,

@@ -102,7 +102,8 @@ pub fn interpret(f: &Function, args: &[Tensor]) -> Result<Vec<Tensor>> {
     f.check()?;
     let params: Vec<Param> = f.params.iter().map(Param::of).collect();
     let bindings = bind(&params, &args.iter().map(Tensor::shape).collect::<Vec<_>>())?;
-    let values: Vec<Value> = args.iter().map(Value::from_tensor).collect();
+    let value = |(p, t): (&Expr, &Tensor)| Value { dtype: p.dtype(), ..Value::from_tensor(t) };
+    let values: Vec<Value> = f.params.iter().zip(args).map(value).collect();
     run_function(f, &values, &bindings)?.iter().map(Value::to_tensor).collect()
 }
 

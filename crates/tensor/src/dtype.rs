@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// The type of a tensor's elements.
 ///
 /// Graphs compute in [`DType::F32`], [`DType::I32`] and [`DType::Bool`], store [`DType::BF16`], and take products of it
-/// and of [`DType::I8`]; the others are storage types of files and data sets, converted when they are fed.
+/// and of [`DType::I8`], and read [`DType::U8`]; the others are storage types of files and data sets, converted when they are fed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]

@@ -6,11 +6,13 @@ pub(crate) mod axes;
 #[cfg(test)]
 mod draft_tests;
 mod frame;
+pub(crate) mod named;
 mod pooling;
 mod product;
 #[cfg(test)]
 mod product_tests;
 mod profile;
+pub(crate) mod reduce;
 pub(crate) mod resolve;
 mod scan;
 mod scan_rows;
@@ -328,8 +330,9 @@ pub(crate) fn address(t: &Tensor) -> *mut u8 {
         Data::BF16(v) => v.as_ptr().cast::<u8>().cast_mut(),
         Data::I32(v) => v.as_ptr().cast::<u8>().cast_mut(),
         Data::I8(v) => v.as_ptr().cast::<u8>().cast_mut(),
+        Data::U8(v) => v.as_ptr().cast_mut(),
         Data::Bool(v) => v.as_ptr().cast::<u8>().cast_mut(),
-        // `choose` lets no other type in.
+        // No parameter has another type.
         _ => std::ptr::null_mut(),
     }
 }
@@ -342,6 +345,7 @@ fn address_mut(t: &mut Tensor) -> Result<*mut u8> {
         Data::BF16(v) => v.as_mut_ptr().cast(),
         Data::I32(v) => v.as_mut_ptr().cast(),
         Data::I8(v) => v.as_mut_ptr().cast(),
+        Data::U8(v) => v.as_mut_ptr(),
         Data::Bool(v) => v.as_mut_ptr().cast(),
         _ => std::ptr::null_mut(),
     })

@@ -155,7 +155,7 @@ impl Assembler<'_> {
             if out.access == Some(Access::Unit) && !written[j] {
                 let op = match self.dtypes[self.program.outputs[j]] {
                     DType::Bool => Op::CopyTruth,
-                    DType::I8 => Op::CopyByte,
+                    DType::I8 | DType::U8 => Op::CopyByte,
                     _ => Op::CopyNumber,
                 };
                 instrs.push(Instr {
@@ -272,7 +272,9 @@ impl Assembler<'_> {
                 (DType::I32, DType::I8) => Op::IntToByte,
                 (DType::I32, _) => Op::IntToFloat,
                 (DType::I8, DType::I32) => Op::ByteToInt,
-                (DType::I8, DType::Bool) => Op::ByteToTruth,
+                (DType::U8, DType::I32) => Op::UnsignedByteToInt,
+                (DType::I8 | DType::U8, DType::Bool) => Op::ByteToTruth,
+                (DType::U8, _) => Op::UnsignedByteToFloat,
                 (DType::I8, _) => Op::ByteToFloat,
                 (_, DType::I32) => Op::TruthToInt,
                 (_, DType::I8) => Op::TruthToByte,

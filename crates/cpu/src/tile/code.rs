@@ -112,6 +112,8 @@ pub enum Op {
     ByteToFloat,
     ByteToInt,
     ByteToTruth,
+    UnsignedByteToFloat,
+    UnsignedByteToInt,
     CopyNumber,
     CopyByte,
     CopyTruth,

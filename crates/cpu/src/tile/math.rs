@@ -17,7 +17,7 @@ const LN2_LO: f32 = -2.121_944_4e-4;
 /// As for [`Simd`]; so is every function of this file.
 #[inline(always)]
 unsafe fn poly<S: Simd>(x: S::F, coefficients: &[f32]) -> S::F {
-    // SAFETY: passed on.
+    // SAFETY: the frame's contract, 2 and 8.
     unsafe {
         let mut y = S::splat(coefficients[0]);
         for c in &coefficients[1..] {
@@ -29,28 +29,28 @@ unsafe fn poly<S: Simd>(x: S::F, coefficients: &[f32]) -> S::F {
 
 #[inline(always)]
 unsafe fn is_nan<S: Simd>(x: S::F) -> S::M {
-    // SAFETY: passed on.
+    // SAFETY: the frame's contract, 2 and 8.
     unsafe { S::mnot(S::eq(x, x)) }
 }
 
 /// |x|.
 #[inline(always)]
 pub unsafe fn abs<S: Simd>(x: S::F) -> S::F {
-    // SAFETY: passed on.
+    // SAFETY: the frame's contract, 2 and 8.
     unsafe { S::float(S::iand(S::bits(x), S::isplat(i32::MAX))) }
 }
 
 /// -x.
 #[inline(always)]
 pub unsafe fn neg<S: Simd>(x: S::F) -> S::F {
-    // SAFETY: passed on.
+    // SAFETY: the frame's contract, 2 and 8.
     unsafe { S::float(S::ixor(S::bits(x), S::isplat(i32::MIN))) }
 }
 
 /// The magnitude of `x` with the sign of `sign`.
 #[inline(always)]
 unsafe fn copysign<S: Simd>(x: S::F, sign: S::F) -> S::F {
-    // SAFETY: passed on.
+    // SAFETY: the frame's contract, 2 and 8.
     unsafe {
         let s = S::iand(S::bits(sign), S::isplat(i32::MIN));
         S::float(S::ior(S::bits(abs::<S>(x)), s))
@@ -60,21 +60,21 @@ unsafe fn copysign<S: Simd>(x: S::F, sign: S::F) -> S::F {
 /// The larger one; NaN wins.
 #[inline(always)]
 pub unsafe fn max_nan<S: Simd>(a: S::F, b: S::F) -> S::F {
-    // SAFETY: passed on.
+    // SAFETY: the frame's contract, 2 and 8.
     unsafe { S::select(is_nan::<S>(a), a, S::max(a, b)) }
 }
 
 /// The smaller one; NaN wins.
 #[inline(always)]
 pub unsafe fn min_nan<S: Simd>(a: S::F, b: S::F) -> S::F {
-    // SAFETY: passed on.
+    // SAFETY: the frame's contract, 2 and 8.
     unsafe { S::select(is_nan::<S>(a), a, S::min(a, b)) }
 }
 
 /// -1, 0 or 1; zeros and NaN stay.
 #[inline(always)]
 pub unsafe fn sign<S: Simd>(x: S::F) -> S::F {
-    // SAFETY: passed on.
+    // SAFETY: the frame's contract, 2 and 8.
     unsafe {
         let keep = S::mor(S::eq(x, S::splat(0.0)), is_nan::<S>(x));
         S::select(keep, x, copysign::<S>(S::splat(1.0), x))
@@ -84,7 +84,7 @@ pub unsafe fn sign<S: Simd>(x: S::F) -> S::F {
 /// x = n ln 2 + r with |r| <= ln 2 / 2: the whole number n and r.
 #[inline(always)]
 unsafe fn exp_parts<S: Simd>(x: S::F) -> (S::F, S::F) {
-    // SAFETY: passed on.
+    // SAFETY: the frame's contract, 2 and 8.
     unsafe {
         let n = S::round(S::mul(x, S::splat(LOG2_E)));
         let r = S::fma(n, S::splat(-LN2_HI), x);
@@ -95,7 +95,7 @@ unsafe fn exp_parts<S: Simd>(x: S::F) -> (S::F, S::F) {
 /// e^r - 1 for |r| <= ln 2 / 2, right near zero.
 #[inline(always)]
 unsafe fn expm1_part<S: Simd>(r: S::F) -> S::F {
-    // SAFETY: passed on.
+    // SAFETY: the frame's contract, 2 and 8.
     unsafe {
         let p = poly::<S>(
             r,
@@ -111,7 +111,7 @@ const EXP_LEAST: f32 = -87.336_54;
 /// e^x; zero where that is denormal, whatever the machine's mode.
 #[inline(always)]
 pub unsafe fn exp<S: Simd>(x: S::F) -> S::F {
-    // SAFETY: passed on.
+    // SAFETY: the frame's contract, 2 and 8.
     unsafe {
         // NaN passes.
         let (n, r) = exp_parts::<S>(S::min(S::splat(89.0), x));
@@ -126,7 +126,7 @@ pub unsafe fn exp<S: Simd>(x: S::F) -> S::F {
 /// e^x - 1, right near zero.
 #[inline(always)]
 pub unsafe fn expm1<S: Simd>(x: S::F) -> S::F {
-    // SAFETY: passed on.
+    // SAFETY: the frame's contract, 2 and 8.
     unsafe {
         let (n, r) = exp_parts::<S>(S::max(S::splat(-20.0), S::min(S::splat(89.0), x)));
         // Half of the result first, because 2^128 does not exist.
@@ -140,7 +140,7 @@ pub unsafe fn expm1<S: Simd>(x: S::F) -> S::F {
 /// The natural logarithm.
 #[inline(always)]
 pub unsafe fn log<S: Simd>(x: S::F) -> S::F {
-    // SAFETY: passed on.
+    // SAFETY: the frame's contract, 2 and 8.
     unsafe {
         let one = S::splat(1.0);
         let bits = S::bits(x);
@@ -178,7 +178,7 @@ pub unsafe fn log<S: Simd>(x: S::F) -> S::F {
 /// log(1 + x), right near zero: the rounding of 1 + x is corrected to first order.
 #[inline(always)]
 pub unsafe fn log1p<S: Simd>(x: S::F) -> S::F {
-    // SAFETY: passed on.
+    // SAFETY: the frame's contract, 2 and 8.
     unsafe {
         let one = S::splat(1.0);
         let u = S::add(x, one);
@@ -194,7 +194,7 @@ pub unsafe fn log1p<S: Simd>(x: S::F) -> S::F {
 /// The hyperbolic tangent: with t = e^(2|x|) - 1 it is t / (t + 2).
 #[inline(always)]
 pub unsafe fn tanh<S: Simd>(x: S::F) -> S::F {
-    // SAFETY: passed on.
+    // SAFETY: the frame's contract, 2 and 8.
     unsafe {
         let a = S::min(S::splat(10.0), abs::<S>(x));
         let (n, r) = exp_parts::<S>(S::add(a, a));
@@ -207,7 +207,7 @@ pub unsafe fn tanh<S: Simd>(x: S::F) -> S::F {
 /// 1 / (1 + e^-x).
 #[inline(always)]
 pub unsafe fn sigmoid<S: Simd>(x: S::F) -> S::F {
-    // SAFETY: passed on.
+    // SAFETY: the frame's contract, 2 and 8.
     unsafe {
         let one = S::splat(1.0);
         S::div(one, S::add(one, exp::<S>(neg::<S>(x))))
@@ -218,7 +218,7 @@ pub unsafe fn sigmoid<S: Simd>(x: S::F) -> S::F {
 /// polynomial of a third of the degree that the rest itself would need.
 #[inline(always)]
 pub unsafe fn erf<S: Simd>(x: S::F) -> S::F {
-    // SAFETY: passed on.
+    // SAFETY: the frame's contract, 2 and 8.
     unsafe {
         let near = poly::<S>(
             S::mul(x, x),
@@ -258,7 +258,7 @@ pub unsafe fn erf<S: Simd>(x: S::F) -> S::F {
 /// Lanes of `m` are replaced by `f` of the lane, in double precision.
 #[inline(always)]
 unsafe fn by_lane<S: Simd>(m: S::M, v: S::F, a: S::F, b: S::F, f: impl Fn(f64, f64) -> f64) -> S::F {
-    // SAFETY: passed on; the buffers hold the lanes of the widest vector.
+    // SAFETY: the frame's contract, 2 and 8; the buffers hold the lanes of the widest vector.
     unsafe {
         if !S::any(m) {
             return v;
@@ -277,7 +277,7 @@ unsafe fn by_lane<S: Simd>(m: S::M, v: S::F, a: S::F, b: S::F, f: impl Fn(f64, f
 /// that the reduction loses digits take the slow way.
 #[inline(always)]
 unsafe fn sin_cos<S: Simd>(x: S::F, quarter: i32, slow: impl Fn(f64) -> f64) -> S::F {
-    // SAFETY: passed on.
+    // SAFETY: the frame's contract, 2 and 8.
     unsafe {
         let large = S::mnot(S::lt(abs::<S>(x), S::splat(8192.0)));
         let j = S::round(S::mul(x, S::splat(std::f32::consts::FRAC_2_PI)));
@@ -300,7 +300,7 @@ unsafe fn sin_cos<S: Simd>(x: S::F, quarter: i32, slow: impl Fn(f64) -> f64) -> 
 /// Sine.
 #[inline(always)]
 pub unsafe fn sin<S: Simd>(x: S::F) -> S::F {
-    // SAFETY: passed on.
+    // SAFETY: the frame's contract, 2 and 8.
     unsafe {
         let y = sin_cos::<S>(x, 0, f64::sin);
         S::select(S::eq(x, S::splat(0.0)), x, y)
@@ -310,14 +310,14 @@ pub unsafe fn sin<S: Simd>(x: S::F) -> S::F {
 /// Cosine.
 #[inline(always)]
 pub unsafe fn cos<S: Simd>(x: S::F) -> S::F {
-    // SAFETY: passed on.
+    // SAFETY: the frame's contract, 2 and 8.
     unsafe { sin_cos::<S>(x, 1, f64::cos) }
 }
 
 /// x + y and what rounding lost.
 #[inline(always)]
 unsafe fn two_sum<S: Simd>(x: S::F, y: S::F) -> (S::F, S::F) {
-    // SAFETY: passed on.
+    // SAFETY: the frame's contract, 2 and 8.
     unsafe {
         let s = S::add(x, y);
         let t = S::sub(s, x);
@@ -329,7 +329,7 @@ unsafe fn two_sum<S: Simd>(x: S::F, y: S::F) -> (S::F, S::F) {
 /// k ln 2 + 2 (t + t^3/3 + t^5/5 + ..); only the first two terms need both halves.
 #[inline(always)]
 unsafe fn log_two<S: Simd>(x: S::F) -> (S::F, S::F) {
-    // SAFETY: passed on.
+    // SAFETY: the frame's contract, 2 and 8.
     unsafe {
         let one = S::splat(1.0);
         // The bits of sqrt(1/2) make the mantissa's range [sqrt(1/2), sqrt(2)).
@@ -353,7 +353,7 @@ unsafe fn log_two<S: Simd>(x: S::F) -> (S::F, S::F) {
 /// slow way; so does everything where multiply-add is not fused, because the halves need it.
 #[inline(always)]
 pub unsafe fn pow<S: Simd>(a: S::F, b: S::F) -> S::F {
-    // SAFETY: passed on.
+    // SAFETY: the frame's contract, 2 and 8.
     unsafe {
         let (min, max) = (S::splat(f32::MIN_POSITIVE), S::splat(f32::MAX));
         let plain = S::mand(S::mand(S::le(min, a), S::le(a, max)), S::lt(abs::<S>(b), S::splat(1e30)));

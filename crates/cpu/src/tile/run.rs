@@ -184,6 +184,8 @@ unsafe fn bytewise<S: Simd>(op: Op, p: Pass) {
             Op::TruthToByte => each!(p, Byte; a => m: Truth; S::iselect(m, S::isplat(1), S::isplat(0))),
             Op::ByteToFloat => each!(p, Float; a => x: Byte; S::to_float(x)),
             Op::ByteToInt => each!(p, Int; a => x: Byte; x),
+            Op::UnsignedByteToFloat => each!(p, Float; a => x: Byte; S::to_float(S::iand(x, S::isplat(255)))),
+            Op::UnsignedByteToInt => each!(p, Int; a => x: Byte; S::iand(x, S::isplat(255))),
             Op::ByteToTruth => each!(p, Truth; a => x: Byte; S::mnot(S::ieq(x, S::isplat(0)))),
             _ => each!(p, Byte; a => x: Byte; x),
         }
@@ -226,6 +228,7 @@ unsafe fn pass<S: Simd>(op: Op, p: Pass) {
             Op::TruthToInt => each!(p, Int; a => m: Truth; S::iselect(m, S::isplat(1), S::isplat(0))),
             Op::FloatToByte | Op::IntToByte | Op::TruthToByte | Op::CopyByte => bytewise::<S>(op, p),
             Op::ByteToFloat | Op::ByteToInt | Op::ByteToTruth => bytewise::<S>(op, p),
+            Op::UnsignedByteToFloat | Op::UnsignedByteToInt => bytewise::<S>(op, p),
             Op::CopyNumber => each!(p, Int; a => x: Int; x),
             Op::CopyTruth => each!(p, Truth; a => x: Truth; x),
         }
@@ -239,6 +242,7 @@ fn bytes(op: Op) -> ([usize; 3], usize) {
         Op::TruthToByte | Op::ByteToTruth => ([1; 3], 1),
         Op::FloatToByte | Op::IntToByte => ([4; 3], 1),
         Op::ByteToFloat | Op::ByteToInt => ([1; 3], 4),
+        Op::UnsignedByteToFloat | Op::UnsignedByteToInt => ([1; 3], 4),
         Op::SelectNumber => ([1, 4, 4], 4),
         Op::FloatToTruth | Op::IntToTruth | Op::Float(Unary::IsFinite) => ([4; 3], 1),
         Op::TruthToFloat | Op::TruthToInt => ([1; 3], 4),

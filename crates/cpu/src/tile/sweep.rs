@@ -105,17 +105,17 @@ impl Sweep {
         let parts = if nanoseconds < SPLIT_NS { 1 } else { pool.threads() * 2 };
         let lines = batches * rows;
         if parts == 1 || pool.threads() == 1 {
-            // SAFETY: passed on.
+            // SAFETY: the frame's contract, 2 and 6.
             unsafe { self.lines(table, (0, lines), (0, cols)) }
         } else if lines >= parts {
             let each = lines.div_ceil(parts);
             let cut = |i: usize| (i * each).min(lines);
-            // SAFETY: passed on; parts do not overlap.
+            // SAFETY: the frame's contract, 2 and 6; parts do not overlap.
             pool.run(parts, &|i| unsafe { self.lines(table, (cut(i), cut(i + 1)), (0, cols)) });
         } else {
             let each = cols.div_ceil(parts).next_multiple_of(SPLAT);
             let cut = |i: usize| (i * each).min(cols);
-            // SAFETY: passed on; parts do not overlap.
+            // SAFETY: the frame's contract, 2 and 6; parts do not overlap.
             pool.run(parts, &|i| unsafe { self.lines(table, (0, lines), (cut(i), cut(i + 1))) });
         }
     }
@@ -128,7 +128,7 @@ impl Sweep {
             let (batch, row) = (at / rows, at % rows);
             let whole = if row == 0 { (lines.1 - at) / rows } else { 0 };
             let (batches, to) = if whole > 0 { (whole, rows) } else { (1, rows.min(row + lines.1 - at)) };
-            // SAFETY: passed on.
+            // SAFETY: the frame's contract, 2 and 6.
             unsafe { self.visit(table, None, (batch, batch + batches), (row, to), cols, |_| {}) };
             at += batches * (to - row);
         }
@@ -148,7 +148,7 @@ impl Sweep {
         rows: (usize, usize),
         cols: (usize, usize),
     ) {
-        // SAFETY: passed on.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe { self.visit(table, block, (batch, batch + 1), rows, cols, |_| {}) }
     }
 
@@ -168,7 +168,7 @@ impl Sweep {
                     + locate(&self.space.rows, &port.strides.rows, r.at)
                     + locate(&self.space.cols, &port.strides.cols, cols[0]);
                 for row in 0..r.len as isize {
-                    // SAFETY: passed on; nothing is read.
+                    // SAFETY: the frame's contract, 2 and 6; nothing is read.
                     let line =
                         unsafe { table.get(buffer) }.wrapping_offset((first + row * port.row()) * bytes);
                     (0..lines).step_by(64).for_each(|at| prefetch(line.wrapping_add(at)));
@@ -193,7 +193,7 @@ impl Sweep {
         if batches.0 >= batches.1 || rows.0 >= rows.1 || cols.0 >= cols.1 {
             return;
         }
-        // SAFETY: passed on.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             Tile::with(self, table, |mut tile| {
                 for batch in batches.0..batches.1 {

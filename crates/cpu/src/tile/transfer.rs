@@ -63,7 +63,7 @@ pub unsafe fn replicate(to: *mut u8, bytes: usize, bits: u32) {
 /// # Safety
 /// `from` must lie inside its buffer, `to` have room for [`LANE`] bytes.
 pub unsafe fn load_one(to: *mut u8, from: Lie) {
-    // SAFETY: passed on.
+    // SAFETY: the frame's contract, 2 and 6.
     unsafe { replicate(to, from.bytes, from.get(from.start)) }
 }
 
@@ -73,7 +73,7 @@ pub unsafe fn load_one(to: *mut u8, from: Lie) {
 /// As for [`load_one`], for every row.
 pub unsafe fn load_rows(to: *mut u8, from: Lie, rows: usize) {
     for r in 0..rows {
-        // SAFETY: passed on.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe { replicate(to.add(r * LANE), from.bytes, from.get(from.start + r as isize * from.row)) };
     }
 }
@@ -84,7 +84,7 @@ pub unsafe fn load_rows(to: *mut u8, from: Lie, rows: usize) {
 /// The row must lie inside its buffer, `to` have room for `rows` of them.
 pub unsafe fn repeat_row(to: *mut u8, from: Lie, rows: usize, cols: usize) {
     let bytes = cols * from.bytes;
-    // SAFETY: passed on; `from` is neither a count nor strided, and registers are no buffers.
+    // SAFETY: the frame's contract, 2 and 6; `from` is neither a count nor strided, and registers are no buffers.
     unsafe {
         let row = from.ptr.offset(from.start * from.bytes as isize);
         (0..rows).for_each(|r| std::ptr::copy_nonoverlapping(row, to.add(r * bytes), bytes));
@@ -96,7 +96,7 @@ pub unsafe fn repeat_row(to: *mut u8, from: Lie, rows: usize, cols: usize) {
 /// # Safety
 /// The tile must lie inside its buffer, `to` have room for it.
 pub unsafe fn load_all(isa: Isa, to: *mut u8, from: Lie, rows: usize, cols: usize) {
-    // SAFETY: passed on.
+    // SAFETY: the frame's contract, 2 and 6.
     unsafe {
         if from.bytes == 2 && from.col == 1 {
             let memory = from.ptr.cast::<u16>().offset(from.start);
@@ -138,13 +138,13 @@ pub unsafe fn load_all(isa: Isa, to: *mut u8, from: Lie, rows: usize, cols: usiz
 /// The operand must be valid over the tile, and the tile lie inside the buffer of `to`.
 pub unsafe fn store_all(isa: Isa, from: Operand, to: Lie, rows: usize, cols: usize) {
     if to.bytes == 2 {
-        // SAFETY: passed on.
+        // SAFETY: the frame's contract, 2 and 6.
         return unsafe {
             isa.run(Narrow { from, memory: to.ptr.cast::<u16>().offset(to.start), to, rows, cols })
         };
     }
     for r in 0..rows {
-        // SAFETY: passed on.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             let source = from.ptr.offset(r as isize * from.row);
             let start = to.start + r as isize * to.row;

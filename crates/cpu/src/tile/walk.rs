@@ -57,7 +57,7 @@ impl Tile<'_> {
             // SAFETY: the area belongs to this thread, and a sweep never runs inside a sweep.
             let (area, operands) = unsafe { (&raw mut (*work).bytes, &raw mut (*work).operands) };
             let mut tile = Tile { sweep, table, area: area.cast(), operands: operands.cast() };
-            // SAFETY: passed on.
+            // SAFETY: the frame's contract, 2 and 6.
             unsafe { tile.start() };
             f(tile)
         })
@@ -124,7 +124,7 @@ impl Tile<'_> {
         for c in (0..cols).step_by(most_cols) {
             let width = most_cols.min(cols - c);
             let most_rows = (self.sweep.code.tile / width).min(self.sweep.code.tile * 4 / LANE).max(1);
-            // SAFETY: passed on.
+            // SAFETY: the frame's contract, 2 and 6.
             unsafe { self.steady((batch, row, col + c), most_rows.min(rows), width) };
             for r in (0..rows).step_by(most_rows) {
                 let height = most_rows.min(rows - r);
@@ -132,7 +132,7 @@ impl Tile<'_> {
                 let block = block.map(|(ptr, ld)| {
                     (ptr.wrapping_add((r - origin.0) * ld + (c - origin.1)).cast::<u8>(), ld)
                 });
-                // SAFETY: passed on.
+                // SAFETY: the frame's contract, 2 and 6.
                 unsafe { self.tile(batch, (r, height), (c, width), block, finished) };
             }
         }
@@ -148,7 +148,7 @@ impl Tile<'_> {
     /// What is the same for all tiles of a patch, the first of which has so many rows and columns.
     unsafe fn steady(&mut self, at: (usize, usize, usize), rows: usize, cols: usize) {
         let (sweep, code) = (self.sweep, &self.sweep.code);
-        // SAFETY: passed on; operands are inside the table by assembly.
+        // SAFETY: the frame's contract, 2 and 6; operands are inside the table by assembly.
         unsafe {
             self.set_rows(cols);
             for port in sweep.inputs.iter().filter(|p| p.stage() == Stage::Patch) {
@@ -173,7 +173,7 @@ impl Tile<'_> {
     ) {
         let (sweep, code) = (self.sweep, &self.sweep.code);
         let start = |p: &Port| self.start_of(p, (batch, row, col));
-        // SAFETY: passed on; operands are inside the table by assembly.
+        // SAFETY: the frame's contract, 2 and 6; operands are inside the table by assembly.
         unsafe {
             for port in sweep.inputs.iter().filter(|p| p.stage() == Stage::Tile) {
                 let o = self.operands.add(port.register);

@@ -243,7 +243,14 @@ names!(Control {
 impl Control {
     pub(crate) fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
         match self {
-            Control::Param { dtype, shape, .. } => Ok(vec![Type::new(*dtype, shape.clone())]),
+            Control::Param { name, dtype, shape, .. } => match dtype {
+                DType::F32 | DType::BF16 | DType::I32 | DType::I8 | DType::U8 | DType::Bool => {
+                    Ok(vec![Type::new(*dtype, shape.clone())])
+                }
+                _ => Err(Error::new(format!("'{name}' is {dtype}"))
+                    .expected("float32, bfloat16, int32, int8, uint8 or bool")
+                    .fix("graphs take no other types: convert what is fed")),
+            },
             Control::Scalar(s) => Ok(vec![Type::new(s.dtype(), Shape::default())]),
             Control::Literal(l) => Ok(vec![Type::new(l.0.dtype(), l.0.shape())]),
             Control::Size(_) => Ok(vec![Type::f32(Shape::default())]),

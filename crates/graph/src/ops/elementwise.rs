@@ -188,7 +188,8 @@ impl Binary {
 
     fn result(self, input: DType) -> Option<DType> {
         match self {
-            _ if input == DType::I8 => None,
+            // Bytes are stored and converted; uint8 comes in and is never written.
+            _ if matches!(input, DType::I8 | DType::U8) => None,
             Binary::And | Binary::Or => (input == DType::Bool).then_some(DType::Bool),
             Binary::Less | Binary::LessEqual => (input != DType::Bool).then_some(DType::Bool),
             Binary::Equal => Some(DType::Bool),
@@ -258,9 +259,11 @@ impl Elementwise {
                 b.result(last.dtype).ok_or_else(|| bad(word(b)))?
             }
             Elementwise::Select => {
-                if inputs[0].dtype != DType::Bool || inputs[1].dtype != last.dtype || last.dtype == DType::I8
+                if inputs[0].dtype != DType::Bool
+                    || inputs[1].dtype != last.dtype
+                    || matches!(last.dtype, DType::I8 | DType::U8)
                 {
-                    return Err(Error::new("select takes a boolean and two values of one type but int8"));
+                    return Err(Error::new("select takes a boolean and two values of one type, not bytes"));
                 }
                 last.dtype
             }
@@ -268,6 +271,9 @@ impl Elementwise {
                 if !matches!(d, DType::F32 | DType::BF16 | DType::I32 | DType::I8 | DType::Bool) {
                     return Err(Error::new(format!("graphs do not compute in {d}"))
                         .expected("float32, bfloat16, int32, int8 or bool"));
+                }
+                if last.dtype == DType::U8 && d == DType::I8 {
+                    return Err(Error::new("int8 cannot hold what uint8 does").fix("cast to int32 first"));
                 }
                 d
             }

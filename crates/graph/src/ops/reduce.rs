@@ -76,8 +76,10 @@ impl Reduce {
             return Err(Error::new(format!("axes {axes:?} do not fit the shape {}", x.shape)));
         }
         let dtype = match self {
-            _ if x.dtype == DType::I8 => {
-                return Err(Error::new("a reduction does not take int8").fix("cast to int32 first"));
+            _ if matches!(x.dtype, DType::I8 | DType::U8) => {
+                return Err(
+                    Error::new(format!("a reduction does not take {}", x.dtype)).fix("cast to int32 first")
+                );
             }
             Reduce::Fold { .. } if x.dtype == DType::Bool => {
                 return Err(

@@ -37,6 +37,7 @@ pub fn random_args(f: &Function, batch: usize, seed: u64) -> Vec<Tensor> {
         .iter()
         .map(|p| match p.dtype() {
             DType::I32 => Tensor::from_fn(sizes(p), |_| rng.below(6) as i32 - 3),
+            DType::U8 => Tensor::from_fn(sizes(p), |_| rng.below(256) as u8),
             DType::I8 => Tensor::from_fn(sizes(p), |_| rng.below(256) as u8 as i8),
             DType::Bool => Tensor::from_fn(sizes(p), |_| rng.below(2) == 1),
             d => Tensor::from_fn(sizes(p), |_| rng.uniform() * 3.0 - 1.5).cast(d),
