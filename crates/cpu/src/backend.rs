@@ -2,10 +2,10 @@
 
 use crate::environment;
 use crate::exec::Program;
+use crate::exec::named;
+use crate::exec::reduce::FOLDS;
 use crate::isa::Isa;
-use crate::named;
 use crate::pool::{Pool, Threads};
-use crate::reduce::FOLDS;
 use crate::tile::code::OPERANDS;
 use rhyton_graph::backend::{Backend, Executable, HostStore, Limits, Store};
 use rhyton_graph::plan::{NamedCall, Plan};

@@ -138,7 +138,7 @@ impl<T: Copy + Default> Region<T> {
         if inside(0) && inside(1) && inside(2) {
             return Region { ptr, start: [0; 3], size: shape, channels };
         }
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe { Region::copied(ptr, shape, channels, start, size, to) }
     }
 

@@ -67,7 +67,7 @@ pub(super) unsafe fn run(job: &Job<i8>) {
     let [bands, pieces] = sizes.cut.parts();
     let (packs, planes) = (s.groups * sizes.strips, sizes.cut.axes[0].out);
     let bytes = Bytes { job, kernel: ByteKernel::of(job.isa), packed, workers, sizes };
-    // SAFETY: passed on to the caller.
+    // SAFETY: the frame's contract, 2 and 6.
     let (pack, task) = (
         |_: usize, i: usize| unsafe { bytes.pack(i) },
         |worker: usize, task: usize| unsafe { bytes.task(worker, task) },

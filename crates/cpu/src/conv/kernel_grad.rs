@@ -72,7 +72,7 @@ pub(super) unsafe fn run(job: &Job) {
     let (s, cut) = (job.s, Cut::new(job.s));
     let kernel = Kernel::of(job.isa, job.pairs);
     let sums = Sums { job, cut, kernel, width: kernel.width(cut.rows.div_ceil(cut.blocks), s.per_out()) };
-    // SAFETY: passed on to the caller.
+    // SAFETY: the frame's contract, 2 and 6.
     job.run(cut.chunks * cut.blocks, &|worker, task| unsafe { sums.task(worker, task) });
     let rows = cut.len / s.c_out;
     let per_task = (ADD / s.c_out).max(1);
@@ -121,7 +121,7 @@ impl Sums<'_> {
             for y in (0..s.y[1]).step_by(cut.band) {
                 let band = [y, s.y[1].min(y + cut.band)];
                 if s.y[2] > 0 {
-                    // SAFETY: passed on to the caller.
+                    // SAFETY: the frame's contract, 2 and 6.
                     unsafe { self.band(own, [chunk, block], [image, plane], band, accumulate) };
                     accumulate = true;
                 }
@@ -171,7 +171,7 @@ impl Sums<'_> {
             cols: s.per_out(),
             accumulate,
         };
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe { self.block(&region, tile, block) };
     }
 

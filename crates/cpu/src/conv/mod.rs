@@ -219,12 +219,12 @@ pub unsafe fn conv(args: ConvArgs) {
     let need = conv_scratch_len(kind, pairs, s, args.pool.threads());
     assert!(args.scratch.len() >= need, "scratch memory is too small");
     if s.is_product() {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 6.
         return unsafe { product(args) };
     }
     let winograd = !pairs && winograd::fits(kind, s);
     let job = args.job();
-    // SAFETY: passed on to the caller.
+    // SAFETY: the frame's contract, 2 and 6.
     unsafe {
         match kind {
             _ if s.is_depthwise() => depthwise::run(&job),
@@ -251,7 +251,7 @@ pub unsafe fn conv_bytes(args: ConvArgs<i8>) {
     }
     let need = conv_bytes_scratch_len(args.s, args.pool.threads());
     assert!(args.scratch.len() >= need, "scratch memory is too small");
-    // SAFETY: passed on to the caller.
+    // SAFETY: the frame's contract, 2 and 6.
     unsafe { bytes::run(&args.job()) }
 }
 
@@ -266,6 +266,6 @@ unsafe fn product(args: ConvArgs) {
         ConvKind::KernelGrad => (columns(a, m), rows(b, n)),
     };
     let c = out.map(|out| (out, n, Steps::NONE));
-    // SAFETY: passed on to the caller.
+    // SAFETY: the frame's contract, 2 and 6.
     unsafe { gemm(GemmArgs { isa, pairs, pool, batch: 1, m, n, k, a, b, c, epilogue, scratch }) }
 }

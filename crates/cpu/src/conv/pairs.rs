@@ -36,7 +36,7 @@ impl Layout {
 
     /// The side as pairs: itself, or a copy at `to`.
     unsafe fn prepare(&self, isa: Isa, pool: &Pool, from: *const u16, to: &mut [f32]) -> *const f32 {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             match self {
                 Layout::AsIs => return from.cast(),
@@ -112,14 +112,14 @@ impl Paired {
                 args.scratch.len() >= self.scratch_len(args.pool.threads()),
                 "scratch memory is too small"
             );
-            // SAFETY: passed on to the caller.
+            // SAFETY: the frame's contract, 2 and 6.
             return unsafe { winograd::run(&args.job()) };
         };
         let ConvArgs { isa, pool, out, epilogue, scratch, .. } = args;
         let [first, second] = sides.each_ref().map(Layout::len);
         let (to_a, rest) = scratch.split_at_mut(first);
         let (to_b, scratch) = rest.split_at_mut(second);
-        // SAFETY: passed on to the caller; the scratch memory is split as `scratch_len` counts it.
+        // SAFETY: the frame's contract, 2 and 6; the scratch memory is split as `scratch_len` counts it.
         unsafe {
             let a = sides[0].prepare(isa, pool, args.a, to_a);
             let b = sides[1].prepare(isa, pool, args.b, to_b);

@@ -154,14 +154,14 @@ pub(super) unsafe fn run(job: &Job) {
     let slide = Slide { job, cut, kernel, width, packed, panel, row, dots, workers };
     if packed {
         let (taps, panels) = (cut.taps(), cut.per[1].div_ceil(panel));
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 6.
         let task =
             |_: usize, i: usize| unsafe { slide.pack(i / panels / taps, i / panels % taps, i % panels) };
         let tasks = s.groups * taps * panels;
         job.pool.run_if(cut.packed_len(s.groups) >= 1 << 15, tasks, &task);
     }
     let [bands, pieces] = cut.parts();
-    // SAFETY: passed on to the caller.
+    // SAFETY: the frame's contract, 2 and 6.
     job.run(s.batch * cut.axes[0].out * bands * pieces, &|worker, task| unsafe { slide.task(worker, task) });
 }
 
@@ -261,7 +261,7 @@ impl Slide<'_> {
     /// Some results of a row, one panel wide.
     unsafe fn rows(&self, t: Tile, rows: usize) {
         let Tile { seg, segs, len, a, a_rs, b, c, c_ld, .. } = t;
-        // SAFETY: passed on to the caller; a panel of one column is contiguous.
+        // SAFETY: the frame's contract, 2 and 6; a panel of one column is contiguous.
         unsafe {
             if self.dots {
                 (self.kernel.dots)(&Dots { seg, segs, len, rows, a, a_rs, b, c, c_ld });

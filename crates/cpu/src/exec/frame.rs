@@ -51,8 +51,25 @@ pub(crate) struct Frame {
 unsafe impl Send for Frame {}
 
 impl Frame {
-    /// Prepares every launch; temporaries lie as `layout` says. This is the door to the unsafe code: what kernels
-    /// rely on is what [`bounds`] checks here.
+    /// Prepares every launch; temporaries lie as `layout` says. This is the door to the unsafe code.
+    ///
+    /// # The frame's contract
+    /// What every kernel of this crate relies on. The reasons at `unsafe` name it by these numbers. Conditions 1 to 5
+    /// are checked here, by [`bounds::check`], for the sizes at hand:
+    ///
+    /// 1. No array and no index space is so large that distances, or sums of a few of them, wrap around.
+    /// 2. Every view lies inside its buffer; so does every element that a kernel reaches through it.
+    /// 3. What a kernel takes as contiguous is contiguous.
+    /// 4. The sides of convolutions, pooling windows and loops fit together.
+    /// 5. Parameters, constants and updated state have the sizes and types of their buffers.
+    ///
+    /// The others hold while it runs. Who calls [`Frame::run`] promises 6: the session, which checks what it is given
+    /// against the parameters, and the task of a loop for its body.
+    ///
+    /// 6. Every buffer has the address of memory of its size, aligned for its elements, and every task as much scratch
+    ///    memory as it asked for. What is read has been written.
+    /// 7. What a launch writes, nothing else uses meanwhile; its tasks write parts that do not overlap.
+    /// 8. The machine has the instruction set: an [`Isa`] is made by those who have detected it.
     pub fn new(plan: &Plan, layout: &Layout, setting: &Setting) -> Result<Frame> {
         bounds::check(plan, setting.bindings)?;
         let mut frame = Frame {
@@ -171,9 +188,10 @@ impl Frame {
     /// Runs every launch.
     ///
     /// # Safety
-    /// All parameters and results must have been given valid addresses of their sizes, and [`Frame::place`] memory of
-    /// [`Frame::bytes`]; nobody else may use them meanwhile.
+    /// The frame's contract, 6 and 7: all parameters and results have been given addresses, and [`Frame::place`] memory
+    /// of [`Frame::bytes`].
     pub unsafe fn run(&mut self, pool: &Pool) {
+        debug_assert!(self.table.iter().all(|a| !a.is_null()), "every buffer has an address");
         let table = Table(self.table.as_ptr());
         let cx = Context { isa: self.isa, pool, table, arena: self.base, scratch: self.scratch };
         for (i, task) in self.tasks.iter_mut().enumerate() {
@@ -189,7 +207,7 @@ impl Frame {
                     return;
                 }
             }
-            // SAFETY: passed on.
+            // SAFETY: the frame's contract, 2 and 6.
             let mut run = || unsafe { task.run(cx) };
             match self.clocks.get_mut(i) {
                 None => run(),

@@ -65,7 +65,7 @@ impl PoolTask {
     /// # Safety
     /// As for `Task::run`.
     pub unsafe fn run(&self, cx: Context) {
-        // SAFETY: passed on; the plan's views are contiguous and inside their buffers.
+        // SAFETY: the frame's contract, 2 and 6; the plan's views are contiguous and inside their buffers.
         unsafe {
             match self.dtype {
                 DType::BF16 => self.run_of::<u16>(cx),
@@ -75,7 +75,7 @@ impl PoolTask {
     }
 
     unsafe fn run_of<E: Element>(&self, cx: Context) {
-        // SAFETY: passed on.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             let a = cx.at::<E>(&self.a).cast_const();
             let b = self.b.as_ref().map_or(std::ptr::null(), |b| cx.at::<E>(b).cast_const());

@@ -155,7 +155,7 @@ impl DotTask {
     /// # Safety
     /// As for `Task::run`.
     pub unsafe fn run(&self, cx: Context) {
-        // SAFETY: passed on.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe { if self.bytes { self.run_with(cx, gemm_bytes) } else { self.run_with(cx, gemm) } }
     }
 
@@ -348,7 +348,7 @@ impl ConvTask {
     /// # Safety
     /// As for `Task::run`; `T` is what the sides hold.
     unsafe fn args<'a, T>(&'a self, cx: Context<'a>, epilogue: Option<&'a dyn Epilogue>) -> ConvArgs<'a, T> {
-        // SAFETY: passed on.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             ConvArgs {
                 kind: self.kind,

@@ -165,7 +165,7 @@ impl Sequence {
     /// # Safety
     /// The table must hold the buffer's address.
     unsafe fn address(&self, cx: Context, first: usize) -> *mut u8 {
-        // SAFETY: passed on; views and rows lie inside their buffers.
+        // SAFETY: the frame's contract, 2 and 6; views and rows lie inside their buffers.
         unsafe { cx.table.get(self.buffer).offset(self.offset).add(first * self.row) }
     }
 }

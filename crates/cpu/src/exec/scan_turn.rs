@@ -26,7 +26,7 @@ impl Turned {
     /// `from` must be the constant's address and `to` valid for the copy.
     pub unsafe fn copy(&self, cx: Context, from: *mut u8, to: *mut u8) {
         let entries = [from, to];
-        // SAFETY: passed on.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe { self.sweep.all(cx.pool, Table(entries.as_ptr())) };
     }
 }

@@ -1,15 +1,15 @@
 //! One prepared launch.
 
 use super::axes::Draft;
+use super::named::NamedTask;
 use super::pooling::PoolTask;
 use super::product::{ConvTask, DotTask};
+use super::reduce::ReduceTask;
 use super::resolve::{Lane, Setting};
 use super::scan::ScanTask;
 use crate::isa::Isa;
-use crate::named::NamedTask;
 use crate::pool::Pool;
 use crate::primitives::{self, Primitive};
-use crate::reduce::ReduceTask;
 use crate::tile::space::Table;
 use crate::tile::sweep::Sweep;
 use rhyton_graph::memory::Body;
@@ -40,7 +40,7 @@ impl Context<'_> {
     /// # Safety
     /// The table must hold a valid address for the buffer.
     pub unsafe fn at<T>(&self, lane: &Lane) -> *mut T {
-        // SAFETY: passed on.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe { self.table.get(lane.buffer).cast::<T>().offset(lane.offset) }
     }
 }
@@ -99,9 +99,9 @@ impl Task {
     /// Runs it.
     ///
     /// # Safety
-    /// The table must hold valid addresses of the plan's buffers, which nobody else uses meanwhile.
+    /// The frame's contract (see `Frame::new`), 6 and 7.
     pub unsafe fn run(&mut self, cx: Context) {
-        // SAFETY: passed on.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             match self {
                 Task::Loop(t) => t.all(cx.pool, cx.table),

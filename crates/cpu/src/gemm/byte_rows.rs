@@ -74,11 +74,11 @@ pub(super) unsafe fn run(args: GemmArgs<i8>) {
     let tiles = sums.wrapping_add(batch * ROWS * 16).cast();
     let p = Product { args, left, sums, tiles, kernel: kernel(isa) };
     for (q, i) in (0..batch).flat_map(|q| (0..m).map(move |i| (q, i))) {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe { p.copy(q, i) };
     }
     let tasks = batch * n.div_ceil(COLS);
-    // SAFETY: passed on to the caller.
+    // SAFETY: the frame's contract, 2 and 6.
     let task = |worker: usize, task: usize| unsafe { p.task(worker, task) };
     pool.run_if(batch * k * n >= SPLIT, tasks, &task);
 }
@@ -132,7 +132,7 @@ impl Product<'_> {
 #[inline(always)]
 unsafe fn strip<D: ByteDots>(s: &Strip) {
     for col in (0..s.cols).step_by(4 * D::S::LANES) {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             match s.rows {
                 1 => columns::<D, 1>(s, col),
@@ -206,7 +206,7 @@ macro_rules! kernels {
     ($($(#[$feature:meta])* $name:ident: $dots:ty;)*) => {
         $($(#[$feature])*
         unsafe fn $name(s: &Strip) {
-            // SAFETY: passed on to the caller.
+            // SAFETY: the frame's contract, 2 and 6.
             unsafe { strip::<$dots>(s) }
         })*
     };

@@ -234,12 +234,12 @@ macro_rules! kernels {
             use super::*;
             $(#[$feature])?
             unsafe fn run<const R: usize, const N: usize>(t: &ByteTile) {
-                // SAFETY: passed on to the caller.
+                // SAFETY: the frame's contract, 2 and 6.
                 unsafe { tile::<$dots, R, N>(t) }
             }
             $(#[$feature])?
             unsafe fn run_pack(c: &Columns, to: *mut u8) {
-                // SAFETY: passed on to the caller.
+                // SAFETY: the frame's contract, 2 and 6.
                 unsafe { pack::<$dots>(c, to) }
             }
             $(#[$feature])?

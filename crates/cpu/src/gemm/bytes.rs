@@ -68,7 +68,7 @@ pub unsafe fn gemm_bytes(args: GemmArgs<i8>) {
         "scratch memory is too small"
     );
     if byte_rows::fits(&args) {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 6.
         return unsafe { byte_rows::run(args) };
     }
     let cut = Cut::new(batch, m, n, k);

@@ -164,7 +164,7 @@ pub unsafe fn gemm(args: GemmArgs) {
     }
     assert!(args.scratch.len() >= scratch_len(batch, m, n, k, pool.threads()), "scratch memory is too small");
     let flip = |v: MatView| MatView { rs: v.cs, cs: v.rs, ..v };
-    // SAFETY: passed on to the caller.
+    // SAFETY: the frame's contract, 2 and 6.
     unsafe {
         // A single column that is contiguous is a single row, along which vectors can run.
         if n == 1 && m > 1 && args.c.is_none_or(|(_, ld, _)| ld == 1) {

@@ -77,7 +77,7 @@ unsafe fn add(
     for row in r0..r1 {
         let first = sums.wrapping_add(row * n);
         let line = to.wrapping_add((row - r0) * ld);
-        // SAFETY: passed on to the caller; without a target the first sum is the result.
+        // SAFETY: the frame's contract, 2 and 6; without a target the first sum is the result.
         unsafe {
             if line != first {
                 std::ptr::copy_nonoverlapping(first, line, n);

@@ -49,7 +49,7 @@ struct Whole;
 impl<S: Simd> Lanes<S> for Whole {
     #[inline(always)]
     unsafe fn multiply_add(a: S::F, b: S::F, sum: S::F) -> S::F {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe { S::fma(a, b, sum) }
     }
 }
@@ -60,7 +60,7 @@ struct Pair;
 impl<S: Simd> Lanes<S> for Pair {
     #[inline(always)]
     unsafe fn multiply_add(a: S::F, b: S::F, sum: S::F) -> S::F {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             let first = |x: S::F| S::float(S::shl::<16>(S::bits(x)));
             let second = |x: S::F| S::float(S::iand(S::bits(x), S::isplat(0xffff_0000_u32 as i32)));
@@ -195,7 +195,7 @@ unsafe fn some_dots<S: Simd, L: Lanes<S>, const R: usize>(d: &Dots, first: usize
 #[inline(always)]
 unsafe fn dots<S: Simd, L: Lanes<S>>(d: &Dots) {
     let whole = d.rows / 8 * 8;
-    // SAFETY: passed on to the caller.
+    // SAFETY: the frame's contract, 2 and 6.
     unsafe {
         (0..whole).step_by(8).for_each(|i| some_dots::<S, L, 8>(d, i));
         (whole..d.rows).for_each(|i| some_dots::<S, L, 1>(d, i));
@@ -276,7 +276,7 @@ impl Kernel {
     /// # Safety
     /// All elements that the tile names must be valid, those of c for writing; the machine has the set.
     pub unsafe fn run(&self, t: Tile, rows: usize, w: usize) {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe { self.run_each(t, rows, w, |_, _| {}) }
     }
 
@@ -323,17 +323,17 @@ macro_rules! kernels {
             use super::*;
             $(#[$feature])?
             unsafe fn run<const R: usize, const N: usize>(t: &Tile) {
-                // SAFETY: passed on to the caller.
+                // SAFETY: the frame's contract, 2 and 6.
                 unsafe { tile::<$simd, $lanes, R, N>(t) }
             }
             $(#[$feature])?
             unsafe fn run_dots(d: &Dots) {
-                // SAFETY: passed on to the caller.
+                // SAFETY: the frame's contract, 2 and 6.
                 unsafe { dots::<$simd, $lanes>(d) }
             }
             $(#[$feature])?
             unsafe fn transpose(from: *const f32, from_ld: isize, to: *mut f32, to_ld: usize) {
-                // SAFETY: passed on to the caller.
+                // SAFETY: the frame's contract, 2 and 6.
                 unsafe { <$simd as Simd>::transpose(from, from_ld, to, to_ld) }
             }
             pub(super) static KERNEL: Kernel = Kernel {

@@ -33,7 +33,7 @@ unsafe impl<S: Simd> ByteDots for Lanewise<S> {
 
     #[inline(always)]
     unsafe fn dot4(acc: S::I, u: S::I, s: S::I) -> S::I {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 8.
         unsafe {
             let low = S::isplat(255);
             let first = S::imul(S::iand(u, low), S::sar::<24>(S::shl::<24>(s)));

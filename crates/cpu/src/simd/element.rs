@@ -19,12 +19,12 @@ pub(crate) trait Element: Copy + Default {
 impl Element for f32 {
     #[inline(always)]
     unsafe fn load<S: Simd>(p: *const f32, n: usize) -> S::F {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 8.
         unsafe { S::load_first(p, n) }
     }
     #[inline(always)]
     unsafe fn store<S: Simd>(p: *mut f32, x: S::F, n: usize) {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 8.
         unsafe { S::store_first(p, x, n) }
     }
 }
@@ -32,12 +32,12 @@ impl Element for f32 {
 impl Element for u16 {
     #[inline(always)]
     unsafe fn load<S: Simd>(p: *const u16, n: usize) -> S::F {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 8.
         unsafe { S::widen(p, n.min(S::LANES)) }
     }
     #[inline(always)]
     unsafe fn store<S: Simd>(p: *mut u16, x: S::F, n: usize) {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 8.
         unsafe { S::narrow(p, x, n) }
     }
 }

@@ -62,7 +62,7 @@ pub unsafe fn pool(
     operands: [*const f32; 2],
     target: Target<f32>,
 ) {
-    // SAFETY: passed on to the caller.
+    // SAFETY: the frame's contract, 2 and 6.
     unsafe { pool_of(kind, isa, threads, s, operands, target) }
 }
 
@@ -78,7 +78,7 @@ pub(crate) unsafe fn pool_of<E: Element>(
     [a, b]: [*const E; 2],
     target: Target<E>,
 ) {
-    // SAFETY: passed on to the caller.
+    // SAFETY: the frame's contract, 2 and 6.
     unsafe {
         match target {
             Target::Memory(to) => Job { kind, s, a, b, to, finish: None }.run(isa, threads),
@@ -195,7 +195,7 @@ struct Lanes<const N: usize> {
 impl<const N: usize> Lanes<N> {
     #[inline(always)]
     unsafe fn load<S: Simd, E: Element>(&self, p: *const E, at: usize) -> [S::F; N] {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             let mut all = [S::splat(0.0); N];
             for (i, x) in all.iter_mut().enumerate() {
@@ -210,7 +210,7 @@ impl<const N: usize> Lanes<N> {
     unsafe fn store<S: Simd, E: Element>(&self, p: *mut E, at: usize, x: [S::F; N]) {
         for (i, x) in x.into_iter().enumerate() {
             let n = if i + 1 < N { S::LANES } else { self.last };
-            // SAFETY: passed on to the caller.
+            // SAFETY: the frame's contract, 2 and 6.
             unsafe { E::store::<S>(p.add(at + i * S::LANES), x, n) };
         }
     }
@@ -218,7 +218,7 @@ impl<const N: usize> Lanes<N> {
     /// Adds to what is at `p`.
     #[inline(always)]
     unsafe fn add<S: Simd, E: Element>(&self, p: *mut E, at: usize, x: [S::F; N]) {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe { self.store::<S, E>(p, at, sum::<S, N>(self.load::<S, E>(p, at), x)) }
     }
 }
@@ -227,7 +227,7 @@ impl<const N: usize> Lanes<N> {
 unsafe fn sum<S: Simd, const N: usize>(a: [S::F; N], b: [S::F; N]) -> [S::F; N] {
     let mut all = a;
     for (x, y) in all.iter_mut().zip(b) {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 6.
         *x = unsafe { S::fma(*x, S::splat(1.0), y) };
     }
     all
@@ -244,7 +244,7 @@ impl<E: Element, O: Element> Job<'_, E, O> {
         let block = s.block_len(kind);
         threads.run_if(work >= SPLIT, bands.div_ceil(per_task), &|worker, task| {
             for band in task * per_task..bands.min((task + 1) * per_task) {
-                // SAFETY: passed on to the caller; bands are disjoint, and workers have blocks of their own.
+                // SAFETY: the frame's contract, 2 and 6; bands are disjoint, and workers have blocks of their own.
                 unsafe { self.band(isa, s.band(kind, band), worker * block) };
             }
         });
@@ -308,7 +308,7 @@ impl<E: Element, O: Element> Job<'_, E, O> {
         lanes: Lanes<N>,
         out: *mut O,
     ) {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             let zero = [S::splat(0.0); N];
             match self.kind {
@@ -348,7 +348,7 @@ impl<E: Element, O: Element> Job<'_, E, O> {
         positions: &Positions,
         lanes: &Lanes<N>,
     ) -> ([S::F; N], [S::F; N]) {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             let (mut best, mut chosen) = ([S::splat(f32::NEG_INFINITY); N], [S::splat(0.0); N]);
             each!(positions, |number, at| {
@@ -374,7 +374,7 @@ unsafe fn where_equal<S: Simd, const N: usize>(
 ) -> [S::F; N] {
     let mut all = no;
     for i in 0..N {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 6.
         all[i] = unsafe { S::select(S::eq(chosen[i], S::splat(number)), yes[i], no[i]) };
     }
     all

@@ -126,7 +126,7 @@ pub(super) unsafe fn run<T: Number>(job: &Job<T>) {
     let sums = cut.sums(zeros.wrapping_add(zeros_len));
     let shared = zeros.wrapping_add(zeros_len + sums_len);
     let all = Sums { job, cut, zeros, sums, workers: shared.wrapping_add(shared_len) };
-    // SAFETY: the zeros have a place of their own; for the rest, passed on to the caller.
+    // SAFETY: the zeros have a place of their own; for the rest, the frame's contract, 2 and 6.
     unsafe {
         std::slice::from_raw_parts_mut(zeros, zeros_len).fill(0.0);
         if cut.alone {
@@ -171,7 +171,7 @@ impl<T: Number> Sums<'_, T> {
         for from in (start..end).step_by(cut.bands) {
             let to = end.min(from + cut.bands);
             let turn = Turn { bands: [from, to], x, y, sums: self.sums.sibling(part), first: from == start };
-            // SAFETY: passed on to the caller.
+            // SAFETY: the frame's contract, 2 and 6.
             unsafe {
                 run(to - from, &|band| self.transform(&turn, from + band));
                 run(SQUARE * blocks, &|task| self.product(&turn, task / blocks, task % blocks, blocks));

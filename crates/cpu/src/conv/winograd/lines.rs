@@ -31,7 +31,7 @@ pub(super) struct Source;
 impl Line<6, 6> for Source {
     #[inline(always)]
     unsafe fn apply<S: Simd>(self, x: [S::F; 6]) -> [S::F; 6] {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             let of = |c: f32, a, b| S::fma(S::splat(c), a, b);
             let (even_a, odd_a) = (of(-BB, x[2], x[4]), of(-BB, x[1], x[3]));
@@ -55,7 +55,7 @@ pub(super) struct Window;
 impl Line<3, 6> for Window {
     #[inline(always)]
     unsafe fn apply<S: Simd>(self, x: [S::F; 3]) -> [S::F; 6] {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             let of = |c: f32, a, b| S::fma(S::splat(c), a, b);
             let times = |c: f32, a| S::mul(S::splat(c), a);
@@ -80,7 +80,7 @@ pub(super) struct Outcome;
 impl Line<6, 4> for Outcome {
     #[inline(always)]
     unsafe fn apply<S: Simd>(self, x: [S::F; 6]) -> [S::F; 4] {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             let of = |c: f32, a, b| S::fma(S::splat(c), a, b);
             let times = |c: f32, a| S::mul(S::splat(c), a);
@@ -103,7 +103,7 @@ pub(super) struct Cotangent;
 impl Line<4, 6> for Cotangent {
     #[inline(always)]
     unsafe fn apply<S: Simd>(self, x: [S::F; 4]) -> [S::F; 6] {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             let of = |c: f32, a, b| S::fma(S::splat(c), a, b);
             let (even_a, odd_a) = (of(AA, x[2], x[0]), of(AA, x[3], x[1]));
@@ -127,7 +127,7 @@ pub(super) struct WindowGrad;
 impl Line<6, 3> for WindowGrad {
     #[inline(always)]
     unsafe fn apply<S: Simd>(self, x: [S::F; 6]) -> [S::F; 3] {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             let of = |c: f32, a, b| S::fma(S::splat(c), a, b);
             let times = |c: f32, a| S::mul(S::splat(c), a);
@@ -151,7 +151,7 @@ pub(super) unsafe fn square<S: Simd, L: Line<I, O>, const I: usize, const O: usi
     line: L,
     x: [[S::F; I]; I],
 ) -> [[S::F; O]; O] {
-    // SAFETY: passed on to the caller.
+    // SAFETY: the frame's contract, 2 and 6.
     unsafe {
         let zero = S::splat(0.0);
         let mut half = [[zero; I]; O];

@@ -50,7 +50,7 @@ pub(super) fn scratch_len(kind: ConvKind, pairs: bool, s: &ConvShape, threads: u
 /// # Safety
 /// As for [`super::conv`].
 pub(super) unsafe fn run<T: Number>(job: &Job<T>) {
-    // SAFETY: passed on to the caller.
+    // SAFETY: the frame's contract, 2 and 6.
     unsafe {
         match job.kind {
             ConvKind::KernelGrad => kernel_grad::run(job),

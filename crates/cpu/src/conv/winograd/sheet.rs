@@ -129,7 +129,7 @@ impl<F, L, const N: usize> Spread<F, L, N> {
     unsafe fn put<S: Simd>(&self, x: [[S::F; POINTS]; POINTS], square: usize, col: usize) {
         let (Sheet { form, .. }, step) = (self.to, self.to.step());
         let row = self.row + if form == Form::Rows { square / 2 } else { square };
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             match form {
                 Form::Whole => {
@@ -174,7 +174,7 @@ fn each<X>(x: [[X; POINTS]; POINTS], mut f: impl FnMut(usize, X)) {
 /// this would carry beyond NaN.
 #[inline(always)]
 unsafe fn nearest<S: Simd>(x: S::F) -> S::I {
-    // SAFETY: passed on to the caller.
+    // SAFETY: the frame's contract, 2 and 6.
     unsafe { S::iadd(S::bits(x), S::isplat(0x8000)) }
 }
 
@@ -224,7 +224,7 @@ impl<F, L, const N: usize> Gather<F, L, N> {
     /// A vector of each matrix, `step` apart.
     #[inline(always)]
     unsafe fn rows<S: Simd>(&self, from: *const f32, step: usize) -> [[S::F; POINTS]; POINTS] {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             let mut x = [[S::splat(0.0); POINTS]; POINTS];
             for (i, line) in x.iter_mut().enumerate() {
@@ -240,7 +240,7 @@ impl<F, L, const N: usize> Gather<F, L, N> {
     /// it is needed.)
     #[inline(always)]
     unsafe fn total<S: Simd>(&self, from: *const f32, step: usize) -> [[S::F; POINTS]; POINTS] {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             let mut x = self.rows::<S>(from, step);
             for part in 1..self.parts {

@@ -100,7 +100,7 @@ pub(super) unsafe fn run<T: Number>(job: &Job<T>) {
     let kernel = cut.kernel(zeros.wrapping_add(cut.zeros_len()));
     let workers = zeros.wrapping_add(cut.zeros_len() + kernel.len());
     let slide = Slide { job, cut, kernel, zeros, workers };
-    // SAFETY: the zeros have a place of their own; tasks as passed on to the caller.
+    // SAFETY: the zeros have a place of their own; tasks by the frame's contract, 7.
     unsafe {
         std::slice::from_raw_parts_mut(zeros, cut.zeros_len()).fill(0.0);
         job.run(cut.inner.div_ceil(ROWS), &|worker, task| slide.transform(worker, task));
@@ -155,7 +155,7 @@ impl<T: Number> Slide<'_, T> {
         let (source, result, own) = cut.worker(self.workers.wrapping_add(worker * cut.worker_len()));
         let [from, to] = cut.bands(task);
         let first = cut.tiles.before(from);
-        // SAFETY: passed on to the caller; the sheets have room for the squares of a task.
+        // SAFETY: the frame's contract, 2 and 6; the sheets have room for the squares of a task.
         unsafe {
             (from..to).for_each(|band| self.source(band, first, source));
             (0..SQUARE).for_each(|i| self.product(i, cut.tiles.before(to) - first, source, result));

@@ -273,7 +273,7 @@ impl Job<'_> {
     #[inline(always)]
     unsafe fn way<S: Simd, W: Way>(self) {
         let tile = self.tile;
-        // SAFETY: passed on.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             match self.over {
                 Over::Columns { rows, cols } => down::<S, W>(tile, rows, cols, self.accs),
@@ -340,7 +340,7 @@ pub(crate) unsafe fn fold_rows(isa: Isa, how: How, tile: Folded, lines: Lines, a
     job.each_line(lines, |r, acc| {
         let at = (lines.first + r) % lines.each * all + col;
         for c in 0..cols {
-            // SAFETY: passed on.
+            // SAFETY: the frame's contract, 2 and 6.
             let x = unsafe { get(tile.a, r, c) };
             match how.reduction {
                 Reduction::Fold(f) => acc.push(f, x),
@@ -367,7 +367,7 @@ pub(crate) unsafe fn fold_cols(
     }
     for r in 0..rows {
         for (c, acc) in accs.iter_mut().enumerate().take(cols) {
-            // SAFETY: passed on.
+            // SAFETY: the frame's contract, 2 and 6.
             acc.push(how.fold(), unsafe { get(tile.a, r, c) });
         }
     }

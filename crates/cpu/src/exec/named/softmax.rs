@@ -100,7 +100,7 @@ unsafe fn lanes<S: Simd>(v: S::F, n: usize, f: impl Fn(f32, f32) -> f32) -> f32 
 /// The machine has the instruction set; so for all methods of rows.
 #[inline(always)]
 unsafe fn go<S: Simd, const R: usize>(log: bool, rows: [Row; R]) {
-    // SAFETY: passed on.
+    // SAFETY: the frame's contract, 2 and 8.
     unsafe {
         // Plain loops: closures need not be compiled for the set.
         let (mut largest, mut total) = ([0.0; R], [0.0; R]);
@@ -133,7 +133,7 @@ impl Row {
 
     #[inline(always)]
     unsafe fn largest<S: Simd>(&self) -> f32 {
-        // SAFETY: passed on.
+        // SAFETY: the frame's contract, 2 and 8.
         unsafe {
             let mut largest = f32::NEG_INFINITY;
             let mut most = S::splat(f32::NEG_INFINITY);
@@ -152,7 +152,7 @@ impl Row {
     /// Stores e^(x-m), or x - m, and adds up e^(x-m).
     #[inline(always)]
     unsafe fn exponentials<S: Simd>(&self, log: bool, largest: f32) -> f32 {
-        // SAFETY: passed on.
+        // SAFETY: the frame's contract, 2 and 8.
         unsafe {
             let (mut sum, mut rest) = (S::splat(0.0), 0.0);
             for (i, k) in self.parts::<S>() {
@@ -171,7 +171,7 @@ impl Row {
 
     #[inline(always)]
     unsafe fn finish<S: Simd>(&self, log: bool, total: f32) {
-        // SAFETY: passed on.
+        // SAFETY: the frame's contract, 2 and 8.
         unsafe {
             let by = if log { math::log::<S>(S::splat(total)) } else { S::splat(1.0 / total) };
             for (i, k) in self.parts::<S>() {

@@ -193,7 +193,7 @@ impl ReduceTask {
         for (fold, accs) in self.folds.iter().zip(accs.chunks_exact_mut(room)) {
             accs.fill(Acc::start(fold.how));
         }
-        // SAFETY: passed on.
+        // SAFETY: the frame's contract, 2 and 6.
         let (first, end) = unsafe {
             if self.columns {
                 self.fold_columns(cx, block, part, &mut accs)
@@ -241,7 +241,7 @@ impl ReduceTask {
                 unsafe { fold_cols(cx.isa, fold.how, fold.operands(&t), extent, accs) };
             }
         };
-        // SAFETY: passed on.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             let range = self.part(rows, part);
             self.sweep.visit(cx.table, None, (batch, batch + 1), range, (c0, c1), visit);
@@ -266,7 +266,7 @@ impl ReduceTask {
                 unsafe { fold_rows(cx.isa, fold.how, fold.operands(&t), lines, accs) };
             }
         };
-        // SAFETY: passed on.
+        // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             if each == 1 {
                 self.sweep.visit(cx.table, None, (0, 1), kept, self.part(cols, part), &mut visit);
