@@ -122,25 +122,12 @@ fn listings_name_every_kind() {
 
 #[test]
 fn hints_name_commands_that_exist() {
-    use rhyton::nn::{layer, losses, metrics, object::Kind, object::unknown, optimizers};
     let dir = folder("hints");
-    let kinds = [
-        <dyn layer::Layer>::WHAT,
-        <dyn losses::Loss>::WHAT,
-        <dyn metrics::Metric>::WHAT,
-        <dyn optimizers::Optimizer>::WHAT,
-        <dyn optimizers::schedules::Schedule>::WHAT,
-        <dyn rhyton::nn::initializers::Initialize>::WHAT,
-        <dyn rhyton::nn::regularizers::Regularize>::WHAT,
-        <dyn rhyton::nn::constraints::Constrain>::WHAT,
-        "activation",
-        "tensor operation",
-    ];
-    for what in kinds {
-        let hint = unknown(what, "?", std::iter::empty()).to_string();
+    for what in rhyton::KINDS.iter().map(|kind| kind.what) {
+        let hint = rhyton::nn::registry::unknown(what, "?", std::iter::empty()).to_string();
         let command = hint.split('`').nth(1).and_then(|c| c.strip_prefix("rhyton ")).unwrap().to_string();
         let listing = text(&rhyton(&dir, &command).stdout);
-        assert!(listing.starts_with(what) || listing.starts_with("operation"), "{command}: {listing}");
+        assert!(listing.starts_with(what), "{command}: {listing}");
     }
     std::fs::remove_dir_all(dir).unwrap();
 }

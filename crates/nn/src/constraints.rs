@@ -1,9 +1,9 @@
 //! Projections of weights after every update.
 
-use crate::object::{Handle, Kind, Object, Row, Setting, from_fields};
+use crate::Handle;
+use crate::object::{Object, Setting};
 use rhyton_graph::Expr;
 use rhyton_tensor::{Error, Result};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -22,30 +22,14 @@ impl<C: Constrain> From<C> for Constraint {
     }
 }
 
-impl Kind for dyn Constrain {
-    const WHAT: &'static str = "constraint";
-    const MODULE: &'static str = "keras.constraints";
-    fn rows() -> &'static [Row<dyn Constrain>] {
-        ROWS
-    }
+// The constraints.
+crate::registry! {
+    dyn Constrain, "constraint" in "keras.constraints";
+    MaxNorm "norms of at most max_value": MaxNorm::default().max_value(1.5).axis([0, 1]);
+    MinMaxNorm "norms between min_value and max_value": MinMaxNorm::default().rate(0.5);
+    NonNeg "no negative elements";
+    UnitNorm "norms of 1";
 }
-
-fn build<C: Constrain + DeserializeOwned>(config: serde_json::Value) -> Result<Arc<dyn Constrain>> {
-    Ok(Arc::new(from_fields::<C>(config)?))
-}
-
-/// The constraints.
-pub(crate) static ROWS: &[Row<dyn Constrain>] = &[
-    Row { class_name: "MaxNorm", names: &[], build: build::<MaxNorm>, doc: "norms of at most max_value" },
-    Row {
-        class_name: "MinMaxNorm",
-        names: &[],
-        build: build::<MinMaxNorm>,
-        doc: "norms between min_value and max_value",
-    },
-    Row { class_name: "NonNeg", names: &[], build: build::<NonNeg>, doc: "no negative elements" },
-    Row { class_name: "UnitNorm", names: &[], build: build::<UnitNorm>, doc: "norms of 1" },
-];
 
 /// The axes over which norms are taken: one, or several.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -2,8 +2,9 @@
 //! state, random numbers - it asks of [`Cx`] by name, so calling a layer twice shares its weights.
 
 use crate::constraints::Constraint;
+use crate::handle::{Handle, record_of};
 use crate::initializers::Initializer;
-use crate::object::{Handle, Kind, Object, Row, from_fields, snake_case};
+use crate::object::{Object, from_fields, snake_case};
 use crate::policy::{self, DTypePolicy};
 use crate::quantizers::Quantization;
 use crate::regularizers::Regularizer;
@@ -107,9 +108,14 @@ pub trait Layer: Object + Based {
         None
     }
 
-    /// The nested definition, for models used as layers.
-    fn definition(&self) -> Option<&crate::model::Definition> {
-        None
+    /// Whether the layer is a model of layers, each with weights and penalties of its own.
+    fn is_model(&self) -> bool {
+        false
+    }
+
+    /// The configuration as files hold it, under the name that a model gave the layer.
+    fn config_named(&self, name: &str) -> Map<String, Json> {
+        full_config(self, name)
     }
 }
 
@@ -122,19 +128,8 @@ impl<L: Layer> From<L> for LayerRef {
     }
 }
 
-impl Kind for dyn Layer {
-    const WHAT: &'static str = "layer";
-    const MODULE: &'static str = "keras.layers";
-    fn rows() -> &'static [Row<dyn Layer>] {
-        crate::layers::ROWS
-    }
-}
-
-/// The `build` of a layer's row.
-///
-/// # Errors
-/// When a value of the configuration has the wrong type.
-pub fn from_config<L: Layer + DeserializeOwned>(config: Json) -> Result<Arc<dyn Layer>> {
+/// A layer from its configuration, with what every layer has besides.
+pub(crate) fn build<L: DeserializeOwned + Into<LayerRef>>(config: Json) -> Result<Arc<dyn Layer>> {
     let (name, trainable) = (config["name"].as_str().map(String::from), config["trainable"].as_bool());
     check_name(name.as_deref())?;
     let place = name.clone().unwrap_or_default();
@@ -146,12 +141,15 @@ pub fn from_config<L: Layer + DeserializeOwned>(config: Json) -> Result<Arc<dyn 
     let policy =
         (!config["dtype"].is_null()).then(|| DTypePolicy::from_json(&config["dtype"]).unwrap_or_default());
     let quantization = Quantization::of_policy(&config["dtype"]).map_err(|e| e.place(&place))?;
-    let mut layer: L = from_fields(config).map_err(|e| e.place(place))?;
-    let base = layer.base_mut();
-    base.dtype = policy.map(Ok).or(base.dtype.take());
-    (base.name, base.trainable, base.activity_regularizer) = (name, trainable.unwrap_or(true), activity);
-    base.quantization = quantization;
-    Ok(Arc::new(layer))
+    let layer = from_fields::<L>(config).and_then(|l| l.into().into_object());
+    let mut layer = layer.map_err(|e| e.place(place))?;
+    // Nobody else has it yet.
+    if let Some(base) = Arc::get_mut(&mut layer).map(|l| l.base_mut()) {
+        base.dtype = policy.map(Ok).or(base.dtype.take());
+        (base.name, base.trainable, base.activity_regularizer) = (name, trainable.unwrap_or(true), activity);
+        base.quantization = quantization;
+    }
+    Ok(layer)
 }
 
 /// An error when a layer cannot have this name: names are steps of the paths of weights and go into files.
@@ -169,8 +167,20 @@ pub(crate) fn check_name(name: Option<&str>) -> Result<()> {
         .expected("a name without '/' and control characters"))
 }
 
+/// Keras's record of a layer under the name that a model gave it.
+pub fn layer_record(layer: &LayerRef, name: &str) -> Json {
+    layer.get().map_or(Json::Null, |layer| record_of(&**layer, layer.config_named(name)))
+}
+
+/// The configuration of a layer of which `name` is the only key that all layers have.
+pub(crate) fn plain_config(layer: &(impl Layer + ?Sized), name: &str) -> Map<String, Json> {
+    let mut config = layer.config();
+    config.insert("name".into(), name.into());
+    config
+}
+
 /// A layer's configuration with the keys that every layer has; `name` is the one a model gave it.
-pub fn full_config(layer: &dyn Layer, name: &str) -> Map<String, Json> {
+pub fn full_config(layer: &(impl Layer + ?Sized), name: &str) -> Map<String, Json> {
     let mut config = Map::new();
     config.insert("name".into(), name.into());
     config.insert("trainable".into(), layer.base().trainable.into());
@@ -706,9 +716,9 @@ impl<'a> Cx<'a> {
         let inside = if layer.computes_in_float32() { DType::F32 } else { policy.compute_dtype() };
         let scope = known.unwrap_or_else(|| {
             let path = join(&self.scope.path, name);
-            let owner = match layer.definition() {
-                Some(_) => Some((layer.clone(), path.len() + 1)),
-                None => self.scope.owner.clone(),
+            let owner = match layer.is_model() {
+                true => Some((layer.clone(), path.len() + 1)),
+                false => self.scope.owner.clone(),
             };
             Scope {
                 compute: inside,

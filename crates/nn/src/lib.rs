@@ -8,6 +8,7 @@ pub mod backend;
 pub mod callbacks;
 pub mod constraints;
 pub mod functions;
+pub mod handle;
 pub mod indices;
 pub mod initializers;
 pub mod layer;
@@ -20,15 +21,19 @@ pub mod optimizers;
 pub mod policy;
 pub mod program;
 pub mod quantizers;
+pub mod registry;
 pub mod regularizers;
 pub mod training;
 
+pub use handle::Handle;
 pub use layer::{Args, Base, Based, Cx, Layer, LayerExt, LayerRef, Outputs, Value, Weight};
 pub use model::{Applicable, Input, Model, Sequential, Symbolic};
-pub use object::{Handle, Kind, Object, Row, Setting};
+pub use object::{Object, Setting};
+pub use registry::{Kind, Row};
 
 #[doc(hidden)]
 pub mod __private {
+    pub use inventory;
     pub use serde::{self, Deserialize, Serialize};
     pub use serde_json::{Map, Value};
 }

@@ -1,9 +1,9 @@
 //! Penalties of weights and activities.
 
-use crate::object::{Handle, Kind, Object, Row, Setting, from_fields};
+use crate::Handle;
+use crate::object::{Object, Setting};
 use rhyton_graph::Expr;
-use rhyton_tensor::{Dim, Error, Result};
-use serde::de::DeserializeOwned;
+use rhyton_tensor::{Dim, Error};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -22,35 +22,14 @@ impl<R: Regularize> From<R> for Regularizer {
     }
 }
 
-impl Kind for dyn Regularize {
-    const WHAT: &'static str = "regularizer";
-    const MODULE: &'static str = "keras.regularizers";
-    fn rows() -> &'static [Row<dyn Regularize>] {
-        ROWS
-    }
+// The regularizers.
+crate::registry! {
+    dyn Regularize, "regularizer" in "keras.regularizers";
+    L1 "l1 * sum(|x|)": L1::new(0.1);
+    L2 "l2 * sum(x^2)": L2::new(0.1);
+    L1L2 ["l1_l2", "l1l2"] "l1 * sum(|x|) + l2 * sum(x^2)": L1L2::new(0.3, 0.2);
+    OrthogonalRegularizer "rows or columns of a matrix that are not orthogonal";
 }
-
-fn build<R: Regularize + DeserializeOwned>(config: serde_json::Value) -> Result<Arc<dyn Regularize>> {
-    Ok(Arc::new(from_fields::<R>(config)?))
-}
-
-/// The regularizers.
-pub(crate) static ROWS: &[Row<dyn Regularize>] = &[
-    Row { class_name: "L1", names: &[], build: build::<L1>, doc: "l1 * sum(|x|)" },
-    Row { class_name: "L2", names: &[], build: build::<L2>, doc: "l2 * sum(x^2)" },
-    Row {
-        class_name: "L1L2",
-        names: &["l1_l2", "l1l2"],
-        build: build::<L1L2>,
-        doc: "l1 * sum(|x|) + l2 * sum(x^2)",
-    },
-    Row {
-        class_name: "OrthogonalRegularizer",
-        names: &[],
-        build: build::<OrthogonalRegularizer>,
-        doc: "rows or columns of a matrix that are not orthogonal",
-    },
-];
 
 /// A term of a sum that is not there when its factor is 0.
 fn term(factor: f64, sum: impl FnOnce() -> Expr) -> Option<Expr> {

@@ -2,7 +2,7 @@
 //! optimizers, initializers, regularizers and constraints.
 
 use rhyton_graph::{Expr, Function, Type, eval, interpret};
-use rhyton_nn::activations::{self, Activation};
+use rhyton_nn::activations::{Activate, Activation};
 use rhyton_nn::initializers::{self, Initialize, Orthogonal};
 use rhyton_nn::layer::{Variable, Weight};
 use rhyton_nn::losses::{self, Loss, LossRef, loss_value};
@@ -19,6 +19,10 @@ use std::panic::Location;
 fn names_and_configs<T: ?Sized + Kind>() {
     assert!(!T::rows().is_empty());
     for row in T::rows() {
+        for example in (row.examples)() {
+            let json = example.object.to_json();
+            assert_eq!(Handle::<T>::from_json(&json).unwrap().to_json(), json, "{}", row.class_name);
+        }
         let snake = snake_case(row.class_name);
         for name in row.names.iter().copied().chain([row.class_name, snake.as_str()]) {
             let object = Handle::<T>::named(name).unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -40,7 +44,7 @@ fn every_row_has_its_names_and_configuration() {
     names_and_configs::<dyn initializers::Initialize>();
     names_and_configs::<dyn regularizers::Regularize>();
     names_and_configs::<dyn constraints::Constrain>();
-    for name in activations::ROWS.iter().flat_map(|r| r.names) {
+    for name in <dyn Activate>::rows().iter().map(|r| r.class_name) {
         let a: Activation = serde_json::from_value(json!(name)).unwrap();
         assert_eq!(serde_json::to_value(&a).unwrap(), json!(name));
     }
@@ -94,7 +98,7 @@ fn unknown_names_propose_the_nearest() {
 #[test]
 fn a_guess_is_near_or_absent() {
     let hint = |name: &str, known: &str| {
-        let e = rhyton_nn::object::unknown("tensor operation", name, [known].into_iter()).to_string();
+        let e = rhyton_nn::registry::unknown("tensor operation", name, [known].into_iter()).to_string();
         e.split_once("fix:      ").unwrap().1.to_string()
     };
     for (name, known) in [
@@ -138,10 +142,10 @@ fn large_numbers_stay_finite() {
 
 #[test]
 fn gradients_of_large_numbers_stay_finite() {
-    for name in activations::ROWS.iter().flat_map(|r| r.names).filter(|n| **n != "exponential") {
+    for name in <dyn Activate>::rows().iter().map(|r| r.class_name).filter(|n| *n != "exponential") {
         let g = one(
             |x| {
-                let y = Activation::from(*name).apply(x).sum_all();
+                let y = Activation::from(name).apply(x).sum_all();
                 rhyton_graph::grad(&y, std::slice::from_ref(x)).remove(0)
             },
             vec![90.0, -90.0, 0.0, 3.0],

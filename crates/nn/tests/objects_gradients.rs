@@ -3,9 +3,9 @@
 
 use rhyton_graph::interp::{Value, run_function};
 use rhyton_graph::{Expr, Function, Type, grad};
-use rhyton_nn::activations::{self, Activation};
+use rhyton_nn::activations::{Activate, Activation};
 use rhyton_nn::losses::{self, Loss, LossRef, loss_value};
-use rhyton_nn::regularizers::{self, Regularize};
+use rhyton_nn::regularizers::Regularize;
 use rhyton_nn::{Handle, Kind};
 use rhyton_tensor::{Bindings, DType, Tensor};
 
@@ -49,10 +49,8 @@ const POINTS: [f64; 12] = [-6.7, -3.2, -1.3, -0.8, -0.45, -0.2, 0.15, 0.4, 0.7, 
 
 #[test]
 fn activations_have_their_gradients() {
-    for row in activations::ROWS {
-        for name in row.names {
-            check(name, &[3, 4], &POINTS, |x| weighted(&Activation::from(*name).apply(x)));
-        }
+    for row in <dyn Activate>::rows() {
+        check(row.class_name, &[3, 4], &POINTS, |x| weighted(&Activation::from(row.class_name).apply(x)));
     }
 }
 
@@ -84,8 +82,10 @@ fn loss_gradient(what: &str, loss: &dyn Loss, x: &[f64; 12]) {
 #[test]
 fn losses_have_their_gradients() {
     for row in <dyn Loss>::rows() {
-        let loss = LossRef::named(row.class_name).unwrap();
-        loss_gradient(row.class_name, &**loss.get().unwrap(), &SHARES);
+        let named = LossRef::named(row.class_name).unwrap();
+        for loss in (row.examples)().into_iter().map(|e| e.object).chain([named]) {
+            loss_gradient(row.class_name, &**loss.get().unwrap(), &SHARES);
+        }
     }
 }
 
@@ -115,9 +115,10 @@ fn softmax_and_crossentropy_together() {
 #[test]
 fn regularizers_have_their_gradients() {
     for row in <dyn Regularize>::rows() {
-        let regularizer = Handle::<dyn Regularize>::named(row.class_name).unwrap();
-        let penalty = |x: &Expr| regularizer.get().unwrap().penalty(x);
-        check(row.class_name, &[3, 4], &POINTS, penalty);
+        let named = Handle::<dyn Regularize>::named(row.class_name).unwrap();
+        for regularizer in (row.examples)().into_iter().map(|e| e.object).chain([named]) {
+            let penalty = |x: &Expr| regularizer.get().unwrap().penalty(x);
+            check(row.class_name, &[3, 4], &POINTS, penalty);
+        }
     }
-    check("L1L2", &[3, 4], &POINTS, |x| regularizers::L1L2::new(0.3, 0.2).penalty(x));
 }

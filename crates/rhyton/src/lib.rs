@@ -16,7 +16,10 @@ pub use rhyton_tensor as tensor;
 
 pub use rhyton_tensor::{Error, Result, Tensor};
 
+mod kinds;
 pub mod prelude;
+
+pub use kinds::KINDS;
 
 /// In which type layers compute, as `keras.mixed_precision` sets it; see [`nn::policy`].
 ///

@@ -15,10 +15,10 @@ pub use scaling::{
 };
 pub use seed::Seed;
 
-use crate::object::{Handle, Kind, Object, Row, from_fields};
+use crate::Handle;
+use crate::object::Object;
 use rhyton_tensor::Result;
 use rhyton_tensor::rng::Stream;
-use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
 /// Values of new weights.
@@ -50,39 +50,22 @@ impl<I: Initialize> From<I> for Initializer {
     }
 }
 
-impl Kind for dyn Initialize {
-    const WHAT: &'static str = "initializer";
-    const MODULE: &'static str = "keras.initializers";
-    fn rows() -> &'static [Row<dyn Initialize>] {
-        ROWS
-    }
-}
-
-fn build<I: Initialize + DeserializeOwned>(config: serde_json::Value) -> Result<Arc<dyn Initialize>> {
-    Ok(Arc::new(from_fields::<I>(config)?))
-}
-
-macro_rules! rows {
-    ($($class:ident [$($name:literal),*] $doc:literal;)*) => {
-        &[$(Row { class_name: stringify!($class), names: &[$($name),*], build: build::<$class>, doc: $doc }),*]
-    };
-}
-
-/// The initializers. Strings name them by class, by these names or by the class in snake case.
-pub static ROWS: &[Row<dyn Initialize>] = rows! {
+// The initializers. Strings name them by class, by these names or by the class in snake case.
+crate::registry! {
+    dyn Initialize, "initializer" in "keras.initializers";
     Zeros ["zero"] "all 0";
     Ones ["one"] "all 1";
-    Constant [] "all one number";
-    Identity ["IdentityInitializer"] "the identity matrix";
-    RandomNormal ["normal"] "normal numbers";
+    Constant "all one number": Constant::new(0.5);
+    Identity ["IdentityInitializer"] "the identity matrix": Identity::default().gain(2.0);
+    RandomNormal ["normal"] "normal numbers": RandomNormal::default().stddev(0.1).seed(7u64);
     RandomUniform ["uniform"] "evenly between two numbers";
-    TruncatedNormal [] "normal numbers within two standard deviations";
-    VarianceScaling [] "random numbers whose variance fits the number of inputs or outputs";
-    GlorotUniform [] "evenly, for the mean of inputs and outputs";
-    GlorotNormal [] "truncated normal, for the mean of inputs and outputs";
-    HeUniform [] "evenly, for inputs of a relu";
-    HeNormal [] "truncated normal, for inputs of a relu";
-    LecunUniform [] "evenly, for inputs";
-    LecunNormal [] "truncated normal, for inputs";
-    Orthogonal ["OrthogonalInitializer"] "a random orthogonal matrix";
-};
+    TruncatedNormal "normal numbers within two standard deviations";
+    VarianceScaling "random numbers whose variance fits the number of inputs or outputs": VarianceScaling::default().scale(2.0);
+    GlorotUniform "evenly, for the mean of inputs and outputs";
+    GlorotNormal "truncated normal, for the mean of inputs and outputs";
+    HeUniform "evenly, for inputs of a relu";
+    HeNormal "truncated normal, for inputs of a relu";
+    LecunUniform "evenly, for inputs";
+    LecunNormal "truncated normal, for inputs";
+    Orthogonal ["OrthogonalInitializer"] "a random orthogonal matrix": Orthogonal::default().gain(0.5);
+}

@@ -1,7 +1,6 @@
 //! Layers around layers: TimeDistributed, and what wrappers share.
 
-use crate::layer::{LayerRef, default_name};
-use crate::model::json::layer_record;
+use crate::layer::{LayerRef, default_name, layer_record};
 use crate::quantizers::Quantization;
 use crate::{Args, Cx, Layer, Outputs, Setting, Value};
 use rhyton_graph::expr::topological;
@@ -81,16 +80,16 @@ impl TimeDistributed {
             reads && e.node().outs.iter().any(|t| !has_samples(&t.shape))
         };
         Ok(!trace.updates.is_empty()
-            || (!trace.losses.is_empty() && layer.get()?.definition().is_some())
+            || (!trace.losses.is_empty() && layer.get()?.is_model())
             || !trace.draws.iter().all(has_samples)
             || topological(&results).iter().any(folds))
     }
 
     /// Calls the layer as Keras does here: its own penalty of activities is left out, those of layers inside stay.
     fn call_layer(&self, cx: &mut Cx<'_>, args: &Args) -> Result<Vec<Value>> {
-        match self.layer.0.get()?.definition() {
-            Some(_) => self.layer.call(cx, "layer", args),
-            None => cx.without_penalties(|cx| self.layer.call(cx, "layer", args)),
+        match self.layer.0.get()?.is_model() {
+            true => self.layer.call(cx, "layer", args),
+            false => cx.without_penalties(|cx| self.layer.call(cx, "layer", args)),
         }
     }
 

@@ -26,10 +26,9 @@ pub(crate) use resolve::Task;
 pub use resolve::resolve;
 pub use value::{align, loss_value};
 
-use crate::object::{Handle, Kind, Object, Row, Setting, from_fields};
+use crate::Handle;
+use crate::object::{Object, Setting};
 use rhyton_graph::Expr;
-use rhyton_tensor::Result;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -85,18 +84,6 @@ impl<L: Loss> From<L> for LossRef {
     }
 }
 
-impl Kind for dyn Loss {
-    const WHAT: &'static str = "loss";
-    const MODULE: &'static str = "keras.losses";
-    fn rows() -> &'static [Row<dyn Loss>] {
-        ROWS
-    }
-}
-
-fn build<L: Loss + DeserializeOwned>(config: serde_json::Value) -> Result<Arc<dyn Loss>> {
-    Ok(Arc::new(from_fields::<L>(config)?))
-}
-
 /// Defines a loss: [`object!`](crate::object!) with a name and a reduction, and the items of its `impl Loss`.
 macro_rules! loss {
     ($(#[$meta:meta])* $vis:vis struct $class:ident($name:literal) { $($fields:tt)* } impl { $($items:tt)* }) => {
@@ -132,32 +119,27 @@ macro_rules! loss {
 }
 pub(crate) use loss;
 
-macro_rules! rows {
-    ($($class:ident [$($name:literal),*] $doc:literal;)*) => {
-        &[$(Row { class_name: stringify!($class), names: &[$($name),*], build: build::<$class>, doc: $doc }),*]
-    };
-}
-
-/// The losses. Strings name them by class, by these names or by the class in snake case.
-pub(crate) static ROWS: &[Row<dyn Loss>] = rows! {
+// The losses. Strings name them by class, by these names or by the class in snake case.
+crate::registry! {
+    dyn Loss, "loss" in "keras.losses";
     MeanSquaredError ["mse", "MSE"] "mean of (t - p)^2";
     MeanAbsoluteError ["mae", "MAE"] "mean of |t - p|";
     MeanAbsolutePercentageError ["mape", "MAPE"] "100 times the mean of |t - p| / |t|";
     MeanSquaredLogarithmicError ["msle", "MSLE"] "mean of (log(1 + t) - log(1 + p))^2";
-    Huber ["huber_loss"] "squares near 0, absolute values further out";
+    Huber ["huber_loss"] "squares near 0, absolute values further out": Huber::new().delta(0.3);
     LogCosh ["logcosh"] "mean of log(cosh(p - t))";
-    CosineSimilarity [] "minus the cosine between targets and predictions";
-    BinaryCrossentropy ["bce", "BCE"] "crossentropy of yes-or-no probabilities";
-    CategoricalCrossentropy [] "crossentropy of one-hot targets";
-    SparseCategoricalCrossentropy [] "crossentropy of labels";
-    BinaryFocalCrossentropy [] "binary crossentropy that dwells on hard samples";
-    CategoricalFocalCrossentropy [] "categorical crossentropy that dwells on hard samples";
-    CategoricalGeneralizedCrossEntropy [] "(1 - p^q) / q of labels, robust to wrong ones";
+    CosineSimilarity "minus the cosine between targets and predictions";
+    BinaryCrossentropy ["bce", "BCE"] "crossentropy of yes-or-no probabilities": BinaryCrossentropy::new().label_smoothing(0.1);
+    CategoricalCrossentropy "crossentropy of one-hot targets": CategoricalCrossentropy::new().from_logits(true);
+    SparseCategoricalCrossentropy "crossentropy of labels": SparseCategoricalCrossentropy::new().ignore_class(3i64);
+    BinaryFocalCrossentropy "binary crossentropy that dwells on hard samples": BinaryFocalCrossentropy::new().gamma(1.5);
+    CategoricalFocalCrossentropy "categorical crossentropy that dwells on hard samples";
+    CategoricalGeneralizedCrossEntropy "(1 - p^q) / q of labels, robust to wrong ones";
     KLDivergence ["kld", "KLD", "kl_divergence"] "sum of t log(t / p)";
-    Poisson [] "mean of p - t log(p)";
-    Hinge [] "mean of max(1 - t p, 0), t being -1 or 1";
-    SquaredHinge [] "mean of max(1 - t p, 0)^2";
-    CategoricalHinge [] "the margin between the right class and the best wrong one";
-    Dice [] "1 minus the overlap of two masks";
-    Tversky [] "Dice with separate weights of the two kinds of error";
-};
+    Poisson "mean of p - t log(p)";
+    Hinge "mean of max(1 - t p, 0), t being -1 or 1";
+    SquaredHinge "mean of max(1 - t p, 0)^2";
+    CategoricalHinge "the margin between the right class and the best wrong one";
+    Dice "1 minus the overlap of two masks";
+    Tversky "Dice with separate weights of the two kinds of error";
+}

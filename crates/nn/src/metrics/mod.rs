@@ -34,10 +34,12 @@ pub use of_losses::{
 pub use r2::R2Score;
 pub use resolve::resolve;
 
-use crate::object::{Handle, Kind, Object, Row, from_fields};
+use crate::Handle;
+use crate::object::{Object, from_fields};
 use rhyton_graph::{Expr, Type};
 use rhyton_tensor::{Result, Tensor};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::sync::Arc;
 
 /// A metric. Its state lives in the compiled program and is set to its start at every epoch.
@@ -91,20 +93,6 @@ impl<M: Metric> From<M> for MetricRef {
     }
 }
 
-impl Kind for dyn Metric {
-    const WHAT: &'static str = "metric";
-    const MODULE: &'static str = "keras.metrics";
-    fn rows() -> &'static [Row<dyn Metric>] {
-        ROWS
-    }
-}
-
-fn build<M: Metric + DeserializeOwned>(config: serde_json::Value) -> Result<Arc<dyn Metric>> {
-    let metric = from_fields::<M>(config)?;
-    metric.check()?;
-    Ok(Arc::new(metric))
-}
-
 /// Defines a metric: [`object!`](crate::object!) with a name and a type, and its constructor.
 macro_rules! metric {
     ($(#[$meta:meta])* $vis:vis struct $class:ident($name:literal) { $($fields:tt)* }) => {
@@ -140,54 +128,55 @@ fn poisoned(state: &[Expr], bad: Expr) -> Vec<Expr> {
     vec![bad; state.len()]
 }
 
-macro_rules! rows {
-    ($($class:ident [$($name:literal),*] $doc:literal;)*) => {
-        &[$(Row { class_name: stringify!($class), names: &[$($name),*], build: build::<$class>, doc: $doc }),*]
+// The metrics. `accuracy` alone is resolved by shapes: see [`resolve`].
+crate::registry! {
+    dyn Metric, "metric" in "keras.metrics" {
+        fn build<M: DeserializeOwned + Into<MetricRef>>(config: Value) -> Result<Arc<dyn Metric>> {
+            let metric = from_fields::<M>(config)?.into().into_object()?;
+            metric.check()?;
+            Ok(metric)
+        }
     };
-}
-
-/// The metrics. `accuracy` alone is resolved by shapes: see [`resolve`].
-pub(crate) static ROWS: &[Row<dyn Metric>] = rows! {
-    Accuracy [] "part of predictions that equal their targets";
-    BinaryAccuracy [] "part of yes-or-no predictions that are right";
-    CategoricalAccuracy [] "part of samples whose largest score is at the target's class, one-hot";
-    SparseCategoricalAccuracy [] "part of samples whose largest score is at the label";
-    TopKCategoricalAccuracy [] "part of samples whose class is among the k best, one-hot";
-    SparseTopKCategoricalAccuracy [] "part of samples whose label is among the k best";
+    Accuracy "part of predictions that equal their targets";
+    BinaryAccuracy "part of yes-or-no predictions that are right";
+    CategoricalAccuracy "part of samples whose largest score is at the target's class, one-hot";
+    SparseCategoricalAccuracy "part of samples whose largest score is at the label";
+    TopKCategoricalAccuracy "part of samples whose class is among the k best, one-hot";
+    SparseTopKCategoricalAccuracy "part of samples whose label is among the k best": SparseTopKCategoricalAccuracy::new().k(2usize);
     MeanSquaredError ["mse", "MSE"] "mean of (t - p)^2";
     MeanAbsoluteError ["mae", "MAE"] "mean of |t - p|";
     MeanAbsolutePercentageError ["mape", "MAPE"] "100 times the mean of |t - p| / |t|";
     MeanSquaredLogarithmicError ["msle", "MSLE"] "mean of (log(1 + t) - log(1 + p))^2";
     RootMeanSquaredError ["rmse"] "root of the mean of (t - p)^2";
     LogCoshError ["logcosh"] "mean of log(cosh(p - t))";
-    CosineSimilarity [] "cosine between targets and predictions";
-    R2Score [] "part of the variance that predictions explain";
-    PearsonCorrelation [] "correlation of targets and predictions within a sample";
-    ConcordanceCorrelation [] "correlation that also counts shift and scale";
+    CosineSimilarity "cosine between targets and predictions";
+    R2Score "part of the variance that predictions explain";
+    PearsonCorrelation "correlation of targets and predictions within a sample";
+    ConcordanceCorrelation "correlation that also counts shift and scale";
     BinaryCrossentropy ["bce", "BCE"] "crossentropy of yes-or-no probabilities";
-    CategoricalCrossentropy [] "crossentropy of one-hot targets";
-    SparseCategoricalCrossentropy [] "crossentropy of labels";
-    KLDivergence [] "sum of t log(t / p)";
-    Poisson [] "mean of p - t log(p)";
-    Hinge [] "mean of max(1 - t p, 0)";
-    SquaredHinge [] "mean of max(1 - t p, 0)^2";
-    CategoricalHinge [] "margin between the right class and the best wrong one";
-    TruePositives [] "number of right yes";
-    TrueNegatives [] "number of right no";
-    FalsePositives [] "number of wrong yes";
-    FalseNegatives [] "number of wrong no";
-    Precision [] "part of yes that are right";
-    Recall [] "part of targets that are found";
-    AUC [] "area under the receiver operating or precision-recall curve";
-    PrecisionAtRecall [] "best precision of thresholds with a recall";
-    RecallAtPrecision [] "best recall of thresholds with a precision";
-    SensitivityAtSpecificity [] "best sensitivity of thresholds with a specificity";
-    SpecificityAtSensitivity [] "best specificity of thresholds with a sensitivity";
-    F1Score [] "harmonic mean of precision and recall";
+    CategoricalCrossentropy "crossentropy of one-hot targets";
+    SparseCategoricalCrossentropy "crossentropy of labels";
+    KLDivergence "sum of t log(t / p)";
+    Poisson "mean of p - t log(p)";
+    Hinge "mean of max(1 - t p, 0)";
+    SquaredHinge "mean of max(1 - t p, 0)^2";
+    CategoricalHinge "margin between the right class and the best wrong one";
+    TruePositives "number of right yes";
+    TrueNegatives "number of right no";
+    FalsePositives "number of wrong yes";
+    FalseNegatives "number of wrong no";
+    Precision "part of yes that are right";
+    Recall "part of targets that are found";
+    AUC "area under the receiver operating or precision-recall curve";
+    PrecisionAtRecall "best precision of thresholds with a recall";
+    RecallAtPrecision "best recall of thresholds with a precision";
+    SensitivityAtSpecificity "best sensitivity of thresholds with a specificity";
+    SpecificityAtSensitivity "best specificity of thresholds with a sensitivity";
+    F1Score "harmonic mean of precision and recall";
     FBetaScore ["f_beta_score"] "weighted harmonic mean of precision and recall";
-    IoU [] "intersection over union of some classes";
-    BinaryIoU [] "intersection over union of yes and no";
-    MeanIoU [] "intersection over union of all classes";
-    OneHotIoU [] "intersection over union of some classes, one-hot";
-    OneHotMeanIoU [] "intersection over union of all classes, one-hot";
-};
+    IoU "intersection over union of some classes";
+    BinaryIoU "intersection over union of yes and no";
+    MeanIoU "intersection over union of all classes";
+    OneHotIoU "intersection over union of some classes, one-hot";
+    OneHotMeanIoU "intersection over union of all classes, one-hot";
+}

@@ -7,6 +7,7 @@ use crate::object::Object;
 use rhyton_graph::{Expr, Type};
 use rhyton_tensor::{Result, Tensor};
 use serde_json::{Map, Value};
+use std::any::TypeId;
 use std::sync::Arc;
 
 /// The metric that a string in `compile` means for targets and predictions of these types. `accuracy` and `acc`
@@ -46,6 +47,9 @@ impl Object for Renamed {
         let mut config = self.metric.config();
         config.insert("name".into(), self.name.clone().into());
         config
+    }
+    fn type_key(&self) -> TypeId {
+        self.metric.type_key()
     }
 }
 

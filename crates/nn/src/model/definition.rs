@@ -1,6 +1,8 @@
 //! [`Definition`]: what a model is made of, without weights. A definition is a layer too: models nest.
 
-use crate::layer::{Args, Base, Based, Cx, Layer, LayerRef, Outputs, Value, check_name, float_as};
+use crate::layer::{
+    Args, Base, Based, Cx, Layer, LayerRef, Outputs, Value, check_name, float_as, plain_config,
+};
 use crate::model::structure::Structure;
 use crate::model::symbolic::{Inputs, Symbolic, SymbolicCall, obeyed};
 use crate::object::{Object, snake_case};
@@ -8,6 +10,7 @@ use crate::quantizers::Quantization;
 use rhyton_graph::{Expr, Type};
 use rhyton_tensor::{DType, Error, Result, Source, Tensor};
 use serde_json::{Map, Value as Json};
+use std::any::Any;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -221,10 +224,7 @@ pub(crate) struct Ranks<'d> {
 impl<'d> Ranks<'d> {
     pub(crate) fn of(d: &'d Definition) -> Ranks<'d> {
         let entries = d.entries.iter().enumerate();
-        let inside = |(i, e): (usize, &'d Entry)| {
-            let nested = e.layer.known()?.definition()?;
-            Some((i, Ranks::of(nested)))
-        };
+        let inside = |(i, e): (usize, &'d Entry)| Some((i, Ranks::of(nested(&**e.layer.known()?)?)));
         Ranks {
             entries: entries.clone().map(|(i, e)| (e.location.as_str(), i)).collect(),
             nested: entries.filter_map(inside).collect(),
@@ -386,6 +386,11 @@ fn input_type(entry: &Entry, source: Source) -> Result<Type> {
     }
 }
 
+/// The definition of a layer that is a model.
+pub(crate) fn nested(layer: &dyn Layer) -> Option<&Definition> {
+    (layer as &dyn Any).downcast_ref()
+}
+
 impl Object for Definition {
     fn class_name(&self) -> &'static str {
         if self.form == Form::Sequential { "Sequential" } else { "Functional" }
@@ -447,7 +452,11 @@ impl Layer for Definition {
         Some(Arc::new(crate::quantizers::quantized(self, mode)))
     }
 
-    fn definition(&self) -> Option<&Definition> {
-        Some(self)
+    fn is_model(&self) -> bool {
+        true
+    }
+
+    fn config_named(&self, name: &str) -> Map<String, Json> {
+        plain_config(self, name)
     }
 }

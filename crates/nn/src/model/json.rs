@@ -1,12 +1,12 @@
 //! A model's configuration as Keras writes it, and back.
 
-use crate::layer::{Base, Layer, LayerRef, check_name, full_config};
+use crate::handle::record_of;
+use crate::layer::{Base, Layer, LayerRef, check_name, layer_record};
 use crate::layers::Operation;
 use crate::model::bounds::{check_calls, few_settings};
-use crate::model::definition::{Call, Definition, Entry, Form, entries};
+use crate::model::definition::{Call, Definition, Entry, Form, entries, nested};
 use crate::model::structure::Structure;
 use crate::model::symbolic::{Inputs, Symbolic, apply};
-use crate::object::{Object, record};
 use rhyton_graph::Type;
 use rhyton_tensor::{Error, Result};
 use serde_json::{Map, Value as Json, json};
@@ -20,30 +20,6 @@ pub fn config(definition: &Definition) -> Map<String, Json> {
         Form::Functional => functional_config(definition),
     });
     config.as_object().cloned().unwrap_or_default()
-}
-
-/// Keras's record of a layer under the name a model gave it.
-pub fn layer_record(layer: &LayerRef, name: &str) -> Json {
-    let Ok(layer) = layer.get() else { return Json::Null };
-    let module = layer.module().unwrap_or("keras.layers");
-    let config = match layer.definition() {
-        Some(_) => {
-            let mut config = layer.config();
-            config.insert("name".into(), name.into());
-            config
-        }
-        None if layer.class_name() == "InputLayer" || Operation::is(&**layer) => {
-            let mut config = layer.config();
-            config.insert("name".into(), name.into());
-            config
-        }
-        None => full_config(&**layer, name),
-    };
-    let mut r = record(module, layer.class_name(), config);
-    if layer.class_name() == "Functional" || Operation::is(&**layer) {
-        r["registered_name"] = layer.class_name().into();
-    }
-    r
 }
 
 fn sequential_config(d: &Definition) -> Json {
@@ -117,19 +93,19 @@ fn functional_config(d: &Definition) -> Json {
 /// not where layers read from each other.
 fn built_in_nodes(layer: &LayerRef) -> usize {
     let functional = |d: &Definition| d.form == Form::Functional;
-    usize::from(layer.get().is_ok_and(|l| l.definition().is_some_and(functional)))
+    usize::from(layer.known().is_some_and(|l| nested(&**l).is_some_and(functional)))
 }
 
 /// The positional arguments of a call as Keras's layers take them: some want one list or one dictionary.
 fn arranged(layer: &dyn Layer, args: Vec<Json>) -> Vec<Json> {
-    if let Some(nested) = layer.definition().filter(|d| d.takes.is_named()) {
-        return vec![nested.takes.fill(&mut args.into_iter())];
+    if let Some(model) = nested(layer).filter(|d| d.takes.is_named()) {
+        return vec![model.takes.fill(&mut args.into_iter())];
     }
     let joins = ["Attention", "AdditiveAttention"].contains(&layer.class_name())
         || Operation::takes_list(layer.class_name());
     let merges = ["Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract", "Dot"];
     let merges = merges.contains(&layer.class_name()) && !Operation::is(layer);
-    if args.len() > 1 && (layer.definition().is_some() || joins || merges) { vec![args.into()] } else { args }
+    if args.len() > 1 && (layer.is_model() || joins || merges) { vec![args.into()] } else { args }
 }
 
 /// The type of every value of a model.
@@ -149,7 +125,7 @@ pub(crate) fn value_types(d: &Definition) -> HashMap<(usize, usize), Type> {
 ///
 /// # Errors
 /// When a layer is unknown or the connections do not fit.
-pub fn build_definition(config: Json) -> Result<Arc<dyn Layer>> {
+pub(crate) fn build_definition(config: Json) -> Result<Arc<dyn Layer>> {
     Ok(Arc::new(from_config(config)?))
 }
 
@@ -388,9 +364,9 @@ fn arguments_of(node: &Json) -> (Vec<Json>, Map<String, Json>) {
 
 /// What an argument holds, in Keras's order. A nested model that lists its inputs takes a dictionary by their names.
 fn operands_in<'a>(arg: &'a Json, layer: &LayerRef) -> Vec<&'a Json> {
-    let nested = layer.get().ok().and_then(|l| l.definition()).filter(|d| !d.takes.is_named());
+    let model = layer.known().and_then(|l| nested(&**l)).filter(|d| !d.takes.is_named());
     let by_name = |d: &Definition| d.input_names().iter().map(|n| arg.get(n)).collect::<Option<Vec<&Json>>>();
-    match nested.filter(|_| arg.is_object() && !is_record(arg)).and_then(by_name) {
+    match model.filter(|_| arg.is_object() && !is_record(arg)).and_then(by_name) {
         Some(operands) => operands,
         None => Structure::of(arg, &is_record).1,
     }
@@ -457,11 +433,7 @@ fn end_of(triple: &Json, layers: &[Recorded], index: &HashMap<&str, usize>, made
 
 /// The record of a whole model: what `config.json` holds.
 pub fn model_record(definition: &Definition, compile_config: Json) -> Json {
-    let module = definition.module().unwrap_or("keras");
-    let mut r = record(module, definition.class_name(), config(definition));
-    if definition.form == Form::Functional {
-        r["registered_name"] = "Functional".into();
-    }
+    let mut r = record_of::<dyn Layer>(definition, config(definition));
     let shape = r["config"]["build_input_shape"].clone();
     r["build_config"] = json!({ "input_shape": shape });
     r["compile_config"] = compile_config;

@@ -4,6 +4,7 @@ mod bounds;
 mod check;
 mod definition;
 pub mod json;
+mod rows;
 mod sequential;
 mod structure;
 mod summary;
@@ -12,6 +13,7 @@ mod table;
 mod weights;
 
 pub(crate) use check::{converts, reject_nan};
+pub(crate) use definition::nested;
 pub use definition::{Call, Definition, Entry, Form};
 pub use sequential::Sequential;
 pub use summary::Summary;

@@ -2,7 +2,7 @@
 
 use super::json::value_types;
 use super::table::{Align, Column, Table};
-use super::{Call, Definition, Entry, Form, Model};
+use super::{Call, Definition, Entry, Form, Model, nested};
 use rhyton_graph::Type;
 use std::collections::HashMap;
 use std::fmt;
@@ -136,8 +136,8 @@ impl Summary<'_> {
                 }
                 .into(),
             });
-            if let Some(nested) = layer.definition().filter(|_| self.expand_nested) {
-                rows.extend(self.rows(nested, weights, &location, level + 1, trained));
+            if let Some(inner) = nested(&**layer).filter(|_| self.expand_nested) {
+                rows.extend(self.rows(inner, weights, &location, level + 1, trained));
             }
         }
         rows

@@ -1,6 +1,6 @@
 //! The functional way: layers applied to symbolic values, which remember how they came about.
 
-use crate::layer::{Args, Layer, LayerRef, Outputs, Trace, Value};
+use crate::layer::{Args, Layer, LayerRef, Outputs, Trace, Value, plain_config};
 use crate::{Cx, layer::default_name};
 use rhyton_graph::{Expr, Type};
 use rhyton_tensor::{DType, Dim, Error, Shape, Source};
@@ -217,7 +217,7 @@ impl Input {
         {
             map.entry("batch_shape").or_insert(shape);
         }
-        crate::layer::from_config::<Input>(config)
+        crate::layer::build::<Input>(config)
     }
 
     /// The input as a value to apply layers to.
@@ -254,6 +254,9 @@ fn symbol_name(name: &str) -> String {
 }
 
 impl Layer for Input {
+    fn config_named(&self, name: &str) -> Map<String, Json> {
+        plain_config(self, name)
+    }
     fn passes_types(&self) -> bool {
         true
     }

@@ -37,11 +37,11 @@ pub use schedule_free::ScheduleFreeAdamW;
 pub use settings::{Common, Settings};
 pub use sgd::SGD;
 
+use crate::Handle;
 use crate::layer::Variable;
-use crate::object::{Handle, Kind, Object, Row, from_fields};
+use crate::object::Object;
 use rhyton_graph::Expr;
 use rhyton_tensor::{DType, Error, Result};
-use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
 /// How a slot starts.
@@ -155,30 +155,13 @@ impl<O: Optimizer> From<O> for OptimizerRef {
     }
 }
 
-impl Kind for dyn Optimizer {
-    const WHAT: &'static str = "optimizer";
-    const MODULE: &'static str = "keras.optimizers";
-    fn rows() -> &'static [Row<dyn Optimizer>] {
-        ROWS
-    }
-}
-
-fn build<O: Optimizer + DeserializeOwned>(config: serde_json::Value) -> Result<Arc<dyn Optimizer>> {
-    Ok(Arc::new(from_fields::<O>(config)?))
-}
-
-macro_rules! rows {
-    ($($class:ident $doc:literal;)*) => {
-        &[$(Row { class_name: stringify!($class), names: &[], build: build::<$class>, doc: $doc }),*]
-    };
-}
-
-/// The optimizers. Strings name them by their class, in any case: `adamw`.
-pub(crate) static ROWS: &[Row<dyn Optimizer>] = rows! {
-    SGD "Gradient descent, with momentum and Nesterov's variant.";
-    RMSprop "Gradients over a running root mean square.";
-    Adam "Running first and second moments.";
-    AdamW "Adam with decoupled weight decay.";
+// The optimizers. Strings name them by their class, in any case: `adamw`.
+crate::registry! {
+    dyn Optimizer, "optimizer" in "keras.optimizers";
+    SGD "Gradient descent, with momentum and Nesterov's variant.": SGD::new(0.1).momentum(0.9).nesterov(true);
+    RMSprop "Gradients over a running root mean square.": RMSprop::new(0.01).centered(true);
+    Adam "Running first and second moments.": Adam::new(0.01).amsgrad(true).clipnorm(1.0);
+    AdamW "Adam with decoupled weight decay.": AdamW::new(0.01).weight_decay(0.1).use_ema(true);
     Adagrad "Gradients over the root of all squares so far.";
     Adadelta "Adagrad over a window, without a rate of its own.";
     Adamax "Adam with the infinity norm.";
@@ -189,8 +172,8 @@ pub(crate) static ROWS: &[Row<dyn Optimizer>] = rows! {
     Adafactor "Second moments factored into rows and columns.";
     Muon "Orthogonalised momentum for matrices, Adam for the rest.";
     ScheduleFreeAdamW "Adam that averages instead of lowering its rate.";
-    LossScaleOptimizer "Another optimizer behind a dynamic scale of the loss.";
-};
+    LossScaleOptimizer "Another optimizer behind a dynamic scale of the loss.": LossScaleOptimizer::new(SGD::new(schedules::CosineDecay::new(0.1, 10)));
+}
 
 /// The error of a setting out of its range.
 pub(crate) fn out_of_range(

@@ -1,10 +1,10 @@
 //! Learning rates as functions of the number of steps so far.
 
 use super::out_of_range;
-use crate::object::{Handle, Kind, Object, Row, Setting, from_fields};
+use crate::Handle;
+use crate::object::{Object, Setting};
 use rhyton_graph::Expr;
 use rhyton_tensor::{Error, Result};
-use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
 /// A schedule.
@@ -30,33 +30,16 @@ impl<S: Schedule> From<S> for ScheduleRef {
     }
 }
 
-impl Kind for dyn Schedule {
-    const WHAT: &'static str = "learning rate schedule";
-    const MODULE: &'static str = "keras.optimizers.schedules";
-    fn rows() -> &'static [Row<dyn Schedule>] {
-        ROWS
-    }
+// The schedules.
+crate::registry! {
+    dyn Schedule, "learning rate schedule" in "keras.optimizers.schedules";
+    ExponentialDecay "rate * decay_rate ^ (step / decay_steps)": ExponentialDecay::new(0.1, 10, 0.5).staircase(true);
+    InverseTimeDecay "rate / (1 + decay_rate * step / decay_steps)": InverseTimeDecay::new(0.1, 10, 0.5);
+    PiecewiseConstantDecay "a value for each stretch of steps": PiecewiseConstantDecay::new(&[5, 10], &[0.1, 0.05, 0.01]);
+    PolynomialDecay "from one rate to another along a power": PolynomialDecay::new(0.1, 10).power(2.0).cycle(true);
+    CosineDecay "along half a cosine, after an optional warm-up": CosineDecay::new(0.0, 10).warmup_target(0.1).warmup_steps(5.0);
+    CosineDecayRestarts "along half cosines that start again": CosineDecayRestarts::new(0.1, 10).t_mul(1.5);
 }
-
-fn build<S: Schedule + DeserializeOwned>(config: serde_json::Value) -> Result<Arc<dyn Schedule>> {
-    Ok(Arc::new(from_fields::<S>(config)?))
-}
-
-macro_rules! rows {
-    ($($class:ident $doc:literal;)*) => {
-        &[$(Row { class_name: stringify!($class), names: &[], build: build::<$class>, doc: $doc }),*]
-    };
-}
-
-/// The schedules.
-pub(crate) static ROWS: &[Row<dyn Schedule>] = rows! {
-    ExponentialDecay "rate * decay_rate ^ (step / decay_steps)";
-    InverseTimeDecay "rate / (1 + decay_rate * step / decay_steps)";
-    PiecewiseConstantDecay "a value for each stretch of steps";
-    PolynomialDecay "from one rate to another along a power";
-    CosineDecay "along half a cosine, after an optional warm-up";
-    CosineDecayRestarts "along half cosines that start again";
-};
 
 /// Numbers of steps in settings: any number that converts.
 fn steps(class: &str, name: &str, value: f64) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use crate::losses::{Loss, LossRef};
 use crate::metrics::{Metric, MetricRef};
-use crate::object::{Handle, Kind};
+use crate::{Handle, Kind};
 use rhyton_tensor::{Error, Result};
 use serde_json::{Map, Value as Json};
 

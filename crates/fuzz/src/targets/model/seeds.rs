@@ -29,7 +29,7 @@ fn file(model: &Model) -> Result<Vec<u8>> {
 }
 
 fn names<T: Kind + ?Sized>() -> impl Iterator<Item = &'static str> {
-    T::rows().iter().map(|row| row.class_name)
+    T::rows().into_iter().map(|row| row.class_name)
 }
 
 fn classifier() -> Result<Model> {

@@ -8,7 +8,8 @@ mod reductions;
 mod shapes;
 mod table;
 
-use crate::layer::{Base, Based};
+use crate::layer::{Base, Based, plain_config};
+use crate::registry::{ListedRow, Listing};
 use crate::{Args, Cx, Layer, Object, Outputs};
 use call::Call;
 use rhyton_tensor::Result;
@@ -37,7 +38,7 @@ impl Operation {
         record["module"].as_str().filter(|m| m.starts_with(MODULES))?;
         let name = record["class_name"].as_str().unwrap_or_default();
         let Some(row) = KNOWN.iter().find(|k| k.class_name == name) else {
-            return Some(Err(crate::object::unknown("tensor operation", name, Operation::names())));
+            return Some(Err(crate::registry::unknown("tensor operation", name, Operation::names())));
         };
         let mut config = record["config"].as_object().cloned().unwrap_or_default();
         let mut base = Base::here();
@@ -45,6 +46,13 @@ impl Operation {
         ["trainable"].iter().for_each(|key| drop(config.shift_remove(*key)));
         Some(Ok(Arc::new(Operation { base, row, config })))
     }
+
+    /// All operations, for programs that list what there is.
+    pub const LISTING: Listing = Listing {
+        what: "tensor operation",
+        module: "keras.ops",
+        rows: || Operation::names().map(ListedRow::of_name).collect(),
+    };
 
     /// The names of all operations.
     pub fn names() -> impl Iterator<Item = &'static str> {
@@ -84,6 +92,9 @@ impl Based for Operation {
 }
 
 impl Layer for Operation {
+    fn config_named(&self, name: &str) -> Map<String, Json> {
+        plain_config(self, name)
+    }
     fn call(&self, _: &mut Cx<'_>, args: &Args) -> Outputs {
         let call = Call::new(self.row.class_name, &self.config, args);
         self.row.apply.run(&call).map(Outputs::from).into()

@@ -1,8 +1,7 @@
 //! Bidirectional: a recurrent layer run both ways.
 
-use crate::layer::{LayerRef, default_name, from_config};
+use crate::layer::{LayerRef, build, default_name, layer_record};
 use crate::layers::wrappers::Wrapped;
-use crate::model::json::layer_record;
 use crate::{Args, Cx, Layer, Outputs, Value};
 use rhyton_graph::Expr;
 use rhyton_tensor::{Error, Result};
@@ -42,7 +41,7 @@ impl Bidirectional {
             config["layer"] = json!(Wrapped(forward));
             config["backward_layer"] = json!(Wrapped(backward));
         }
-        from_config::<Bidirectional>(config)
+        build::<Bidirectional>(config)
     }
 
     fn merge(&self, forward: &Expr, backward: &Expr) -> Result<Vec<Expr>> {
