@@ -1,27 +1,30 @@
 //! `rhyton list`.
 
 use crate::output::say;
-use clap::builder::{PossibleValue, PossibleValuesParser};
 use rhyton::nn::registry::{ListedRow, Listing, word};
 use rhyton::{KINDS, Result};
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// What to list; everything when left out
-    #[arg(value_parser = PossibleValuesParser::new(KINDS.iter().map(words)))]
-    kind: Option<String>,
+    #[arg(value_parser = kind, help = format!("What to list; everything when left out [possible values: {}]", words()))]
+    kind: Option<&'static Listing>,
 }
 
-/// What a kind is called here; its plural means the same.
-fn words(kind: &Listing) -> PossibleValue {
-    let one = word(kind.what);
-    let plural = if one.ends_with('s') { format!("{one}es") } else { format!("{one}s") };
-    PossibleValue::new(one).alias(plural)
+/// What the kinds are called here.
+fn words() -> String {
+    KINDS.iter().map(|kind| word(kind.what)).collect::<Vec<_>>().join(", ")
+}
+
+/// The kind of this name; its plural means the same.
+fn kind(name: &str) -> std::result::Result<&'static Listing, String> {
+    let is_meant =
+        |one: &str| [one.into(), format!("{one}s"), format!("{one}es")].contains(&name.to_string());
+    KINDS.iter().find(|kind| is_meant(word(kind.what))).ok_or_else(|| format!("one of {}", words()))
 }
 
 pub fn run(a: &Arguments) -> Result<()> {
-    let named = |kind: &&Listing| a.kind.as_ref().is_none_or(|k| words(kind).matches(k, false));
-    say(&KINDS.iter().filter(named).map(table).collect::<Vec<_>>().join("\n\n"))
+    let chosen = KINDS.iter().filter(|kind| a.kind.is_none_or(|k| k.what == kind.what));
+    say(&chosen.map(table).collect::<Vec<_>>().join("\n\n"))
 }
 
 /// A line for each row: class, what it is, the names it also goes by; names alone stand side by side.

@@ -46,7 +46,7 @@ inventory::submit! {
         build: build_definition,
         examples: || {
             let x = Input::new([5]).symbolic();
-            let y = Dense::new(2).apply(&Dense::new(3).tanh().apply(&x));
+            let y = Dense::new(2).apply(Dense::new(3).tanh().apply(&x));
             example(Model::new(&[x], &[y]).map(|m| m.definition().clone()))
         },
         of: TypeId::of::<Definition>,
