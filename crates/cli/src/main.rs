@@ -62,8 +62,8 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(mut e) => {
-            // The lines are those of this program; its user has none.
-            e.problems.iter_mut().for_each(|p| p.source = None);
+            // Lines are those of this program; its user knows places in files.
+            e.problems.iter_mut().for_each(|p| p.source = p.source.take().filter(|s| s.line().is_none()));
             let what = if signals::came() { "stopped" } else { "error" };
             output::complain(&format!("{what}: {e}"));
             ExitCode::from(signals::failure())

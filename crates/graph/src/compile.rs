@@ -89,7 +89,7 @@ fn wrong_updates(f: &Function, state: usize, updates: &[(usize, usize)]) -> Vec<
         }
         if !r.is_poisoned() && r.ty() != p.ty() {
             let what = format!("the update of '{}' is {}", param_name(p), r.ty());
-            report(Error::new(what).place(&f.name).expected(p.ty().to_string()).source(r.node().source));
+            report(Error::new(what).place(&f.name).expected(p.ty().to_string()).source(&r.node().source));
         }
     }
     problems

@@ -5,7 +5,6 @@ use crate::ops::{Class, Control, Elementwise, Op, Scalar};
 use rhyton_tensor::{DType, Error, Problem, Result, Shape, Source, Tensor};
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
-use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -47,7 +46,7 @@ pub struct Node {
     pub inputs: Vec<Expr>,
     /// Types of its results.
     pub outs: Vec<Type>,
-    /// The user's line.
+    /// Where the user wrote it.
     pub source: Source,
     /// The layer it belongs to, like `sequential/dense_1`; empty outside layers.
     pub path: Arc<str>,
@@ -89,10 +88,10 @@ pub fn in_path<R>(path: &str, f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// Runs `f` with `source` as the line of every expression it makes: a layer's expressions belong to the line
-/// where the user made the layer.
-pub fn at_source<R>(source: Source, f: impl FnOnce() -> R) -> R {
-    SOURCE.with_borrow_mut(|p| p.push(source));
+/// Runs `f` with `source` as the place of every expression and layer it makes: a layer's expressions belong to the
+/// line where the user made the layer, and a layer of a file to its place there.
+pub fn at_source<R>(source: &Source, f: impl FnOnce() -> R) -> R {
+    SOURCE.with_borrow_mut(|p| p.push(source.clone()));
     let _pop = Pop(|| SOURCE.with_borrow_mut(|p| p.truncate(p.len().saturating_sub(1))));
     f()
 }
@@ -107,15 +106,18 @@ fn checked(types: Vec<Type>) -> Result<Vec<Type>> {
     Ok(types)
 }
 
-fn current_source(caller: &'static Location<'static>) -> Source {
-    SOURCE.with_borrow(|s| s.last().copied()).unwrap_or(Source(caller))
+/// The innermost source in force, or the caller's line.
+#[track_caller]
+pub fn current_source() -> Source {
+    let caller = Source::here();
+    SOURCE.with_borrow(|s| s.last().cloned()).unwrap_or(caller)
 }
 
 impl Expr {
     /// Applies `op` to `inputs` and returns its first result; poisoned when the types do not fit.
     #[track_caller]
     pub fn apply(op: impl Into<Op>, inputs: Vec<Expr>) -> Expr {
-        Expr::apply_at(op.into(), inputs, current_source(Location::caller()), current_path())
+        Expr::apply_at(op.into(), inputs, current_source(), current_path())
     }
 
     /// Applies `op` and returns all its results.
@@ -144,11 +146,11 @@ impl Expr {
     /// A poisoned expression: anything made of it is poisoned too, and compiling reports `error`.
     #[track_caller]
     pub fn poison(error: Error) -> Expr {
-        Expr::poison_at(error, current_source(Location::caller()), current_path())
+        Expr::poison_at(error, current_source(), current_path())
     }
 
     fn poison_at(error: Error, source: Source, path: Arc<str>) -> Expr {
-        let mut error = error.source(source);
+        let mut error = error.source(&source);
         if !path.is_empty() {
             error = error.place(&*path);
         }
@@ -256,7 +258,7 @@ impl Expr {
     /// The results of another operation, on the line and in the layer of this one.
     pub fn with_op(&self, op: impl Into<Op>, inputs: Vec<Expr>) -> Vec<Expr> {
         let n = self.node.outs.len();
-        let first = Expr::apply_at(op.into(), inputs, self.node.source, self.node.path.clone());
+        let first = Expr::apply_at(op.into(), inputs, self.node.source.clone(), self.node.path.clone());
         // A poisoned operation has one value; every result is poisoned then.
         if first.is_poisoned() { vec![first; n] } else { first.siblings() }
     }

@@ -34,7 +34,7 @@ pub fn verify(f: &Function) -> Result<()> {
 }
 
 fn verify_node(f: &Function, e: &Expr, params: &HashSet<u64>) -> Result<()> {
-    let at = |error: Error| error.place(f.name.clone()).source(e.node().source);
+    let at = |error: Error| error.place(f.name.clone()).source(&e.node().source);
     if let Op::Control(Control::Param { name, .. }) = e.op()
         && !params.contains(&e.node().id)
     {

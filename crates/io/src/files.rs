@@ -161,11 +161,10 @@ pub(crate) fn explain(doing: &str, path: &Path, e: &io::Error) -> Error {
     }
 }
 
-/// Puts the file before the place inside of it that every problem of `e` names. No line of a program is at fault.
+/// Puts the file before the place inside of it that every problem of `e` names.
 pub(crate) fn in_file(mut e: Error, path: &Path) -> Error {
     let file = path.display().to_string();
     for p in &mut e.problems {
-        p.source = None;
         p.place = Some(match p.place.take() {
             Some(place) if place.starts_with(&file) => place,
             Some(place) if place.is_empty() => file.clone(),

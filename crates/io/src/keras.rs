@@ -5,13 +5,14 @@ use crate::archive::{Archive, ArchiveWriter};
 use crate::files::WriteSeek;
 use crate::hdf5::{Attribute, Group};
 use crate::{files, weights};
+use rhyton_graph::at_source;
 use rhyton_nn::Model;
 use rhyton_nn::layer::Variable;
 use rhyton_nn::model::json::{from_record, model_record};
 use rhyton_nn::object::snake_case;
 use rhyton_nn::policy::DTypePolicy;
 use rhyton_nn::training::{Compile, Compiled};
-use rhyton_tensor::{Error, Result, Tensor, limits};
+use rhyton_tensor::{Error, Result, Source, Tensor, limits};
 use serde_json::{Value as Json, json};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -175,7 +176,9 @@ impl Loaded {
                 .expected("a model with optimizer and loss")
                 .fix("compile the model before saving it, or load it as a Model and compile that"));
         }
-        let compiled = Compile::from_json(&self.compile_config).and_then(|c| self.model.compile(c));
+        let compiled = at_source(&source(&self.path, "config.json, compile_config"), || {
+            Compile::from_json(&self.compile_config).and_then(|c| self.model.compile(c))
+        });
         let mut compiled = compiled.map_err(|e| files::in_file(e, &self.path))?;
         if let Some(values) = self.optimizer.filter(|v| !never_stepped(v))
             && let Err(e) = compiled.set_optimizer_state(&values)
@@ -246,7 +249,7 @@ fn read(archive: &mut Archive, path: &Path) -> Result<Loaded> {
     let mut tree = weights_of(archive)?;
     as_in_keras_3(&mut tree);
     let fill = |variables: &[Variable]| weights::from_tree(variables, &tree);
-    let model = Model::with_weights(from_record(&record)?, fill)?;
+    let model = at_source(&source(path, "config.json"), || Model::with_weights(from_record(&record)?, fill))?;
     let optimizer = tree.group(OPTIMIZER).map(|g| {
         let numbered = g.datasets_by_number().into_iter();
         numbered.map(|(_, d)| d.tensor.clone()).collect()
@@ -258,6 +261,11 @@ fn read(archive: &mut Archive, path: &Path) -> Result<Loaded> {
         path: path.into(),
         warnings,
     })
+}
+
+/// A place in the file, for errors of what is made from it.
+fn source(path: &Path, place: &str) -> Source {
+    Source::File { path: path.display().to_string().into(), place: place.into() }
 }
 
 /// Notes every layer of a precision that is not known.

@@ -221,7 +221,7 @@ impl Activate for OfLayer {
             Err(e) => return Expr::poison(e),
         };
         let mut trace = Trace::new(false);
-        let mut cx = Cx::root(&mut trace, &current_path(), layer.base().source);
+        let mut cx = Cx::root(&mut trace, &current_path(), &layer.base().source);
         let outputs = layer.call(&mut cx, &Args::new(vec![x.clone().into()]));
         match &outputs.0[..] {
             [one] if trace.variables.is_empty() => one.expr.clone(),

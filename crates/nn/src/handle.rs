@@ -2,6 +2,8 @@
 
 use crate::object::INNER;
 use crate::registry::{Kind, registered_name};
+use rhyton_graph::at_source;
+use rhyton_graph::expr::current_source;
 use rhyton_tensor::{Error, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
@@ -59,6 +61,7 @@ impl<T: ?Sized + Kind> Handle<T> {
     ///
     /// # Errors
     /// When the class is unknown or its configuration does not fit.
+    #[track_caller]
     pub fn from_json(value: &Value) -> Result<Handle<T>> {
         Handle::read(value.clone())
     }
@@ -67,7 +70,13 @@ impl<T: ?Sized + Kind> Handle<T> {
     ///
     /// # Errors
     /// When the class is unknown or its configuration does not fit.
-    pub fn read(mut value: Value) -> Result<Handle<T>> {
+    #[track_caller]
+    pub fn read(value: Value) -> Result<Handle<T>> {
+        // Objects of a record belong to the place in its file or, without one, to the line that reads it.
+        at_source(&current_source(), || Handle::read_here(value))
+    }
+
+    fn read_here(mut value: Value) -> Result<Handle<T>> {
         match (value, T::absent()) {
             (Value::Null, Some(object)) => return Ok(Handle::new(object)),
             (Value::String(name), _) => return Handle::named(&name),

@@ -8,13 +8,13 @@ use crate::object::{Object, from_fields, snake_case};
 use crate::policy::{self, DTypePolicy};
 use crate::quantizers::Quantization;
 use crate::regularizers::Regularizer;
+use rhyton_graph::expr::current_source;
 use rhyton_graph::ops::Distribution;
 use rhyton_graph::{Expr, Type, at_source, in_path};
 use rhyton_tensor::{DType, Error, Result, Shape, Source, limits};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 use std::collections::{HashMap, HashSet};
-use std::panic::Location;
 use std::sync::Arc;
 
 /// What every layer has besides its own fields.
@@ -30,16 +30,16 @@ pub struct Base {
     pub dtype: Option<Result<DTypePolicy>>,
     /// How the layer's arithmetic is quantized; layers that do not know how compute in float32.
     pub quantization: Option<Quantization>,
-    /// The user's line that made the layer.
+    /// Where the user made the layer: a line, or a place in a file.
     pub source: Source,
 }
 
 impl Base {
-    /// Defaults, made at the caller's line.
+    /// Defaults, made at the source in force or else at the caller's line.
     #[track_caller]
     pub fn here() -> Base {
         let dtype = Some(policy::global_policy()).filter(|p| *p != DTypePolicy::default()).map(Ok);
-        let source = Source(Location::caller());
+        let source = current_source();
         Base { name: None, trainable: true, activity_regularizer: None, dtype, quantization: None, source }
     }
 
@@ -538,13 +538,13 @@ pub struct Cx<'a> {
 
 impl<'a> Cx<'a> {
     /// The outermost context of a trace; `path` is empty or the model's name.
-    pub fn root(trace: &'a mut Trace, path: &str, source: Source) -> Cx<'a> {
+    pub fn root(trace: &'a mut Trace, path: &str, source: &Source) -> Cx<'a> {
         let scope = Scope {
             compute: DType::F32,
             path: path.into(),
             location: String::new(),
             trainable: true,
-            source,
+            source: source.clone(),
             owner: None,
         };
         Cx { trace, scope }
@@ -620,7 +620,7 @@ impl<'a> Cx<'a> {
             path,
             location: self.scope.location.clone(),
             trainable: weight.trainable && self.scope.trainable,
-            source: self.scope.source,
+            source: self.scope.source.clone(),
             initial,
             weight: weight.clone(),
         });
@@ -676,7 +676,7 @@ impl<'a> Cx<'a> {
         }
         let mut trace = Trace::new(self.trace.training);
         trace.probing = true;
-        let outputs = Cx::root(&mut trace, "", self.scope.source).call(layer, "", "probe", args);
+        let outputs = Cx::root(&mut trace, "", &self.scope.source).call(layer, "", "probe", args);
         Some((trace, outputs))
     }
 
@@ -724,7 +724,7 @@ impl<'a> Cx<'a> {
                 compute: inside,
                 location: join(&self.scope.location, attribute),
                 trainable: self.scope.trainable && layer.base().trainable,
-                source: layer.base().source,
+                source: layer.base().source.clone(),
                 path,
                 owner,
             }
@@ -749,9 +749,9 @@ impl<'a> Cx<'a> {
 
     fn enter<R>(&mut self, scope: Scope, name: &str, f: impl FnOnce(&mut Cx<'_>) -> R) -> R {
         self.trace.visit(scope.location.clone(), name);
-        let (path, source) = (scope.path.clone(), scope.source);
+        let (path, source) = (scope.path.clone(), scope.source.clone());
         let mut cx = Cx { trace: &mut *self.trace, scope };
-        in_path(&path, || at_source(source, || f(&mut cx)))
+        in_path(&path, || at_source(&source, || f(&mut cx)))
     }
 }
 

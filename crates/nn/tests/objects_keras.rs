@@ -13,7 +13,6 @@ use rhyton_nn::optimizers::{OptimizerRef, Pipeline};
 use rhyton_nn::regularizers::Regularizer;
 use rhyton_tensor::{Dim, Source, Tensor};
 use serde_json::Value;
-use std::panic::Location;
 use std::sync::LazyLock;
 
 static CASES: LazyLock<Value> =
@@ -172,7 +171,7 @@ fn variable(name: &str, t: &Tensor) -> Variable {
     if name == "bias" {
         weight.constraint = Some("non_neg".into());
     }
-    let source = Source(Location::caller());
+    let source = Source::here();
     let path = format!("m/d/{name}");
     Variable { weight, path, location: "layers/d".into(), trainable: true, source, initial: None }
 }

@@ -3,13 +3,53 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::panic::Location;
+use std::sync::Arc;
 
 /// Result with Rhyton's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Where in the user's source something was written.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Source(pub &'static Location<'static>);
+/// Where something was written that a user can change.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// A line of a Rust program.
+    Line(&'static Location<'static>),
+    /// A place in a file: `config.json, layers[3]` of `model.keras`.
+    File {
+        /// The file.
+        path: Arc<str>,
+        /// The place inside it.
+        place: Arc<str>,
+    },
+    /// A place in the words of whoever calls the library: a line of another language, a request.
+    Caller(Arc<str>),
+}
+
+impl Source {
+    /// The caller's line.
+    #[track_caller]
+    pub fn here() -> Source {
+        Source::Line(Location::caller())
+    }
+
+    /// The line of a Rust program, where it is one.
+    pub fn line(&self) -> Option<&'static Location<'static>> {
+        match self {
+            Source::Line(line) => Some(line),
+            _ => None,
+        }
+    }
+
+    /// A place inside this one: `layers[3]` of a file's `config.json`. Lines and callers have no parts.
+    pub fn inside(&self, part: &str) -> Source {
+        match self {
+            Source::File { path, place } => {
+                let gap = if place.ends_with(".json") { ", " } else { "." };
+                Source::File { path: path.clone(), place: format!("{place}{gap}{part}").into() }
+            }
+            other => other.clone(),
+        }
+    }
+}
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -19,7 +59,11 @@ impl fmt::Debug for Source {
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.0.file(), self.0.line(), self.0.column())
+        match self {
+            Source::Line(line) => line.fmt(f),
+            Source::File { path, place } => write!(f, "{path}: {place}"),
+            Source::Caller(place) => f.write_str(place),
+        }
     }
 }
 
@@ -30,7 +74,7 @@ pub struct Problem {
     pub what: String,
     /// Layer path, file name or argument it concerns.
     pub place: Option<String>,
-    /// The line of the user's program that made it.
+    /// Where the user wrote it: a line of the program, or a place in a file.
     pub source: Option<Source>,
     /// What would have been right.
     pub expected: Option<String>,
@@ -83,17 +127,17 @@ impl Error {
         })
     }
 
-    /// Says which source line this concerns, where it is not said yet.
-    pub fn source(self, source: Source) -> Error {
+    /// Says where the user wrote what this concerns, where it is not said yet.
+    pub fn source(self, source: &Source) -> Error {
         self.each(|p| {
-            p.source.get_or_insert(source);
+            p.source.get_or_insert_with(|| source.clone());
         })
     }
 
     /// Says the caller's source line.
     #[track_caller]
     pub fn here(self) -> Error {
-        self.source(Source(Location::caller()))
+        self.source(&Source::here())
     }
 
     /// Says what would have been right.
@@ -132,10 +176,21 @@ fn cut(text: &str) -> Cow<'_, str> {
     }
 }
 
+impl Problem {
+    /// A place in a file goes without the file where the line above names it.
+    fn shown(&self, source: &Source) -> String {
+        let above = self.place.as_deref().unwrap_or_default();
+        match source {
+            Source::File { path, place } if above.starts_with(&**path) => place.to_string(),
+            source => source.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&cut(&self.what))?;
-        let source = self.source.map(|s| s.to_string());
+        let source = self.source.as_ref().map(|s| self.shown(s));
         let rows =
             [("in:", &self.place), ("at:", &source), ("expected:", &self.expected), ("fix:", &self.fix)];
         for (label, text) in rows {

@@ -39,7 +39,7 @@ struct At<'a> {
 
 impl At<'_> {
     fn raw(&self, op: impl Into<Op>, inputs: Vec<Expr>) -> Expr {
-        Expr::apply_at(op.into(), inputs, self.e.node().source, self.e.node().path.clone())
+        Expr::apply_at(op.into(), inputs, self.e.node().source.clone(), self.e.node().path.clone())
     }
 
     /// A simplified node.

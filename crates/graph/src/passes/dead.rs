@@ -70,8 +70,8 @@ fn shorten(
         length: length.clone(),
         reverse: *reverse,
     };
-    let new =
-        Expr::apply_at(op.into(), keep(inputs, &used), e.node().source, e.node().path.clone()).siblings();
+    let new = Expr::apply_at(op.into(), keep(inputs, &used), e.node().source.clone(), e.node().path.clone())
+        .siblings();
     let place = |o: usize| live[..o].iter().filter(|l| **l).count();
     let result = |(o, source): (usize, Source)| match source {
         Source::Input(e) => Some(e),

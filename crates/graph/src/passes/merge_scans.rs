@@ -49,7 +49,8 @@ fn round(results: &[Expr]) -> Option<Vec<Expr>> {
     Some(rewrite(results, HashMap::new(), |e, inputs| {
         let Some(merged) = of_node.get(&e.node().id) else { return e.with_inputs(inputs) };
         let all = made.entry(Arc::as_ptr(merged)).or_insert_with(|| {
-            Expr::apply_at(merged.op.clone(), inputs, e.node().source, e.node().path.clone()).siblings()
+            Expr::apply_at(merged.op.clone(), inputs, e.node().source.clone(), e.node().path.clone())
+                .siblings()
         });
         merged.places[&e.node().id].iter().map(|o| all[*o].clone()).collect()
     }))

@@ -155,7 +155,7 @@ pub(super) fn walk(
             continue;
         }
         let back = crate::expr::in_path(&e.node().path, || {
-            crate::expr::at_source(e.node().source, || rules.at(e, &g))
+            crate::expr::at_source(&e.node().source, || rules.at(e, &g))
         });
         for (input, g) in e.inputs().iter().zip(back) {
             if let (Some(g), true) = (g, reaches.contains(&input.node().id)) {

@@ -71,9 +71,9 @@ fn walk<F: Forward>(
             continue;
         }
         let inputs: Vec<Walked<F::Image>> = e.inputs().iter().map(|i| known[&i.key()].clone()).collect();
-        let place = |error: Error| error.place(node.path.as_ref()).source(node.source);
+        let place = |error: Error| error.place(node.path.as_ref()).source(&node.source);
         let values = crate::expr::in_path(&node.path, || {
-            crate::expr::at_source(node.source, || step(rules, &e, &inputs))
+            crate::expr::at_source(&node.source, || step(rules, &e, &inputs))
         })
         .map_err(place)?;
         for (o, value) in values.into_iter().enumerate() {

@@ -106,7 +106,7 @@ impl Definition {
             })
             .collect();
         let entries = entries(layers, form)?;
-        let input_of = |i: &Symbolic| input_type(&entries[layer_of[at(i).0]], base.source);
+        let input_of = |i: &Symbolic| input_type(&entries[layer_of[at(i).0]], &base.source);
         let input_types = inputs.iter().map(input_of).collect::<Result<_>>()?;
         Ok(Definition {
             base,
@@ -274,7 +274,7 @@ fn calls_in_order(inputs: &[Symbolic], outputs: &[Symbolic]) -> Result<Vec<Arc<S
         |c: &&Arc<SymbolicCall>| !is_input(c) && c.layer.get().is_ok_and(|l| l.class_name() == "InputLayer");
     match order.iter().find(loose) {
         Some(c) => Err(Error::new("an output depends on an input that the model does not list")
-            .source(c.source)
+            .source(&c.source)
             .fix("pass this input to Model::new as well")),
         None => Ok(order),
     }
@@ -354,10 +354,10 @@ pub(crate) fn entries(layers: Vec<LayerRef>, form: Form) -> Result<Vec<Entry>> {
             }
         };
         let name = named(&layer).unwrap_or_else(&mut auto);
-        check_name(Some(&name)).map_err(|e| e.source(object.base().source))?;
+        check_name(Some(&name)).map_err(|e| e.source(&object.base().source))?;
         if !used.insert(name.clone()) {
             return Err(Error::new(format!("two layers of the model are called '{name}'"))
-                .source(object.base().source)
+                .source(&object.base().source)
                 .fix("give one of them another name"));
         }
         // A Sequential keeps its input apart from its layers, and operations are none.
@@ -376,7 +376,7 @@ pub(crate) fn entries(layers: Vec<LayerRef>, form: Form) -> Result<Vec<Entry>> {
 }
 
 /// What an input layer gives, and so takes.
-fn input_type(entry: &Entry, source: Source) -> Result<Type> {
+fn input_type(entry: &Entry, source: &Source) -> Result<Type> {
     let mut trace = crate::layer::Trace::new(false);
     let mut cx = Cx::root(&mut trace, "", source);
     let Outputs(v) = cx.call(&entry.layer, "", &entry.name, &Args::default());

@@ -7,8 +7,8 @@ use crate::model::bounds::{check_calls, few_settings};
 use crate::model::definition::{Call, Definition, Entry, Form, entries, nested};
 use crate::model::structure::Structure;
 use crate::model::symbolic::{Inputs, Symbolic, apply};
-use rhyton_graph::Type;
-use rhyton_tensor::{Error, Result};
+use rhyton_graph::{Type, at_source};
+use rhyton_tensor::{Error, Result, Source};
 use serde_json::{Map, Value as Json, json};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -114,7 +114,7 @@ pub(crate) fn value_types(d: &Definition) -> HashMap<(usize, usize), Type> {
     let inputs = &d.input_types;
     let mut trace = crate::layer::Trace::new(false);
     let given: Vec<_> = inputs.iter().map(|t| rhyton_graph::Expr::param("x", t.clone()).into()).collect();
-    let values = d.trace(&mut crate::Cx::root(&mut trace, "", d.base.source), &given);
+    let values = d.trace(&mut crate::Cx::root(&mut trace, "", &d.base.source), &given);
     for (c, outs) in values.iter().enumerate() {
         types.extend(outs.iter().enumerate().map(|(o, v)| ((c, o), v.expr.ty().clone())));
     }
@@ -155,7 +155,8 @@ fn from_config(mut config: Json) -> Result<Definition> {
     let Some(Json::Array(records)) = config.get_mut("layers").map(Json::take) else {
         return Err(Error::new("a model's configuration has no layers"));
     };
-    let layers = records.into_iter().map(Recorded::read).collect::<Result<Vec<_>>>()?;
+    let read = |(i, record)| Recorded::read(record, base.source.inside(&format!("layers[{i}]")));
+    let layers = records.into_iter().enumerate().map(read).collect::<Result<Vec<_>>>()?;
     if config.get("input_layers").is_some() {
         functional_from(base, &config, &layers)
     } else {
@@ -169,11 +170,12 @@ struct Recorded {
     layer: LayerRef,
     is_input: bool,
     nodes: Vec<Json>,
+    source: Source,
 }
 
 impl Recorded {
     /// Uses the record up, so that nested models are not held in a copy for each model around them.
-    fn read(mut record: Json) -> Result<Recorded> {
+    fn read(mut record: Json, source: Source) -> Result<Recorded> {
         let own = record["config"]["name"].as_str().unwrap_or_default().to_string();
         let name = record["name"].as_str().map_or(own.clone(), String::from);
         let is_input = record["class_name"] == "InputLayer";
@@ -181,29 +183,28 @@ impl Recorded {
             Some(Json::Array(nodes)) => nodes,
             _ => vec![],
         };
-        let layer = match Operation::from_record(&record) {
+        let layer = at_source(&source, || match Operation::from_record(&record) {
             Some(operation) => operation.map(LayerRef::new),
             None => LayerRef::read(record),
-        };
-        let layer = layer.map_err(|e| e.place(own))?;
-        Ok(Recorded { name, layer, is_input, nodes })
+        });
+        let layer = layer.map_err(|e| e.place(own).source(&source))?;
+        Ok(Recorded { name, layer, is_input, nodes, source })
     }
 }
 
 fn sequential_from(base: Base, config: &Json, layers: Vec<Recorded>) -> Result<Definition> {
     let starts_with_input = layers.first().is_some_and(|r| r.is_input);
-    let mut layers: Vec<LayerRef> = layers.into_iter().map(|r| r.layer).collect();
+    let mut layers: Vec<(LayerRef, Source)> = layers.into_iter().map(|r| (r.layer, r.source)).collect();
     if !starts_with_input {
         let shape = config["build_input_shape"].clone();
         if !shape.is_array() {
             return Err(Error::new("the model was saved before it knew its input's shape")
                 .fix("call or build it once in Keras, then save it"));
         }
-        layers.insert(0, crate::model::Input::default().batch_shape(shape).into());
+        layers.insert(0, (crate::model::Input::default().batch_shape(shape).into(), base.source.clone()));
     }
-    let source = base.source;
-    let mut values = vec![apply(layers[0].clone(), Inputs::default(), source).swap_remove(0)];
-    for layer in &layers[1..] {
+    let mut values = vec![apply(layers[0].0.clone(), Inputs::default(), &layers[0].1).swap_remove(0)];
+    for (layer, source) in &layers[1..] {
         let next = apply(layer.clone(), Inputs::from(&values[values.len() - 1]), source).swap_remove(0);
         values.push(next);
     }
@@ -212,13 +213,12 @@ fn sequential_from(base: Base, config: &Json, layers: Vec<Recorded>) -> Result<D
 
 fn functional_from(base: Base, config: &Json, layers: &[Recorded]) -> Result<Definition> {
     let index: HashMap<&str, usize> = layers.iter().enumerate().map(|(i, r)| (r.name.as_str(), i)).collect();
-    let source = base.source;
     // made[layer][node] are the outputs of a call, filled as soon as its inputs are there.
     let mut made: Vec<Vec<Option<Vec<Symbolic>>>> =
         layers.iter().map(|r| vec![None; r.nodes.len()]).collect();
     let mut waiting = Waiting::of(layers, &index)?;
     for (i, r) in layers.iter().enumerate().filter(|(_, r)| r.is_input) {
-        made[i] = vec![Some(apply(r.layer.clone(), Inputs::default(), source))];
+        made[i] = vec![Some(apply(r.layer.clone(), Inputs::default(), &r.source))];
         waiting.is_made((i, 0));
     }
     while let Some((i, n)) = waiting.ready.pop_front() {
@@ -227,7 +227,7 @@ fn functional_from(base: Base, config: &Json, layers: &[Recorded]) -> Result<Def
         let inputs = inputs_of(&r.nodes[n], &r.layer, &mut look).map_err(|e| e.place(&r.name))?;
         let Some(inputs) = inputs.filter(|_| !r.is_input) else { continue };
         few_settings(&inputs).map_err(|e| e.place(&r.name))?;
-        made[i][n] = Some(apply(r.layer.clone(), inputs, source));
+        made[i][n] = Some(apply(r.layer.clone(), inputs, &r.source));
         waiting.is_made((i, n));
     }
     let ends = |key: &str| -> Result<(Structure, Vec<Symbolic>)> {

@@ -4,7 +4,6 @@ use crate::layer::{Base, LayerRef};
 use crate::model::symbolic::{Inputs, apply};
 use crate::model::{Definition, Form, Input, Model};
 use rhyton_tensor::{Error, Result, Shape, Source};
-use std::panic::Location;
 
 /// A model of layers one after the other.
 ///
@@ -69,17 +68,17 @@ impl Sequential {
     pub fn definition(self) -> Result<Definition> {
         if self.layers.is_empty() {
             return Err(Error::new("a Sequential without layers computes nothing")
-                .source(self.base.source)
+                .source(&self.base.source)
                 .fix("add at least one layer"));
         }
         if let Some(Err(e)) = &self.base.dtype {
-            return Err(e.clone().source(self.base.source));
+            return Err(e.clone().source(&self.base.source));
         }
         let input = self.input.symbolic();
         let mut x = input.clone();
         for layer in self.layers {
-            let source = layer.get().map_or(self.base.source, |l| l.base().source);
-            x = apply(layer, Inputs::from(&x), source).swap_remove(0);
+            let source = layer.get().map_or(&self.base.source, |l| &l.base().source).clone();
+            x = apply(layer, Inputs::from(&x), &source).swap_remove(0);
         }
         Definition::of(self.base, Form::Sequential, &[input], &[x])
     }
@@ -90,7 +89,7 @@ impl Sequential {
     /// Every layer whose input does not fit, with its name, the shapes and the line that made it.
     #[track_caller]
     pub fn build(self) -> Result<Model> {
-        let (seed, here) = (self.seed, Source(Location::caller()));
-        Model::from_definition(self.definition()?, seed).map_err(|e| e.source(here))
+        let (seed, here) = (self.seed, Source::here());
+        Model::from_definition(self.definition()?, seed).map_err(|e| e.source(&here))
     }
 }

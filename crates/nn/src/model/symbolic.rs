@@ -5,7 +5,6 @@ use crate::{Cx, layer::default_name};
 use rhyton_graph::{Expr, Type};
 use rhyton_tensor::{DType, Dim, Error, Shape, Source};
 use serde_json::{Map, Value as Json, json};
-use std::panic::Location;
 use std::sync::Arc;
 
 /// A value that a model will compute: the result of applying a layer.
@@ -144,7 +143,7 @@ pub trait Applicable: Into<LayerRef> {
     /// All results of the layer on these inputs.
     #[track_caller]
     fn apply_all(self, inputs: impl Into<Inputs>) -> Vec<Symbolic> {
-        apply(self.into(), inputs.into(), Source(Location::caller()))
+        apply(self.into(), inputs.into(), &Source::here())
     }
 }
 impl<L: Layer> Applicable for L {}
@@ -158,7 +157,7 @@ impl From<&LayerRef> for LayerRef {
 }
 
 /// Traces the layer once over parameters of the inputs' types, to learn the types of its results.
-pub(crate) fn apply(layer: LayerRef, inputs: Inputs, source: Source) -> Vec<Symbolic> {
+pub(crate) fn apply(layer: LayerRef, inputs: Inputs, source: &Source) -> Vec<Symbolic> {
     let mut trace = Trace::new(false);
     let name = layer.get().map(|l| default_name(&**l)).unwrap_or_default();
     let args = inputs.args(|s| s.value().clone());
@@ -175,7 +174,7 @@ pub(crate) fn apply(layer: LayerRef, inputs: Inputs, source: Source) -> Vec<Symb
         })
         .collect();
     let n = outputs.len();
-    let call = Arc::new(SymbolicCall { layer, inputs, outputs, source });
+    let call = Arc::new(SymbolicCall { layer, inputs, outputs, source: source.clone() });
     (0..n).map(|output| Symbolic { call: call.clone(), output }).collect()
 }
 
@@ -223,7 +222,7 @@ impl Input {
     /// The input as a value to apply layers to.
     #[track_caller]
     pub fn symbolic(self) -> Symbolic {
-        apply(self.into(), Inputs::default(), Source(Location::caller())).swap_remove(0)
+        apply(self.into(), Inputs::default(), &Source::here()).swap_remove(0)
     }
 
     /// The type of the input; unknown sizes are named after the input, so that two inputs may differ in length.

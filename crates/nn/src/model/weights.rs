@@ -10,7 +10,6 @@ use rhyton_graph::backend::Backend;
 use rhyton_graph::{Expr, expr};
 use rhyton_tensor::rng::Stream;
 use rhyton_tensor::{Error, Result, Source, Tensor, memory};
-use std::panic::Location;
 use std::sync::{Arc, OnceLock};
 
 /// A model: its layers and one map from path to weight.
@@ -47,14 +46,14 @@ impl Model {
     #[track_caller]
     pub fn new(inputs: &[Symbolic], outputs: &[Symbolic]) -> Result<Model> {
         let base = Base::here();
-        let source = base.source;
+        let source = base.source.clone();
         let bad: Vec<Expr> = outputs.iter().map(|o| o.value().expr.clone()).collect();
         if let Some(e) = Error::from_problems(expr::problems(&bad)) {
             return Err(e);
         }
         Definition::of(base, Form::Functional, inputs, outputs)
             .and_then(|d| Model::from_definition(d, 0))
-            .map_err(|e| e.source(source))
+            .map_err(|e| e.source(&source))
     }
 
     /// A model with initial weights drawn from `seed`.
@@ -278,12 +277,12 @@ impl Model {
     /// (see [`Model::predict_all`]).
     #[track_caller]
     pub fn predict<'a>(&self, x: impl Into<Tensors<'a>>) -> Result<Tensor> {
-        let here = Source(Location::caller());
-        let mut outputs = self.predict_all(x, 32).map_err(|e| e.source(here))?;
+        let here = Source::here();
+        let mut outputs = self.predict_all(x, 32).map_err(|e| e.source(&here))?;
         if outputs.len() > 1 {
             let names = self.definition.output_names().join(", ");
             return Err(Error::new(format!("the model has several outputs: {names}"))
-                .source(here)
+                .source(&here)
                 .fix("use predict_all"));
         }
         Ok(outputs.swap_remove(0))
@@ -326,7 +325,7 @@ fn trace(definition: &Definition, mut trace: Trace) -> Result<Traced> {
     let inputs: Vec<Expr> = types.iter().zip(&names).map(|(t, n)| Expr::param(n, t.clone())).collect();
     let given: Vec<Value> = inputs.iter().cloned().map(Value::from).collect();
     trace.visit(String::new(), &definition.name());
-    let mut cx = Cx::root(&mut trace, &definition.root_path(), definition.base.source);
+    let mut cx = Cx::root(&mut trace, &definition.root_path(), &definition.base.source);
     let values = definition.trace(&mut cx, &given);
     let all: Vec<Expr> = values.iter().flatten().map(|v| v.expr.clone()).collect();
     if let Some(e) = Error::from_problems(expr::problems(&all)) {

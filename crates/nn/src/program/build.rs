@@ -206,7 +206,7 @@ impl Build {
         let Some(called) = self.models.get_mut(model) else { return vec![self.no_model(model).into()] };
         let (definition, trace) = (&called.definition, &mut called.trace);
         trace.training = training;
-        let mut cx = Cx::root(trace, &definition.root_path(), definition.base.source);
+        let mut cx = Cx::root(trace, &definition.root_path(), &definition.base.source);
         let values = definition.trace(&mut cx, inputs);
         let outputs = match definition.results(&values) {
             Ok(outputs) => outputs,

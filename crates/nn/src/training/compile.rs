@@ -5,9 +5,9 @@ use super::choice::{Choice, LossWeights, Losses, Metrics, PerOutput};
 use crate::model::Model;
 use crate::optimizers::OptimizerRef;
 use rhyton_graph::backend::Backend;
+use rhyton_graph::expr::current_source;
 use rhyton_tensor::{Error, Result, Source};
 use serde_json::{Value as Json, json};
-use std::panic::Location;
 use std::sync::Arc;
 
 /// Optimizer, loss and metrics: the arguments of [`Model::compile`](crate::Model::compile).
@@ -49,7 +49,7 @@ impl Compile {
             models: vec![],
             train_step: None,
             backend: None,
-            source: Source(Location::caller()),
+            source: current_source(),
         }
     }
 
@@ -142,7 +142,7 @@ impl Compile {
             models: vec![],
             train_step: None,
             backend: None,
-            source: Source(Location::caller()),
+            source: current_source(),
         })
     }
 }

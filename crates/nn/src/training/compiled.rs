@@ -64,7 +64,7 @@ impl Model {
             other => {
                 problems.extend(other.err().into_iter().flat_map(|e| e.place("compile").problems));
                 let e = Error::from_problems(problems).unwrap_or_else(|| Error::new("compile failed"));
-                return Err(e.place("compile").source(arguments.source));
+                return Err(e.place("compile").source(&arguments.source));
             }
         };
         let traced = self.trace(false)?;

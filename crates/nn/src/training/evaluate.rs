@@ -75,8 +75,8 @@ impl Compiled {
     /// When the data does not fit the model or its losses.
     #[track_caller]
     pub fn evaluate<'f>(&'f mut self, data: impl Into<Source<'f>>) -> Result<Logs> {
-        let here = rhyton_tensor::Source(std::panic::Location::caller());
-        self.evaluate_with(data, Evaluate::new()).map_err(|e| e.source(here))
+        let here = rhyton_tensor::Source::here();
+        self.evaluate_with(data, Evaluate::new()).map_err(|e| e.source(&here))
     }
 
     /// [`evaluate`](Compiled::evaluate) with arguments.
@@ -110,8 +110,8 @@ impl Compiled {
     /// When the data does not fit the model or its losses.
     #[track_caller]
     pub fn train_on_batch<'f>(&'f mut self, data: impl Into<Source<'f>>) -> Result<Logs> {
-        let here = rhyton_tensor::Source(std::panic::Location::caller());
-        self.on_batch(StepKind::Train, data.into()).map_err(|e| e.source(here))
+        let here = rhyton_tensor::Source::here();
+        self.on_batch(StepKind::Train, data.into()).map_err(|e| e.source(&here))
     }
 
     /// Loss and metrics of one batch.
@@ -120,8 +120,8 @@ impl Compiled {
     /// When the data does not fit the model or its losses.
     #[track_caller]
     pub fn test_on_batch<'f>(&'f mut self, data: impl Into<Source<'f>>) -> Result<Logs> {
-        let here = rhyton_tensor::Source(std::panic::Location::caller());
-        self.on_batch(StepKind::Test, data.into()).map_err(|e| e.source(here))
+        let here = rhyton_tensor::Source::here();
+        self.on_batch(StepKind::Test, data.into()).map_err(|e| e.source(&here))
     }
 
     fn on_batch(&mut self, kind: StepKind, data: Source<'_>) -> Result<Logs> {

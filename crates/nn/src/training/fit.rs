@@ -242,8 +242,8 @@ impl Compiled {
     /// labels out of range. Later: what callbacks and sources of batches report.
     #[track_caller]
     pub fn fit<'f>(&'f mut self, data: impl Into<Source<'f>>, fit: Fit<'f>) -> Result<History> {
-        let here = rhyton_tensor::Source(std::panic::Location::caller());
-        self.fit_run(data.into(), fit).map_err(|e| e.source(here))
+        let here = rhyton_tensor::Source::here();
+        self.fit_run(data.into(), fit).map_err(|e| e.source(&here))
     }
 
     fn fit_run<'f>(&'f mut self, data: Source<'f>, mut fit: Fit<'f>) -> Result<History> {

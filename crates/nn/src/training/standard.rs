@@ -134,7 +134,7 @@ impl<'a> TrainStep<'a> {
         if value.rank() > 0 {
             let what = format!("the log '{name}' has the shape {}", value.shape());
             let e = Error::new(what).expected("a single number").fix("log a mean: value.mean_all()");
-            return self.build.report(e.source(value.node().source));
+            return self.build.report(e.source(&value.node().source));
         }
         self.mean(name.into(), What::Loss, value.cast(DType::F32));
     }

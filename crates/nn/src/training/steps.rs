@@ -116,8 +116,8 @@ impl Compiled {
         if kind == StepKind::Train {
             self.check_trainable()?;
         }
-        let source = self.arguments().source;
-        at_source(source, || self.prepare_here(kind, batch))
+        let source = self.arguments().source.clone();
+        at_source(&source, || self.prepare_here(kind, batch))
     }
 
     fn prepare_here(&mut self, kind: StepKind, batch: &Batch) -> Result<usize> {
@@ -130,7 +130,7 @@ impl Compiled {
             StepKind::Train => build.compile_step("train_step", holds, &backend),
             StepKind::Test => build.compile("test_step", &backend),
         };
-        let program = program.map_err(|e| e.source(self.arguments().source))?;
+        let program = program.map_err(|e| e.source(&self.arguments().source))?;
         if self.figures(kind).is_empty() {
             self.set_figures(kind, figures);
         }

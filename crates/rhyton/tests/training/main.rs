@@ -1,6 +1,7 @@
 //! `compile`, `fit`, `evaluate`, callbacks, resuming and custom steps on the CPU backend.
 
 mod callbacks;
+mod custom_objects;
 mod custom_step;
 mod errors;
 mod indices;

@@ -109,7 +109,7 @@ fn directed(layer: &LayerRef, forward: bool) -> Result<LayerRef> {
     drop(made);
     if let Some(own) = Arc::get_mut(&mut object) {
         // Errors name the line where the user made the layer.
-        own.base_mut().source = base.source;
+        own.base_mut().source = base.source.clone();
     }
     Ok(LayerRef::new(object))
 }
