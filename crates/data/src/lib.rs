@@ -21,6 +21,7 @@ mod scale;
 mod sequence;
 mod source;
 mod split;
+mod windows;
 
 pub use check::check_finite;
 pub use frame::{Column, Csv, Frame};
@@ -29,3 +30,4 @@ pub use image::{rescale, resize_bilinear};
 pub use scale::Standardize;
 pub use sequence::{PadSequences, Side, pad_sequences, timeseries_windows};
 pub use split::{to_categorical, train_test_split};
+pub use windows::WindowBatches;

@@ -120,6 +120,20 @@ pub fn pad_sequences<S: AsRef<[i32]>>(sequences: &[S], maxlen: Option<usize>) ->
 /// # Ok::<(), rhyton_tensor::Error>(())
 /// ```
 pub fn timeseries_windows(series: &Tensor, window: usize, horizon: usize) -> Result<(Tensor, Tensor)> {
+    let (n, features) = windows_of(series, window, horizon)?;
+    let values = series.to_vec::<f32>();
+    let cut = |offset: usize, steps: usize| -> Data {
+        let stretch = |i: usize| (i + offset) * features..(i + offset + steps) * features;
+        Data::F32((0..n).flat_map(|i| values[stretch(i)].iter().copied()).collect())
+    };
+    let x = Tensor::from_data([n, window, features], cut(0, window))?;
+    let mut y_shape = vec![n, horizon];
+    y_shape.extend(series.shape().get(1));
+    Ok((x, Tensor::from_data(y_shape, cut(window, horizon))?))
+}
+
+/// How many windows a series has, and how many numbers a step.
+pub(crate) fn windows_of(series: &Tensor, window: usize, horizon: usize) -> Result<(usize, usize)> {
     let fail = |what: String| Error::new(what).place("timeseries_windows");
     let (time, features) = match *series.shape() {
         [time] => (time, 1),
@@ -134,20 +148,12 @@ pub fn timeseries_windows(series: &Tensor, window: usize, horizon: usize) -> Res
             .expected("at least one step each"));
     }
     let span = window.checked_add(horizon).filter(|span| *span <= time);
-    let Some(n) = span.map(|span| time - span + 1) else {
-        return Err(fail(format!("a series of {time} steps is too short"))
+    let windows = span.map(|span| (time - span + 1, features));
+    windows.ok_or_else(|| {
+        fail(format!("a series of {time} steps is too short"))
             .expected(format!("at least {window} + {horizon} steps"))
-            .fix("shorten the window or the horizon"));
-    };
-    let values = series.to_vec::<f32>();
-    let cut = |offset: usize, steps: usize| -> Data {
-        let stretch = |i: usize| (i + offset) * features..(i + offset + steps) * features;
-        Data::F32((0..n).flat_map(|i| values[stretch(i)].iter().copied()).collect())
-    };
-    let x = Tensor::from_data([n, window, features], cut(0, window))?;
-    let mut y_shape = vec![n, horizon];
-    y_shape.extend(series.shape().get(1));
-    Ok((x, Tensor::from_data(y_shape, cut(window, horizon))?))
+            .fix("shorten the window or the horizon")
+    })
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! Projections of weights after every update.
 
 use crate::Handle;
-use crate::object::{Object, Setting};
+use crate::Axes;
+use crate::object::Object;
 use rhyton_graph::Expr;
 use rhyton_tensor::{Error, Result};
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// A projection.
@@ -31,45 +31,18 @@ crate::registry! {
     UnitNorm "norms of 1";
 }
 
-/// The axes over which norms are taken: one, or several.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Axes {
-    /// One axis.
-    One(i64),
-    /// Several axes.
-    Several(Vec<i64>),
-}
-
-impl Setting<Axes> for i64 {
-    fn setting(self) -> Axes {
-        Axes::One(self)
-    }
-}
-impl<const N: usize> Setting<Axes> for [i64; N] {
-    fn setting(self) -> Axes {
-        Axes::Several(self.to_vec())
-    }
-}
-
-impl Axes {
-    /// Ascending, counted from the front; an error for axes that `w` does not have.
-    fn of(&self, w: &Expr) -> Result<Vec<usize>> {
-        let list = match self {
-            Axes::One(a) => std::slice::from_ref(a),
-            Axes::Several(list) => list,
-        };
-        let rank = w.rank() as i64;
-        let found = list.iter().map(|a| usize::try_from(if *a < 0 { a + rank } else { *a }).ok());
-        let found: Option<Vec<usize>> = found.map(|a| a.filter(|a| *a < w.rank())).collect();
-        let mut axes = found.ok_or_else(|| {
-            Error::new(format!("a constraint over the axes {list:?} of a weight of shape {}", w.shape()))
-                .expected("axes that the weight has")
-        })?;
-        axes.sort_unstable();
-        axes.dedup();
-        Ok(axes)
-    }
+/// The axes of a norm of `w`, ascending and counted from the front; an error for axes that `w` does not have.
+fn axes_of(axes: &Axes, w: &Expr) -> Result<Vec<usize>> {
+    let (list, rank) = (axes.as_slice(), w.rank() as i64);
+    let found = list.iter().map(|a| usize::try_from(if *a < 0 { a + rank } else { *a }).ok());
+    let found: Option<Vec<usize>> = found.map(|a| a.filter(|a| *a < w.rank())).collect();
+    let mut axes = found.ok_or_else(|| {
+        Error::new(format!("a constraint over the axes {list:?} of a weight of shape {}", w.shape()))
+            .expected("axes that the weight has")
+    })?;
+    axes.sort_unstable();
+    axes.dedup();
+    Ok(axes)
 }
 
 const EPSILON: f32 = 1e-7;
@@ -79,7 +52,7 @@ fn rescaled(w: &Expr, axes: &Axes, desired: impl FnOnce(&Expr) -> Expr) -> Expr 
     if w.is_poisoned() {
         return w.clone();
     }
-    match axes.of(w) {
+    match axes_of(axes, w) {
         Ok(axes) => {
             let norms = (w * w).sum(&axes).sqrt().expand_dims(&axes);
             w * (desired(&norms) / (norms + EPSILON))

@@ -108,6 +108,11 @@ pub trait Layer: Object + Based {
         None
     }
 
+    /// The layer as one over time, which [`Bidirectional`](crate::layers::Bidirectional) runs both ways.
+    fn recurrent(&self) -> Option<&dyn Recurrent> {
+        None
+    }
+
     /// Whether the layer is a model of layers, each with weights and penalties of its own.
     fn is_model(&self) -> bool {
         false
@@ -117,6 +122,16 @@ pub trait Layer: Object + Based {
     fn config_named(&self, name: &str) -> Map<String, Json> {
         full_config(self, name)
     }
+}
+
+/// A layer over time.
+pub trait Recurrent: Layer {
+    /// Whether it returns all steps, not the last alone.
+    fn returns_sequences(&self) -> bool;
+
+    /// A copy that reads the other way round, or for `forward` as this one, with its name before that of the
+    /// layer: `backward_lstm`. Steps that a mask leaves out give zeros where all steps are returned.
+    fn directed(&self, forward: bool) -> LayerRef;
 }
 
 /// A shared layer: the same handle called twice shares its weights.

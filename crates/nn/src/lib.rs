@@ -4,6 +4,7 @@
 extern crate self as rhyton_nn;
 
 pub mod activations;
+mod axes;
 pub mod backend;
 pub mod callbacks;
 pub mod constraints;
@@ -25,6 +26,7 @@ pub mod registry;
 pub mod regularizers;
 pub mod training;
 
+pub use axes::{Axes, OutputShape};
 pub use handle::Handle;
 pub use layer::{Args, Base, Based, Cx, Layer, LayerExt, LayerRef, Outputs, Value, Weight};
 pub use model::{Applicable, Input, Model, Sequential, Symbolic};

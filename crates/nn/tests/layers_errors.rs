@@ -6,7 +6,6 @@ use rhyton_nn::layers::*;
 use rhyton_nn::model::{Applicable, Input};
 use rhyton_nn::{LayerRef, Sequential};
 use rhyton_tensor::Tensor;
-use serde_json::json;
 use support::*;
 
 fn zeros(shape: &[usize]) -> Tensor {
@@ -108,7 +107,7 @@ fn settings() {
     assert_eq!(on(Conv1D::new(0, 1), &[1, 4, 1]), "Conv1D got filters 0 | expected: filters of at least 1");
     assert_eq!(on(Dropout::new(1.5), &[1, 4]), "Dropout got the rate 1.5 | expected: a number from 0 to 1");
     assert_eq!(
-        on(Dropout::new(0.5).noise_shape(json!([null, 3])), &[1, 4]),
+        on(Dropout::new(0.5).noise_shape([None, Some(3)]), &[1, 4]),
         "Dropout got the noise_shape [null,3] for [batch, 4] | expected: one size for every axis: the axis's own, 1, \
          or null"
     );
@@ -117,7 +116,7 @@ fn settings() {
         "LSTM with stateful is not supported | fix: return the state and pass it on as initial_state"
     );
     assert_eq!(
-        on(BatchNormalization::new().axis(json!(4)), &[1, 4]),
+        on(BatchNormalization::new().axis(4), &[1, 4]),
         "BatchNormalization got the axis 4, but the input [batch, 4] has 2 axes | expected: -2 to 1"
     );
     assert_eq!(
@@ -206,7 +205,7 @@ fn absurd_sizes_are_refused_before_anything_is_computed() {
     for (layer, shape) in layers {
         assert!(of_layer(layer.clone(), &[zeros(shape)]).is_err(), "{layer:?}");
     }
-    let attention = MultiHeadAttention::new(2, 2).output_shape(json!([huge, 2]));
+    let attention = MultiHeadAttention::new(2, 2).output_shape([i64::MAX, 2]);
     assert!(of_layer(attention, &[zeros(&[1, 2, 2]), zeros(&[1, 2, 2])]).is_err());
     // Sizes that are fine one by one.
     let e = on(Embedding::new(1 << 30, 1 << 30), &[1, 4]);

@@ -1,6 +1,7 @@
 //! Host data: element types, symbolic dimensions, tensors, random numbers and the error type that
 //! every crate of Rhyton shares. It knows nothing of graphs, layers or devices.
 
+pub mod batches;
 mod dim;
 mod dtype;
 mod error;

@@ -6,10 +6,9 @@ use crate::functions;
 use crate::initializers::Initializer;
 use crate::layers::{check, parameter};
 use crate::regularizers::Regularizer;
-use crate::{Args, Cx, Layer, Object, Outputs};
+use crate::{Args, Axes, Cx, Layer, Object, Outputs};
 use rhyton_graph::Expr;
-use rhyton_tensor::{Error, Result, limits};
-use serde_json::{Value as Json, json};
+use rhyton_tensor::{Error, Result};
 
 macro_rules! shortcuts {
     ($($layer:ident),* $(,)?) => { $(
@@ -173,7 +172,7 @@ crate::layer! {
         /// Projection of the slopes.
         alpha_constraint: Option<Constraint> = None,
         /// Axes along which one slope serves all, counted from 1 (the batch axis is 0): `[1, 2]` for images.
-        shared_axes: Json = Json::Null,
+        shared_axes: Option<Axes> = None,
     }
 }
 
@@ -187,8 +186,8 @@ impl PReLU {
     fn output(&self, cx: &mut Cx<'_>, x: &Expr) -> Result<Expr> {
         let class = self.class_name();
         let mut shared = vec![];
-        for a in listed(&self.shared_axes) {
-            shared.push(check::axis(class, a, x)?);
+        for a in self.shared_axes.iter().flat_map(Axes::as_slice) {
+            shared.push(check::axis(class, *a, x)?);
         }
         let mut sizes = vec![];
         for (axis, dim) in x.shape().iter().enumerate().skip(1) {
@@ -209,23 +208,11 @@ impl Layer for PReLU {
     }
 }
 
-/// The axes in a setting that holds one, a list or nothing. What is no whole number becomes one that fits nowhere, and
-/// so do lists longer than any array has axes.
-pub(crate) fn listed(axes: &Json) -> Vec<i64> {
-    let one = |a: &Json| a.as_i64().unwrap_or(i64::MIN);
-    match axes {
-        Json::Array(a) if a.len() > limits::AXES => vec![i64::MIN],
-        Json::Array(a) => a.iter().map(one).collect(),
-        Json::Null => vec![],
-        a => vec![one(a)],
-    }
-}
-
 crate::layer! {
     /// `exp(x) / sum(exp(x))` along one axis or several; masked positions get nothing.
     pub struct Softmax {
         /// The axis or a list of axes.
-        axis: Json = json!(-1),
+        axis: Axes = Axes::One(-1),
     }
 }
 
@@ -238,8 +225,8 @@ impl Softmax {
 
     fn output(&self, x: &Expr, mask: Option<Expr>) -> Result<Expr> {
         let mut axes = vec![];
-        for a in listed(&self.axis) {
-            axes.push(check::axis(self.class_name(), a, x)?);
+        for a in self.axis.as_slice() {
+            axes.push(check::axis(self.class_name(), *a, x)?);
         }
         let mut x = x.clone();
         if let Some(mask) = &mask {

@@ -3,13 +3,13 @@
 use crate::constraints::Constraint;
 use crate::functions::softmax;
 use crate::initializers::Initializer;
-use crate::layers::{activation::listed, check, noise, parameter};
+use crate::layers::{check, noise, parameter};
 use crate::regularizers::Regularizer;
-use crate::{Args, Cx, Layer, Object, Outputs};
+use crate::{Args, Axes, Cx, Layer, Object, OutputShape, Outputs};
 use rhyton_graph::{Expr, named};
 use rhyton_tensor::{DType, Dim, Error, Result, Shape};
 use serde::Serialize;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 crate::layer! {
     /// Every step of the query looks at all steps of the value, in several ways at once.
@@ -33,9 +33,9 @@ crate::layer! {
         /// Multiplies the heads by a sigmoid of a projection of the query.
         use_gate: bool = false,
         /// Width of the result; the query's when not set.
-        output_shape: Json = Json::Null,
+        output_shape: Option<OutputShape> = None,
         /// The axis of the steps: 1.
-        attention_axes: Json = Json::Null,
+        attention_axes: Option<Axes> = None,
         /// Steps at this distance and beyond are not seen.
         sliding_window: Option<usize> = None,
         /// How the kernels start.
@@ -103,8 +103,8 @@ impl MultiHeadAttention {
             return Err(Error::new(format!("{class} takes [batch, steps, features], got {}", bad.shape()))
                 .fix("Reshape the input to three axes"));
         }
-        if !matches!(listed(&self.attention_axes).as_slice(), [] | [1 | -2]) {
-            return Err(Error::new(format!("{class} got the attention_axes {}", self.attention_axes))
+        if let Some(axes) = self.attention_axes.as_ref().filter(|a| !matches!(a.as_slice(), [] | [1 | -2])) {
+            return Err(Error::new(format!("{class} got the attention_axes {axes}"))
                 .expected("1: the axis of the steps"));
         }
         if inputs[1].shape()[1] != inputs[2].shape()[1] {
@@ -118,7 +118,8 @@ impl MultiHeadAttention {
     /// Sizes of the result behind the steps.
     fn output_sizes(&self, query: &Expr) -> Result<Vec<usize>> {
         let class = self.class_name();
-        let sizes: Vec<usize> = listed(&self.output_shape).iter().map(|n| (*n).max(0) as usize).collect();
+        let sizes = self.output_shape.iter().flat_map(OutputShape::as_slice);
+        let sizes: Vec<usize> = sizes.map(|n| (*n).max(0) as usize).collect();
         let elements = sizes.iter().try_fold(1usize, |a, n| a.checked_mul(*n));
         check::positive(class, "output_shape", elements.unwrap_or(usize::MAX))?;
         if sizes.is_empty() { Ok(vec![check::features(class, query)?]) } else { Ok(sizes) }

@@ -4,7 +4,7 @@ use crate::constraints::Constraint;
 use crate::initializers::Initializer;
 use crate::layers::{check, moments::moments, parameter};
 use crate::regularizers::Regularizer;
-use crate::{Args, Cx, Layer, Object, Outputs};
+use crate::{Args, Axes, Cx, Layer, Object, Outputs};
 use rhyton_graph::{Expr, named};
 use rhyton_tensor::{DType, Error, Result, Shape};
 use serde_json::{Value as Json, json};
@@ -18,7 +18,7 @@ crate::layer! {
     /// moving averages are used.
     pub struct BatchNormalization {
         /// The axis of the features.
-        axis: Json = json!(-1),
+        axis: Axes = Axes::One(-1),
         /// How slowly the moving averages follow.
         momentum: f64 = 0.99,
         /// Added to the variance.
@@ -68,7 +68,7 @@ impl BatchNormalization {
                 Error::new("BatchNormalization with renorm is not supported").fix("set renorm to false")
             );
         }
-        let axis = crate::layers::activation::listed(&self.axis).first().copied().unwrap_or(-1);
+        let axis = self.axis.as_slice().first().copied().unwrap_or(-1);
         let axis = check::axis(class, axis, x)?;
         let size = check::known(class, &x.shape()[axis], "axis of features", x)?;
         let of_gamma = (&self.gamma_initializer, &self.gamma_regularizer, &self.gamma_constraint);

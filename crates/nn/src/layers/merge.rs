@@ -1,11 +1,10 @@
-//! Layers of several inputs: Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate, Dot.
+//! Layers of pair_only inputs: Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate, Dot.
 
 use crate::layers::embedding::any_last;
-use crate::layers::{activation::listed, check};
-use crate::{Args, Cx, Layer, Object, Outputs, Value};
+use crate::layers::check;
+use crate::{Args, Axes, Cx, Layer, Object, Outputs, Value};
 use rhyton_graph::{Expr, broadcast_shapes};
 use rhyton_tensor::{DType, Error, Result};
-use serde_json::{Value as Json, json};
 
 /// How two inputs combine.
 #[derive(Clone, Copy, PartialEq)]
@@ -20,9 +19,9 @@ enum Merge {
 
 /// The inputs with equal ranks (lower ones get axes after the batch axis) and shapes that broadcast.
 fn aligned(class: &str, args: &Args) -> Result<Vec<Value>> {
-    let several = class == "Subtract";
-    if args.inputs.len() < 2 || (several && args.inputs.len() > 2) {
-        let expected = if several { "exactly 2 inputs" } else { "at least 2 inputs" };
+    let pair_only = class == "Subtract";
+    if args.inputs.len() < 2 || (pair_only && args.inputs.len() > 2) {
+        let expected = if pair_only { "exactly 2 inputs" } else { "at least 2 inputs" };
         return Err(Error::new(format!("{class} got {} inputs", args.inputs.len()))
             .expected(expected)
             .fix(format!("apply it to a list: {class}::new().apply([&a, &b])")));
@@ -198,7 +197,7 @@ crate::layer! {
     /// The products of two inputs summed over one axis of each, sample by sample.
     pub struct Dot {
         /// The axis of both inputs, or a list with one for each; the batch axis is 0.
-        axes: Json = json!(-1),
+        axes: Axes = Axes::One(-1),
         /// Scales both inputs to length one along the axis first: the cosine of their angle.
         normalize: bool = false,
     }
@@ -208,7 +207,7 @@ impl Dot {
     /// Over this axis of both inputs.
     #[track_caller]
     pub fn new(axes: i64) -> Dot {
-        Dot::default().axes(json!(axes))
+        Dot::default().axes(axes)
     }
 
     fn output(&self, args: &Args) -> Result<Expr> {
@@ -217,7 +216,7 @@ impl Dot {
             return Err(Error::new(format!("Dot got {} inputs", args.inputs.len())).expected("exactly 2"));
         }
         let (mut a, mut b) = (args.get(0), args.get(1));
-        let (i, j) = match listed(&self.axes).as_slice() {
+        let (i, j) = match self.axes.as_slice() {
             [one] => (*one, *one),
             [i, j] => (*i, *j),
             _ => {

@@ -50,7 +50,7 @@ pub use self::pooling::{
 };
 pub use self::recurrent::{Bidirectional, GRU, LSTM, SimpleRNN};
 pub use self::shape::{Flatten, Identity, Permute, RepeatVector, Rescaling, Reshape, Target};
-pub use self::sizes::Sizes;
+pub use self::sizes::{PartialShape, Sizes};
 pub use self::wrappers::{TimeDistributed, Wrapped};
 
 use crate::constraints::Constraint;

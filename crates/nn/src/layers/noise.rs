@@ -1,11 +1,10 @@
 //! Layers that disturb in training and are silent afterwards, and a penalty of activities.
 
-use crate::layers::check;
+use crate::layers::{PartialShape, check};
 use crate::{Args, Cx, Layer, Object, Outputs};
 use rhyton_graph::Expr;
 use rhyton_graph::ops::Distribution;
 use rhyton_tensor::{Dim, Error, Result, Shape};
-use serde_json::Value as Json;
 
 /// Inverted dropout (Srivastava et al. 2014): zeros with probability `rate`, the rest divided by `1 - rate`.
 /// One draw for every element of `noise`, which broadcasts to `x`.
@@ -33,9 +32,9 @@ crate::layer! {
         rate: f64 = 0.5,
         /// Gives the layer random numbers of its own.
         seed: Option<u64> = None,
-        /// The sizes along which draws differ, `null` for the input's: `[null, 1, null]` drops whole features
+        /// The sizes along which draws differ, `None` for the input's: `[None, Some(1), None]` drops whole features
         /// of sequences.
-        noise_shape: Json = Json::Null,
+        noise_shape: Option<PartialShape> = None,
     }
 }
 
@@ -47,19 +46,19 @@ impl Dropout {
     }
 
     fn noise(&self, x: &Expr) -> Result<Shape> {
-        let Some(sizes) = self.noise_shape.as_array() else { return Ok(x.shape().clone()) };
+        let Some(noise_shape) = &self.noise_shape else { return Ok(x.shape().clone()) };
         let misfit = || {
-            Error::new(format!("Dropout got the noise_shape {} for {}", self.noise_shape, x.shape()))
+            Error::new(format!("Dropout got the noise_shape {noise_shape} for {}", x.shape()))
                 .expected("one size for every axis: the axis's own, 1, or null")
         };
-        if sizes.len() != x.rank() {
+        if noise_shape.0.len() != x.rank() {
             return Err(misfit());
         }
-        let dim = |(size, own): (&Json, &Dim)| match size {
-            Json::Null => Ok(own.clone()),
-            n => n.as_i64().map(Dim::from).filter(|n| n.is(1) || n == own).ok_or_else(misfit),
+        let dim = |(size, own): (&Option<usize>, &Dim)| match size {
+            None => Ok(own.clone()),
+            Some(n) => Some(Dim::fixed(*n)).filter(|n| n.is(1) || n == own).ok_or_else(misfit),
         };
-        sizes.iter().zip(x.shape().iter()).map(dim).collect::<Result<Vec<Dim>>>().map(Shape)
+        noise_shape.0.iter().zip(x.shape().iter()).map(dim).collect::<Result<Vec<Dim>>>().map(Shape)
     }
 }
 

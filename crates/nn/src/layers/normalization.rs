@@ -3,12 +3,12 @@
 
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
-use crate::layers::{activation::listed, check, moments::moments, parameter};
+use crate::layers::{check, moments::moments, parameter};
 use crate::regularizers::Regularizer;
-use crate::{Args, Cx, Layer, Object, Outputs};
+use crate::{Args, Axes, Cx, Layer, Object, Outputs};
 use rhyton_graph::{Expr, named};
 use rhyton_tensor::{DType, Dim, Error, Result, Shape};
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 /// `(x - mean) / sqrt(variance + epsilon)` over `axes`; with `keep_mean` the mean is not taken away.
 fn standardize(x: &Expr, axes: &[usize], epsilon: f64, keep_mean: bool) -> Expr {
@@ -20,10 +20,10 @@ fn standardize(x: &Expr, axes: &[usize], epsilon: f64, keep_mean: bool) -> Expr 
 }
 
 /// The axes of a setting, as ascending indices, and a shape that has their sizes and 1 elsewhere.
-fn axes_of(class: &str, setting: &Json, x: &Expr) -> Result<(Vec<usize>, Vec<usize>, Shape)> {
+fn axes_of(class: &str, setting: &Axes, x: &Expr) -> Result<(Vec<usize>, Vec<usize>, Shape)> {
     let mut axes = vec![];
-    for a in listed(setting) {
-        axes.push(check::axis(class, a, x)?);
+    for a in setting.as_slice() {
+        axes.push(check::axis(class, *a, x)?);
     }
     axes.sort_unstable();
     axes.dedup();
@@ -46,7 +46,7 @@ crate::layer! {
     /// `gamma * (x - mean) / sqrt(variance + epsilon) + beta`.
     pub struct LayerNormalization {
         /// The axis or a list of axes.
-        axis: Json = json!(-1),
+        axis: Axes = Axes::One(-1),
         /// Added to the variance.
         epsilon: f64 = 1e-3,
         /// Adds `beta`.
@@ -119,7 +119,7 @@ crate::layer! {
     /// `scale * x / sqrt(mean(x^2) + epsilon)` over `axis` (Zhang and Sennrich 2019).
     pub struct RMSNormalization {
         /// The axis or a list of axes.
-        axis: Json = json!(-1),
+        axis: Axes = Axes::One(-1),
         /// Added to the mean square.
         epsilon: f64 = 1e-6,
     }
@@ -190,7 +190,7 @@ impl GroupNormalization {
 
     fn output(&self, cx: &mut Cx<'_>, x: &Expr) -> Result<Expr> {
         let class = self.class_name();
-        let (axes, sizes, laid) = axes_of(class, &json!(self.axis), x)?;
+        let (axes, sizes, laid) = axes_of(class, &self.axis.into(), x)?;
         let (axis, channels) = (axes[0], sizes[0]);
         let groups = if self.groups == -1 { channels } else { self.groups.max(0) as usize };
         if groups == 0 || channels % groups != 0 || axis == 0 {
@@ -240,7 +240,7 @@ crate::layer! {
     /// Each sample scaled to length one over `axis`.
     pub struct UnitNormalization {
         /// The axis or a list of axes.
-        axis: Json = json!(-1),
+        axis: Axes = Axes::One(-1),
     }
 }
 

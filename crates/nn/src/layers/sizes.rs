@@ -1,7 +1,8 @@
-//! [`Sizes`]: one size per spatial axis, as Keras users write them.
+//! Sizes in settings: [`Sizes`], one per spatial axis, and [`PartialShape`], of which some are left open.
 
 use crate::Setting;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
 
 /// One size for each of `N` spatial axes: `3` stands for the same size along all of them, `(3, 5)` and `[3,
 /// 5]` name them one by one. Configurations hold a list.
@@ -76,5 +77,34 @@ impl<'de, const N: usize> Deserialize<'de> for Sizes<N> {
                 serde::de::Error::custom(format!("{} sizes for {N} spatial axes", v.len()))
             }),
         }
+    }
+}
+
+/// A size for every axis, or `None` where it is left open. Configurations hold a list with `null` for those.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PartialShape(pub Vec<Option<usize>>);
+
+impl fmt::Display for PartialShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = |n: &Option<usize>| n.map_or("null".into(), |n| n.to_string());
+        write!(f, "[{}]", self.0.iter().map(size).collect::<Vec<_>>().join(","))
+    }
+}
+
+impl<const N: usize> From<[Option<usize>; N]> for PartialShape {
+    fn from(sizes: [Option<usize>; N]) -> Self {
+        PartialShape(sizes.to_vec())
+    }
+}
+
+impl<X: Into<PartialShape>> Setting<PartialShape> for X {
+    fn setting(self) -> PartialShape {
+        self.into()
+    }
+}
+impl<X: Into<PartialShape>> Setting<Option<PartialShape>> for X {
+    fn setting(self) -> Option<PartialShape> {
+        Some(self.into())
     }
 }

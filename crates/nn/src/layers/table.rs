@@ -4,7 +4,7 @@ use super::*;
 use crate::layer::{Layer, LayerRef, build};
 use rhyton_tensor::Result;
 use serde::de::DeserializeOwned;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use std::sync::Arc;
 
 crate::registry! {
@@ -24,10 +24,10 @@ crate::registry! {
     ELU "x above zero, alpha * (exp(x) - 1) below.": ELU::new().alpha(0.7) => [5];
     PReLU "x above zero, a learned fraction of it below.":
         PReLU::new() => [3, 5],
-        PReLU::new().shared_axes(json!([1])) => [3, 5];
+        PReLU::new().shared_axes([1]) => [3, 5];
     Softmax "exp(x) / sum(exp(x)) along an axis.":
         Softmax::new() => [5],
-        Softmax::new().axis(json!([1, 2])) => [3, 2, 2];
+        Softmax::new().axis([1, 2]) => [3, 2, 2];
     Identity "Its input.": Identity::new() => [5];
     Rescaling "x * scale + offset.": Rescaling::new(0.3).offset(-0.5) => [5];
     Flatten "All axes of a sample as one.": Flatten::new() => [3, 4];
@@ -36,7 +36,7 @@ crate::registry! {
     RepeatVector "A vector as a sequence of itself.": RepeatVector::new(3) => [4];
     Dropout "Zeros inputs at random in training.":
         Dropout::new(0.4) => [5],
-        Dropout::new(0.4).noise_shape(json!([null, 1, null])) => [3, 5];
+        Dropout::new(0.4).noise_shape([None, Some(1), None]) => [3, 5];
     SpatialDropout1D "Zeros whole channels of sequences at random in training.":
         SpatialDropout1D::new(0.4) => [3, 5];
     SpatialDropout2D "Zeros whole channels of images at random in training.":
@@ -97,10 +97,10 @@ crate::registry! {
     UpSampling3D "Volumes blown up.": UpSampling3D::new((1, 2, 1)) => [3, 4, 3, 2];
     BatchNormalization "Mean 0 and variance 1 over the batch.":
         BatchNormalization::new() => [5],
-        BatchNormalization::new().axis(json!(1)).scale(false) => [2, 4];
+        BatchNormalization::new().axis(1).scale(false) => [2, 4];
     LayerNormalization "Mean 0 and variance 1 within each sample.":
         LayerNormalization::new() => [5],
-        LayerNormalization::new().axis(json!([1, 2])).scale(false) => [3, 4],
+        LayerNormalization::new().axis([1, 2]).scale(false) => [3, 4],
         LayerNormalization::new().rms_scaling(true) => [5];
     RMSNormalization "Mean square 1 within each sample.": RMSNormalization::new() => [5];
     GroupNormalization "Mean 0 and variance 1 over groups of channels.": GroupNormalization::new(2) => [3, 4];
@@ -140,5 +140,5 @@ crate::registry! {
         AdditiveAttention::new() => [4, 3] [5, 3];
     MultiHeadAttention "Every step looks at all steps, in several ways at once.":
         MultiHeadAttention::new(2, 3) => [4, 3] [5, 4],
-        MultiHeadAttention::new(2, 3).value_dim(2).output_shape(json!(5)).use_gate(true).dropout(0.2) => [4, 3] [5, 4] [5, 2];
+        MultiHeadAttention::new(2, 3).value_dim(2).output_shape(5).use_gate(true).dropout(0.2) => [4, 3] [5, 4] [5, 2];
 }

@@ -2,13 +2,14 @@
 
 use crate::handle::record_of;
 use crate::layer::{Base, Layer, LayerRef, check_name, layer_record};
-use crate::layers::Operation;
+use crate::layers::{Operation, PartialShape};
 use crate::model::bounds::{check_calls, few_settings};
 use crate::model::definition::{Call, Definition, Entry, Form, entries, nested};
 use crate::model::structure::Structure;
 use crate::model::symbolic::{Inputs, Symbolic, apply};
 use rhyton_graph::{Type, at_source};
 use rhyton_tensor::{Error, Result, Source};
+use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -196,11 +197,10 @@ fn sequential_from(base: Base, config: &Json, layers: Vec<Recorded>) -> Result<D
     let starts_with_input = layers.first().is_some_and(|r| r.is_input);
     let mut layers: Vec<(LayerRef, Source)> = layers.into_iter().map(|r| (r.layer, r.source)).collect();
     if !starts_with_input {
-        let shape = config["build_input_shape"].clone();
-        if !shape.is_array() {
+        let Ok(shape) = PartialShape::deserialize(&config["build_input_shape"]) else {
             return Err(Error::new("the model was saved before it knew its input's shape")
                 .fix("call or build it once in Keras, then save it"));
-        }
+        };
         layers.insert(0, (crate::model::Input::default().batch_shape(shape).into(), base.source.clone()));
     }
     let mut values = vec![apply(layers[0].0.clone(), Inputs::default(), &layers[0].1).swap_remove(0)];

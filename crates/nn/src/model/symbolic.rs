@@ -1,10 +1,11 @@
 //! The functional way: layers applied to symbolic values, which remember how they came about.
 
 use crate::layer::{Args, Layer, LayerRef, Outputs, Trace, Value, plain_config};
+use crate::layers::PartialShape;
 use crate::{Cx, layer::default_name};
 use rhyton_graph::{Expr, Type};
 use rhyton_tensor::{DType, Dim, Error, Shape, Source};
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Value as Json};
 use std::sync::Arc;
 
 /// A value that a model will compute: the result of applying a layer.
@@ -181,8 +182,8 @@ pub(crate) fn apply(layer: LayerRef, inputs: Inputs, source: &Source) -> Vec<Sym
 crate::layer! {
     /// Where data enters a model.
     pub struct Input as "InputLayer" {
-        /// Sizes with the batch axis; `null` where a size is not known.
-        batch_shape: Json = json!([null]),
+        /// Sizes with the batch axis; `None` where a size is not known.
+        batch_shape: PartialShape = PartialShape(vec![None]),
         /// `float32` or `int32`.
         dtype: String = "float32".into(),
         /// Kept for Keras.
@@ -199,9 +200,8 @@ impl Input {
     /// `vec![Dim::symbol("time"), 16.into()]`.
     #[track_caller]
     pub fn new(shape: impl Into<Shape>) -> Input {
-        let mut sizes = vec![Json::Null];
-        sizes.extend(shape.into().iter().map(|d| d.as_fixed().map_or(Json::Null, Json::from)));
-        Input::default().batch_shape(Json::Array(sizes))
+        let sizes = std::iter::once(None).chain(shape.into().iter().map(Dim::as_fixed));
+        Input::default().batch_shape(PartialShape(sizes.collect()))
     }
 
     /// Integers: indices of an embedding.
@@ -234,12 +234,14 @@ impl Input {
             None => return Err(Error::new(format!("an input cannot be of type '{}'", self.dtype))),
         };
         let bad = || Error::new("an input's batch_shape is no list of sizes").place(name);
-        let sizes = self.batch_shape.as_array().filter(|s| !s.is_empty()).ok_or_else(bad)?;
+        if self.batch_shape.0.is_empty() {
+            return Err(bad());
+        }
         let mut dims = vec![Dim::symbol("batch")];
-        for (axis, size) in sizes.iter().enumerate().skip(1) {
+        for (axis, size) in self.batch_shape.0.iter().enumerate().skip(1) {
             dims.push(match size {
-                Json::Null => Dim::symbol(&format!("{}_{axis}", symbol_name(name))),
-                n => Dim::fixed(n.as_u64().filter(|n| *n < 1 << 32).ok_or_else(bad)? as usize),
+                None => Dim::symbol(&format!("{}_{axis}", symbol_name(name))),
+                Some(n) => Some(*n).filter(|n| *n < 1 << 32).map(Dim::fixed).ok_or_else(bad)?,
             });
         }
         Ok(Type::new(dtype, dims))

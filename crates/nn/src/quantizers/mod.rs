@@ -4,12 +4,14 @@
 mod model;
 mod product;
 
-pub(crate) use model::{in_mode, quantized};
+pub(crate) use model::quantized;
 pub(crate) use product::{embedding, pays, product};
 
+use crate::layer::Layer;
 use rhyton_graph::{Expr, named};
 use rhyton_tensor::{DType, Error, Result, Tensor};
 use serde_json::{Value as Json, json};
+use std::sync::Arc;
 
 /// Added to the largest magnitude, so that zeros can be scaled.
 const EPSILON: f32 = 1e-7;
@@ -55,6 +57,13 @@ impl Quantization {
         let named = || dtype.as_str().and_then(|name| Some(name.split_once("_from_")?.0));
         mode.or_else(named).map(Quantization::named).transpose()
     }
+}
+
+/// A copy of a layer that computes in `mode`.
+pub(crate) fn in_mode<L: Layer + Clone>(layer: &L, mode: Quantization) -> Option<Arc<dyn Layer>> {
+    let mut new = layer.clone();
+    new.base_mut().quantization = Some(mode);
+    Some(Arc::new(new))
 }
 
 /// `x` in whole numbers from -127 to 127, scaled so that the largest magnitude over `axes` becomes 127, and the scale,

@@ -2,12 +2,11 @@
 
 use super::product::scale_of;
 use super::{Quantization, quantize_weight};
-use crate::layer::{Layer, Variable};
+use crate::layer::Variable;
 use crate::model::{Definition, Model};
 use crate::training::Compiled;
 use rhyton_tensor::{Error, Result, Tensor};
 use std::collections::HashMap;
-use std::sync::Arc;
 
 impl Model {
     /// Turns the arithmetic of Dense, Embedding, Conv1D, Conv2D and Conv3D layers into `mode` `int8`, inside nested
@@ -103,11 +102,4 @@ pub(crate) fn quantized(definition: &Definition, mode: Quantization) -> Definiti
         }
     }
     new
-}
-
-/// A copy of a layer that computes in `mode`.
-pub(crate) fn in_mode<L: Layer + Clone>(layer: &L, mode: Quantization) -> Option<Arc<dyn Layer>> {
-    let mut new = layer.clone();
-    new.base_mut().quantization = Some(mode);
-    Some(Arc::new(new))
 }

@@ -1,6 +1,6 @@
 //! Training data as users give it: tensors in tuples, or a source of batches.
 
-use super::batch::ends_early;
+use rhyton_tensor::batches::ends_early;
 use super::{Batch, Batches};
 use crate::model::Tensors;
 use rhyton_tensor::rng::Stream;

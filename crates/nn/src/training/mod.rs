@@ -1,6 +1,5 @@
 //! Training: `compile`, `fit`, `evaluate`, custom steps, histories, progress, checkpoints.
 
-mod batch;
 mod checks;
 mod choice;
 mod compile;
@@ -25,12 +24,12 @@ mod step;
 mod steps;
 mod warnings;
 
-pub use batch::{Batch, Batches};
 pub use choice::{Choice, LossWeights, Losses, Metrics, PerOutput, by_output};
 pub use compile::Compile;
 pub use compiled::Compiled;
 pub use context::Training;
 pub use data::{Samples, Source};
+pub use rhyton_tensor::batches::{Batch, Batches};
 pub use evaluate::Evaluate;
 pub use fit::Fit;
 pub use history::History;

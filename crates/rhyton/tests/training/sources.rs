@@ -46,6 +46,22 @@ fn build() -> Compiled {
     classifier(Compile::new(Adam::new(0.01), "sparse_categorical_crossentropy").metrics(["accuracy"]))
 }
 
+/// A source of the crate `data`, which knows nothing of training.
+#[test]
+fn windows_over_a_series_train_like_the_windows_side_by_side() {
+    let series = normal(&[60, 2], 4);
+    let (x, y) = rhyton::data::timeseries_windows(&series, 5, 1).unwrap();
+    let build = || {
+        let model = Sequential::new([5, 2]).add(LSTM::new(3)).add(Dense::new(2)).add(Reshape::new([1, 2]));
+        model.build().unwrap().compile(Compile::new(Adam::new(0.01), "mse")).unwrap()
+    };
+    let (mut a, mut b) = (build(), build());
+    let expected = a.fit((&x, &y), quiet(2).batch_size(8).shuffle(false)).unwrap();
+    let mut windows = rhyton::data::WindowBatches::new(&series, 5, 1, 8).unwrap();
+    assert_eq!(b.fit(&mut windows, quiet(2)).unwrap(), expected);
+    assert!(same_bits(a.weights(), b.weights()));
+}
+
 #[test]
 fn a_stream_trains_like_tensors() {
     let (x, y) = (normal(&[50, 4], 1), labels(50, 3));

@@ -1,6 +1,6 @@
 //! Bidirectional: a recurrent layer run both ways.
 
-use crate::layer::{LayerRef, build, default_name, layer_record};
+use crate::layer::{LayerRef, Recurrent, build};
 use crate::layers::wrappers::Wrapped;
 use crate::{Args, Cx, Layer, Outputs, Value};
 use rhyton_graph::Expr;
@@ -60,8 +60,8 @@ impl Bidirectional {
     }
 
     fn output(&self, cx: &mut Cx<'_>, args: &Args) -> Result<Vec<Value>> {
-        let sequences = returns_sequences(self.layer.0.get()?)?;
-        if returns_sequences(self.backward_layer.0.get()?)? != sequences {
+        let sequences = recurrent(&self.layer.0)?.returns_sequences();
+        if recurrent(&self.backward_layer.0)?.returns_sequences() != sequences {
             return Err(Error::new("one direction of Bidirectional returns sequences, the other does not")
                 .fix("give both layers the same return_sequences"));
         }
@@ -82,36 +82,18 @@ impl Bidirectional {
     }
 }
 
-/// Whether a recurrent layer returns all steps; an error for other layers.
-fn returns_sequences(layer: &Arc<dyn Layer>) -> Result<bool> {
-    let config = layer.config();
-    let both = config.get("go_backwards").and(config.get("return_sequences")).and_then(Json::as_bool);
-    both.ok_or_else(|| {
+/// The layer as one over time; an error for other layers.
+fn recurrent(layer: &LayerRef) -> Result<&dyn Recurrent> {
+    let layer = layer.get()?;
+    layer.recurrent().ok_or_else(|| {
         Error::new(format!("Bidirectional cannot run {} both ways", layer.class_name()))
             .expected("a recurrent layer: LSTM, GRU or SimpleRNN")
     })
 }
 
-/// A copy of a recurrent layer for one of the two directions, named as Keras names it.
-#[track_caller]
+/// A copy of a recurrent layer for one of the two directions.
 fn directed(layer: &LayerRef, forward: bool) -> Result<LayerRef> {
-    let object = layer.get()?;
-    let base = object.base().clone();
-    let name = format!("{}_{}", if forward { "forward" } else { "backward" }, default_name(&**object));
-    let mut record = layer_record(layer, &name);
-    let config = &mut record["config"];
-    let sequences = returns_sequences(object)?;
-    let backwards = config["go_backwards"].as_bool().unwrap_or(false);
-    config["go_backwards"] = json!(if forward { backwards } else { !backwards });
-    config["zero_output_for_mask"] = json!(sequences);
-    let made = LayerRef::from_json(&record)?;
-    let mut object = made.get()?.clone();
-    drop(made);
-    if let Some(own) = Arc::get_mut(&mut object) {
-        // Errors name the line where the user made the layer.
-        own.base_mut().source = base.source.clone();
-    }
-    Ok(LayerRef::new(object))
+    Ok(recurrent(layer)?.directed(forward))
 }
 
 /// The arguments of both layers: initial states are given for the forward layer first.

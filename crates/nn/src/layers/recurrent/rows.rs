@@ -5,6 +5,7 @@ use super::driver::Driver;
 use crate::activations::Activation;
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
+use crate::layer::{LayerRef, Recurrent, default_name};
 use crate::regularizers::Regularizer;
 use crate::{Args, Cx, Layer, Object, Outputs};
 
@@ -98,7 +99,25 @@ macro_rules! recurrent {
             }
         }
 
+        impl Recurrent for $name {
+            fn returns_sequences(&self) -> bool {
+                self.return_sequences
+            }
+            fn directed(&self, forward: bool) -> LayerRef {
+                let mut layer = self.clone();
+                layer.go_backwards = if forward { self.go_backwards } else { !self.go_backwards };
+                layer.zero_output_for_mask = self.return_sequences;
+                let way = if forward { "forward" } else { "backward" };
+                layer.base.name = Some(format!("{way}_{}", default_name(self)));
+                layer.base.dtype.get_or_insert(Ok(self.base.policy()));
+                layer.into()
+            }
+        }
+
         impl Layer for $name {
+            fn recurrent(&self) -> Option<&dyn Recurrent> {
+                Some(self)
+            }
             // States round step after step.
             fn computes_in_float32(&self) -> bool {
                 true

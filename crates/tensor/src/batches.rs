@@ -1,13 +1,16 @@
-//! [`Batches`]: where batches come from.
+//! [`Batches`]: where batches come from. It stands here so that data sets need not know what trains on them.
 
-use rhyton_tensor::{Error, Result, Tensor};
+use crate::{Error, Result, Tensor};
 
 /// One batch: inputs, targets and sample weights.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    pub(crate) tensors: Vec<Tensor>,
-    pub(crate) inputs: usize,
-    pub(crate) targets: usize,
+    /// All tensors: inputs, then targets, then sample weights.
+    pub tensors: Vec<Tensor>,
+    /// How many of them are inputs.
+    pub inputs: usize,
+    /// How many are targets.
+    pub targets: usize,
 }
 
 impl Batch {
@@ -25,24 +28,24 @@ impl Batch {
 
     /// The inputs.
     pub fn x(&self) -> &[Tensor] {
-        &self.tensors[..self.inputs]
+        self.tensors.get(..self.inputs).unwrap_or_default()
     }
 
     /// The targets.
     pub fn y(&self) -> &[Tensor] {
-        &self.tensors[self.inputs..self.inputs + self.targets]
+        self.tensors.get(self.inputs..self.inputs + self.targets).unwrap_or_default()
     }
 
     /// The sample weights.
     pub fn weights(&self) -> &[Tensor] {
-        &self.tensors[self.inputs + self.targets..]
+        self.tensors.get(self.inputs + self.targets..).unwrap_or_default()
     }
 }
 
 /// A source of batches: data that is larger than memory, made on the fly, or comes from elsewhere.
 ///
 /// ```
-/// use rhyton_nn::training::{Batch, Batches};
+/// use rhyton_tensor::batches::{Batch, Batches};
 /// use rhyton_tensor::{Result, Tensor};
 /// /// Points of a line, made on the fly.
 /// #[derive(Default)]
@@ -99,7 +102,7 @@ pub trait Batches {
 }
 
 /// The error of a pass that is shorter than when training was interrupted after `n` batches of it.
-pub(crate) fn ends_early(batches: usize, n: usize) -> Error {
+pub fn ends_early(batches: usize, n: usize) -> Error {
     Error::new(format!("the data ends after {batches} batches"))
         .expected(format!("at least {n}, as when training was interrupted"))
         .fix("resume with the same data")
