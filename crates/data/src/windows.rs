@@ -56,7 +56,18 @@ impl WindowBatches {
         };
         let (full, rest) = (set(batch_size.min(n))?, set(n % batch_size)?);
         let series = series.to_vec();
-        Ok(WindowBatches { series, features, window, horizon, batch_size, seed: None, order, at: 0, full, rest })
+        Ok(WindowBatches {
+            series,
+            features,
+            window,
+            horizon,
+            batch_size,
+            seed: None,
+            order,
+            at: 0,
+            full,
+            rest,
+        })
     }
 
     /// In another order for every pass, which the seed and the number of the pass decide.

@@ -1,7 +1,7 @@
 //! Projections of weights after every update.
 
-use crate::Handle;
 use crate::Axes;
+use crate::Handle;
 use crate::object::Object;
 use rhyton_graph::Expr;
 use rhyton_tensor::{Error, Result};

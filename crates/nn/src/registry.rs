@@ -216,7 +216,8 @@ pub fn add<T: ?Sized + Kind>(row: Row<T>) -> Result<()> {
 /// The error of a name of a class that was never registered.
 fn unregistered(what: &str, name: &str) -> Error {
     let class = name.rsplit('>').next().unwrap_or(name);
-    Error::new(format!("the {what} '{name}' is not one of Rhyton's, and this program has not registered it"))
+    let why = "it is not one of Rhyton's, and this program has not registered it";
+    Error::new(format!("there is no {what} '{name}': {why}"))
         .expected("a program that knows its type: a configuration never brings code along")
         .fix(format!("call rhyton::nn::registry::register for the type {class} before the file is read"))
 }

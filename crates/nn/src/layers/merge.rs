@@ -1,7 +1,7 @@
 //! Layers of pair_only inputs: Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate, Dot.
 
-use crate::layers::embedding::any_last;
 use crate::layers::check;
+use crate::layers::embedding::any_last;
 use crate::{Args, Axes, Cx, Layer, Object, Outputs, Value};
 use rhyton_graph::{Expr, broadcast_shapes};
 use rhyton_tensor::{DType, Error, Result};

@@ -200,7 +200,8 @@ impl Input {
     /// `vec![Dim::symbol("time"), 16.into()]`.
     #[track_caller]
     pub fn new(shape: impl Into<Shape>) -> Input {
-        let sizes = std::iter::once(None).chain(shape.into().iter().map(Dim::as_fixed));
+        let shape = shape.into();
+        let sizes = std::iter::once(None).chain(shape.iter().map(Dim::as_fixed));
         Input::default().batch_shape(PartialShape(sizes.collect()))
     }
 

@@ -1,8 +1,8 @@
 //! Training data as users give it: tensors in tuples, or a source of batches.
 
-use rhyton_tensor::batches::ends_early;
 use super::{Batch, Batches};
 use crate::model::Tensors;
+use rhyton_tensor::batches::ends_early;
 use rhyton_tensor::rng::Stream;
 use rhyton_tensor::{DType, Data, Result, Tensor};
 use std::ops::Range;

@@ -130,7 +130,8 @@ fn the_second_process() {
     assert_eq!(
         e,
         format!(
-            "the activation 'my_package>Wave' is not one of Rhyton's, and this program has not registered it\n  \
+            "there is no activation 'my_package>Wave': it is not one of Rhyton's, and this program has not registered \
+             it\n  \
              in:       {file} / dense\n  at:       config.json, layers[1]\n  \
              expected: a program that knows its type: a configuration never brings code along\n  \
              fix:      call rhyton::nn::registry::register for the type Wave before the file is read"
@@ -157,7 +158,7 @@ fn ones_own_objects_take_no_name_of_ours() {
     let own = LayerRef::from(Dense::default());
     assert_eq!(own.to_json()["registered_name"], "Custom>Dense");
     let e = LayerRef::from_json(&own.to_json()).unwrap_err().to_string();
-    assert!(e.starts_with("the layer 'Custom>Dense' is not one of Rhyton's"), "{e}");
+    assert!(e.starts_with("there is no layer 'Custom>Dense': it is not one of Rhyton's"), "{e}");
 
     register::<dyn Layer, Dense>("mine", "A layer of the name of another.").unwrap();
     let record = own.to_json();

@@ -2,9 +2,11 @@
 
 use super::call::Call;
 use super::shapes::flat;
+use crate::Axes;
 use crate::layers::check;
 use rhyton_graph::Expr;
 use rhyton_tensor::{Dim, Result};
+use serde::Deserialize;
 use serde_json::Value as Json;
 
 /// A value with a letter for each axis.
@@ -106,8 +108,8 @@ pub(super) fn tensordot(c: &Call) -> Result<Expr> {
     let (a, b) = (a.float(), b.float());
     let wanted = c.get("axes");
     let listed = |v: &Json, x: &Expr| -> Option<Vec<usize>> {
-        let axes = crate::layers::activation::listed(v);
-        axes.iter().map(|i| check::axis(c.name, *i, x).ok()).collect()
+        let axes = Axes::deserialize(v).ok()?;
+        axes.as_slice().iter().map(|i| check::axis(c.name, *i, x).ok()).collect()
     };
     let axes = match wanted.as_array() {
         Some(both) if both.len() == 2 => listed(&both[0], &a).zip(listed(&both[1], &b)),
