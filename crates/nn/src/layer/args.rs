@@ -26,6 +26,8 @@ pub struct Args {
     pub inputs: Vec<Value>,
     /// Named tensors, like `initial_state`.
     pub named: Vec<(String, Vec<Value>)>,
+    /// Positional arguments that are no tensors, each with its position among all: the 2 of `2 * x`.
+    pub literals: Vec<(usize, Json)>,
     /// Named settings, like `use_causal_mask`.
     pub settings: Map<String, Json>,
 }
@@ -56,7 +58,7 @@ impl Args {
             values.iter().map(one).collect()
         };
         let named = self.named.iter().map(|(name, values)| (name.clone(), all(values))).collect();
-        Args { inputs: all(&self.inputs), named, settings: self.settings.clone() }
+        Args { inputs: all(&self.inputs), named, ..self.clone() }
     }
 
     /// The mask of input `i`. A tensor named `mask` stands for the mask of the first input: files of Keras pass

@@ -43,7 +43,8 @@ fn calls_inside(value: &Json, all: &mut u64) -> u64 {
 /// # Errors
 /// When they do.
 pub(super) fn few_settings(inputs: &Inputs) -> Result<()> {
-    let all: usize = inputs.settings.values().map(values).sum();
+    let literals = inputs.literals.iter().map(|(_, value)| value);
+    let all: usize = inputs.settings.values().chain(literals).map(values).sum();
     if all <= limits::SETTINGS {
         return Ok(());
     }

@@ -43,6 +43,8 @@ pub struct Call {
     pub inputs: Vec<(usize, usize)>,
     /// Named tensors.
     pub named: Vec<(String, Vec<(usize, usize)>)>,
+    /// Positional arguments that are no tensors, each with its position among all.
+    pub literals: Vec<(usize, Json)>,
     /// Settings of the call.
     pub settings: Map<String, Json>,
 }
@@ -101,6 +103,7 @@ impl Definition {
                     layer: *layer,
                     inputs: at_all(&reads.positional),
                     named: reads.named.iter().map(|(n, v)| (n.clone(), at_all(v))).collect(),
+                    literals: c.inputs.literals.clone(),
                     settings: c.inputs.settings.clone(),
                 }
             })
@@ -177,6 +180,7 @@ impl Definition {
             let args = Args {
                 inputs: get(&call.inputs),
                 named: call.named.iter().map(|(n, at)| (n.clone(), get(at))).collect(),
+                literals: call.literals.clone(),
                 settings: obeyed(&call.settings),
             };
             let entry = &self.entries[call.layer];

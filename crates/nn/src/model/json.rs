@@ -47,13 +47,9 @@ fn functional_config(d: &Definition) -> Json {
     };
     let node = |call: &Call, layer: &LayerRef| {
         let mut args: Vec<Json> = call.inputs.iter().map(&tensor).collect();
-        let mut kwargs = Map::new();
-        for (name, value) in &call.settings {
-            // Numbers among the operands stand where they stood.
-            match name.strip_prefix("arg").and_then(|n| n.parse::<usize>().ok()) {
-                Some(at) => args.insert(at.min(args.len()), value.clone()),
-                None => drop(kwargs.insert(name.clone(), value.clone())),
-            }
+        let mut kwargs = call.settings.clone();
+        for (at, value) in &call.literals {
+            args.insert(args.len().min(*at), value.clone());
         }
         if let Ok(layer) = layer.get() {
             args = arranged(&**layer, args);
@@ -321,7 +317,7 @@ fn inputs_of(
         let operands = operands_in(arg, layer);
         if !operands.iter().any(|o| is_tensor(o)) {
             if !arg.is_null() {
-                inputs.settings.insert(format!("arg{position}"), arg.clone());
+                inputs.literals.push((position, arg.clone()));
             }
             position += 1;
             continue;
@@ -331,7 +327,7 @@ fn inputs_of(
                 let Some(s) = look(&operand["config"]["keras_history"])? else { return Ok(None) };
                 inputs.positional.push(s);
             } else {
-                inputs.settings.insert(format!("arg{position}"), operand.clone());
+                inputs.literals.push((position, operand.clone()));
             }
             position += 1;
         }

@@ -71,6 +71,8 @@ impl std::fmt::Debug for Symbolic {
 pub struct Inputs {
     pub(crate) positional: Vec<Symbolic>,
     pub(crate) named: Vec<(String, Vec<Symbolic>)>,
+    /// Positional arguments that are no tensors, with their positions.
+    pub(crate) literals: Vec<(usize, Json)>,
     pub(crate) settings: Map<String, Json>,
 }
 
@@ -100,6 +102,7 @@ impl Inputs {
         Args {
             inputs: self.positional.iter().map(&of).collect(),
             named: self.named.iter().map(|(n, v)| (n.clone(), v.iter().map(&of).collect())).collect(),
+            literals: self.literals.clone(),
             settings: obeyed(&self.settings),
         }
     }

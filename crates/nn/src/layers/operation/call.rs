@@ -23,22 +23,14 @@ pub(super) struct Call {
 impl Call {
     /// Settings come from the operation's own configuration and from the named arguments of the call.
     pub(super) fn new(name: &'static str, config: &Map<String, Json>, args: &Args) -> Call {
-        let mut settings = config.clone();
-        let mut literals = vec![];
-        for (key, value) in &args.settings {
-            match key.strip_prefix("arg").and_then(|n| n.parse::<usize>().ok()) {
-                Some(at) => literals.push((at, value.clone())),
-                None => drop(settings.insert(key.clone(), value.clone())),
-            }
-        }
+        let settings = config.iter().chain(&args.settings).map(|(key, value)| (key.clone(), value.clone()));
         let named = args.named.iter().flat_map(|(_, values)| values);
         let values = args.inputs.iter().chain(named).map(|v| Operand::Value(v.expr.clone()));
         let mut operands: Vec<Operand> = values.collect();
-        literals.sort_by_key(|(at, _)| *at);
-        for (at, value) in literals {
-            operands.insert(at.min(operands.len()), Operand::Literal(value));
+        for (at, value) in &args.literals {
+            operands.insert(operands.len().min(*at), Operand::Literal(value.clone()));
         }
-        Call { name, operands, settings }
+        Call { name, operands, settings: settings.collect() }
     }
 
     /// Operand `i` as a value.

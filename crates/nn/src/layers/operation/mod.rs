@@ -20,8 +20,7 @@ use table::{KNOWN, Known};
 /// Where Keras's modules of operations begin.
 const MODULES: &str = "keras.src.ops";
 
-/// An operation on tensors, by its name in Keras. What is no tensor among its operands is a setting of the call,
-/// `arg1` for the second.
+/// An operation on tensors, by its name in Keras. What is no tensor among its operands is a literal of the call.
 #[derive(Clone, Debug)]
 pub struct Operation {
     base: Base,
