@@ -271,6 +271,8 @@ pub struct Listing {
     pub module: &'static str,
     /// The rows.
     pub rows: fn() -> Vec<ListedRow>,
+    /// The record of the object that a name or a record stands for.
+    pub read: fn(&Value) -> Result<Value>,
 }
 
 /// A row for programs that list all kinds.
@@ -295,7 +297,8 @@ impl ListedRow {
 impl Listing {
     /// The listing of a kind.
     pub const fn of<T: ?Sized + Kind>() -> Listing {
-        Listing { what: T::WHAT, module: T::MODULE, rows: listed::<T> }
+        let read = |value: &Value| Ok(Handle::<T>::from_json(value)?.to_json());
+        Listing { what: T::WHAT, module: T::MODULE, rows: listed::<T>, read }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Names, configurations, error texts, special values and starting points of activations, losses, metrics,
+//! Names, error texts, special values and starting points of activations, losses, metrics,
 //! optimizers, initializers, regularizers and constraints.
 
 use rhyton_graph::{Expr, Function, Type, eval, interpret};
@@ -7,47 +7,11 @@ use rhyton_nn::initializers::{self, Initialize, Orthogonal};
 use rhyton_nn::layer::{Variable, Weight};
 use rhyton_nn::losses::{self, Loss, LossRef, loss_value};
 use rhyton_nn::metrics::{self, Metric};
-use rhyton_nn::object::snake_case;
 use rhyton_nn::optimizers::{self, Adam, LearningRate, OptimizerRef, Pipeline, SGD, schedules};
-use rhyton_nn::{Handle, Kind, Layer, constraints, regularizers};
+use rhyton_nn::{Kind, Layer};
 use rhyton_tensor::rng::Stream;
 use rhyton_tensor::{DType, Dim, Result, Source, Tensor};
 use serde_json::{Value, json};
-
-/// Every name of every row gives an object, whose configuration reads back as it was written.
-fn names_and_configs<T: ?Sized + Kind>() {
-    assert!(!T::rows().is_empty());
-    for row in T::rows() {
-        for example in (row.examples)() {
-            let json = example.object.to_json();
-            assert_eq!(Handle::<T>::from_json(&json).unwrap().to_json(), json, "{}", row.class_name);
-        }
-        let snake = snake_case(row.class_name);
-        for name in row.names.iter().copied().chain([row.class_name, snake.as_str()]) {
-            let object = Handle::<T>::named(name).unwrap_or_else(|e| panic!("{name}: {e}"));
-            let json = object.to_json();
-            assert_eq!(json["class_name"], row.class_name, "{name}");
-            assert_eq!(json["module"], T::MODULE);
-            assert_eq!(Handle::<T>::from_json(&json).unwrap().to_json(), json, "{name}");
-        }
-        assert!(!row.doc.is_empty());
-    }
-}
-
-#[test]
-fn every_row_has_its_names_and_configuration() {
-    names_and_configs::<dyn losses::Loss>();
-    names_and_configs::<dyn metrics::Metric>();
-    names_and_configs::<dyn optimizers::Optimizer>();
-    names_and_configs::<dyn schedules::Schedule>();
-    names_and_configs::<dyn initializers::Initialize>();
-    names_and_configs::<dyn regularizers::Regularize>();
-    names_and_configs::<dyn constraints::Constrain>();
-    for name in <dyn Activate>::rows().iter().map(|r| r.class_name) {
-        let a: Activation = serde_json::from_value(json!(name)).unwrap();
-        assert_eq!(serde_json::to_value(&a).unwrap(), json!(name));
-    }
-}
 
 /// Keras's own strings (keras.md 1.4), so that no alias is lost.
 #[test]

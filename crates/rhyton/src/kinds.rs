@@ -30,3 +30,28 @@ pub static KINDS: &[Listing] = &[
     Listing::of::<dyn Schedule>(),
     Operation::LISTING,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every example and every name of every row gives an object, whose record reads back as it was written.
+    #[test]
+    fn every_row_has_its_names_and_records() {
+        for kind in KINDS {
+            for row in (kind.rows)() {
+                // A layer around others cannot be made of its name alone.
+                let names = if kind.what == "layer" { vec![] } else { [&[row.name.clone()], &row.names[..]].concat() };
+                let objects = names.into_iter().map(|n| (kind.read)(&n.into()).unwrap());
+                for record in objects.chain(row.examples.clone()) {
+                    assert_eq!((kind.read)(&record).unwrap(), record, "{}", row.name);
+                    assert!(record["class_name"] == row.name || record == row.name, "{record}");
+                    let module = record["module"].as_str().unwrap_or(kind.module);
+                    assert!(["layer", "tensor operation"].contains(&kind.what) || module == kind.module, "{record}");
+                }
+                let is_operation = kind.what == "tensor operation";
+                assert!(is_operation || !row.doc.is_empty() && !row.examples.is_empty(), "{}", row.name);
+            }
+        }
+    }
+}

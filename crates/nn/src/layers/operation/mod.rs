@@ -8,11 +8,12 @@ mod reductions;
 mod shapes;
 mod table;
 
-use crate::layer::{Base, Based, plain_config};
+use crate::handle::record;
+use crate::layer::{Base, Based, LayerRef, plain_config};
 use crate::registry::{ListedRow, Listing};
 use crate::{Args, Cx, Layer, Object, Outputs};
 use call::Call;
-use rhyton_tensor::Result;
+use rhyton_tensor::{Error, Result};
 use serde_json::{Map, Value as Json};
 use std::sync::Arc;
 use table::{KNOWN, Known};
@@ -51,6 +52,13 @@ impl Operation {
         what: "tensor operation",
         module: "keras.ops",
         rows: || Operation::names().map(ListedRow::of_name).collect(),
+        read: |value| {
+            let named = |row: &&Known| *value == row.class_name;
+            let record = KNOWN.iter().find(named).map(|row| record(row.module, row.class_name, Map::new()));
+            let operation = Operation::from_record(record.as_ref().unwrap_or(value));
+            let unknown = || Error::new(format!("{value} is no tensor operation"));
+            Ok(LayerRef::new(operation.ok_or_else(unknown)??).to_json())
+        },
     };
 
     /// The names of all operations.
