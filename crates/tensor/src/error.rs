@@ -9,6 +9,16 @@ use std::sync::Arc;
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Where something was written that a user can change.
+///
+/// ```
+/// use rhyton_tensor::{Error, Source};
+/// let config = Source::File { path: "m.keras".into(), place: "config.json".into() };
+/// assert_eq!(config.inside("layers[3]").to_string(), "m.keras: config.json, layers[3]");
+/// assert_eq!(Source::Caller("train.py:12".into()).to_string(), "train.py:12");
+/// // Under the name of the file, its places go without it.
+/// let e = Error::new("there is no layer 'Densee'").place("m.keras / dense").source(&config.inside("layers[3]"));
+/// assert!(e.to_string().ends_with("in:       m.keras / dense\n  at:       config.json, layers[3]"));
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Source {
     /// A line of a Rust program.

@@ -17,7 +17,7 @@ struct Custom {
 }
 
 /// A loss from a function of (targets, predictions), both float32, to losses `[batch, ..]` or a scalar. Files keep
-/// its name only.
+/// its name only: one that files bring back is a type, made known with [`register`](crate::registry::register).
 ///
 /// ```
 /// use rhyton_nn::losses::custom;

@@ -21,7 +21,7 @@ struct Custom {
 }
 
 /// The mean over samples of a function of (targets, predictions), both float32, to figures `[batch, ..]`. Files
-/// keep its name only.
+/// keep its name only: one that files bring back is a type, made known with [`register`](crate::registry::register).
 ///
 /// ```
 /// use rhyton_nn::metrics::custom;
