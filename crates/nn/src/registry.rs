@@ -356,8 +356,10 @@ macro_rules! registry {
                     of: ::std::any::TypeId::of::<$class>,
                 }),*];
                 static REGISTRY: $crate::registry::Registry<dyn $kind> = $crate::registry::Registry::new(|| {
-                    // Crates above this one submit rows of their own.
+                    // Crates above this one submit rows of their own, in whatever order the linker puts them.
                     let submitted = $crate::__private::inventory::iter::<$crate::Row<dyn $kind>>;
+                    let mut submitted: Vec<_> = submitted.into_iter().collect();
+                    submitted.sort_by_key(|row| row.class_name);
                     ROWS.iter().chain(submitted).collect::<Vec<_>>().into()
                 });
                 &REGISTRY

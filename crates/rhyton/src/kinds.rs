@@ -41,13 +41,20 @@ mod tests {
         for kind in KINDS {
             for row in (kind.rows)() {
                 // A layer around others cannot be made of its name alone.
-                let names = if kind.what == "layer" { vec![] } else { [&[row.name.clone()], &row.names[..]].concat() };
+                let names = if kind.what == "layer" {
+                    vec![]
+                } else {
+                    [&[row.name.clone()], &row.names[..]].concat()
+                };
                 let objects = names.into_iter().map(|n| (kind.read)(&n.into()).unwrap());
                 for record in objects.chain(row.examples.clone()) {
                     assert_eq!((kind.read)(&record).unwrap(), record, "{}", row.name);
                     assert!(record["class_name"] == row.name || record == row.name, "{record}");
                     let module = record["module"].as_str().unwrap_or(kind.module);
-                    assert!(["layer", "tensor operation"].contains(&kind.what) || module == kind.module, "{record}");
+                    assert!(
+                        ["layer", "tensor operation"].contains(&kind.what) || module == kind.module,
+                        "{record}"
+                    );
                 }
                 let is_operation = kind.what == "tensor operation";
                 assert!(is_operation || !row.doc.is_empty() && !row.examples.is_empty(), "{}", row.name);
