@@ -34,7 +34,7 @@ pub use fit::Fit;
 pub use history::History;
 pub use logs::{Logs, from_number, number};
 pub use progress::Verbose;
-pub use standard::TrainStep;
 pub use rhyton_tensor::batches::{Batch, Batches};
+pub use standard::TrainStep;
 pub use state::TrainingState;
 pub use step::Step;
