@@ -245,10 +245,11 @@ impl Guard {
     /// # Errors
     /// When one of them chooses nothing.
     pub(crate) fn check_all(&self, home: Home<'_>, inputs: &[Tensor], types: &[Type]) -> Result<()> {
-        let (values, mut computed) = (Values::default(), vec![]);
+        let mut computed = vec![];
         if self.marked.iter().all(|m| m.given.is_some()) {
-            return self.check(home, &values, inputs, 0, &mut computed);
+            return self.check(home, &Values::default(), inputs, 0, &mut computed);
         }
+        let values = Values::on(&home()?)?;
         let samples = inputs.first().and_then(|t| t.shape().first()).copied().unwrap_or(0);
         for first in (0..samples).step_by(ROWS) {
             let rows = first..samples.min(first + ROWS);

@@ -344,8 +344,8 @@ impl Build {
     }
 
     /// Compiles a step of training. Its first result is the sum of the losses that were minimized. Where that is not
-    /// finite, a step that `holds` changes nothing: it ends before the updates of weights and of what optimizers keep of
-    /// them, which come last anyway, and small values become what they were.
+    /// finite, a step that `holds` changes nothing: it ends before the updates of weights and of what optimizers keep
+    /// of them, which come last anyway, and small values become what they were.
     ///
     /// # Errors
     /// As for [`compile`](Build::compile).

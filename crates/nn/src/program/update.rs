@@ -91,8 +91,8 @@ impl Build {
         self.slots[o.slots.clone()].iter().map(|s| s.value.clone()).collect()
     }
 
-    /// One step of an optimizer with its [`gradients`](Build::gradients). Later calls of the model see the new weights, as numbers that
-    /// were assigned: a later loss is not differentiated through this step.
+    /// One step of an optimizer with its [`gradients`](Build::gradients). Later calls of the model see the new weights,
+    /// as numbers that were assigned: a later loss is not differentiated through this step.
     pub fn step(&mut self, optimizer: usize, gradients: &[Expr]) {
         let Some(o) = self.optimizers.get(optimizer) else { return };
         let new = o.pipeline.apply(&self.kept(o), &self.weights(o.model), gradients);

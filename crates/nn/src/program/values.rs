@@ -133,7 +133,8 @@ impl Values {
         self.tensors().iter().map(|t| t.data().bytes()).sum()
     }
 
-    /// All values, in the order in which they came. Where they lie elsewhere they are brought here, once after each change.
+    /// All values, in the order in which they came. Where they lie elsewhere they are brought here, once after each
+    /// change.
     pub(crate) fn tensors(&self) -> &[Tensor] {
         if let Ok(here) = HostStore::of(&*self.store) {
             return &here.values;

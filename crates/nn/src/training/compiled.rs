@@ -100,7 +100,8 @@ impl Model {
 }
 
 impl Compiled {
-    /// Puts what training begins with beside the weights: those of further models, the optimizer's state, the random key.
+    /// Puts what training begins with beside the weights: those of further models, the optimizer's state, the random
+    /// key.
     fn begin(&mut self) -> Result<()> {
         self.model.values_mut().retain(|name| name.starts_with("model.0/"))?;
         let models: Vec<&Model> = std::iter::once(&self.model).chain(&self.others).collect();

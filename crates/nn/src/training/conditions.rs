@@ -50,6 +50,10 @@ impl Conditions {
             let mut all = self.arguments.clone();
             let record = model_record(model.definition(), Json::Null);
             all["model"] = record["config"].clone();
+            for (i, other) in model.others.iter().enumerate() {
+                let record = model_record(other.definition(), Json::Null);
+                all[format!("model {}", i + 1)] = record["config"].clone();
+            }
             for (name, value) in model.arguments().to_json().as_object().into_iter().flatten() {
                 all[name.replace('_', " ")] = value.clone();
             }

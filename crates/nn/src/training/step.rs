@@ -63,7 +63,7 @@ impl Step {
         }
         let rate = |(o, p): (usize, &Pipeline)| Some(b.optimizer_slots(o).swap_remove(p.learning_rate_at()?));
         let rates = b.pipelines().enumerate().map(rate).collect();
-        let (mut values, outputs) = (Values::default(), b.output_names());
+        let (mut values, outputs) = (Values::on(&backend)?, b.output_names());
         b.check()?;
         b.fill(&mut values)?;
         values.set("key", &Tensor::vector(vec![seed as i32, 0]))?;
