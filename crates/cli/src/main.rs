@@ -7,7 +7,7 @@ mod signals;
 mod workloads;
 
 use clap::{Parser, Subcommand};
-use commands::{bench, demo, evaluate, fit, list, predict, quantize, summary};
+use commands::{bench, demo, dump, evaluate, fit, list, predict, quantize, summary};
 use rhyton::counting::Counting;
 use rhyton::nn::training::Compiled;
 use rhyton::tensor::memory;
@@ -50,6 +50,8 @@ enum Command {
     Quantize(quantize::Arguments),
     /// Show a model's layers, shapes and numbers of weights
     Summary(summary::Arguments),
+    /// Print what the compiler makes of a model: its graph after a pass, or its plan
+    Dump(dump::Arguments),
     /// Time the workloads that engines are compared on
     Bench(bench::Arguments),
     /// List the known layers, losses, metrics, optimizers, ..
@@ -84,6 +86,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Predict(a) => predict::run(&a),
         Command::Quantize(a) => quantize::run(&a),
         Command::Summary(a) => summary::run(&a),
+        Command::Dump(a) => dump::run(&a),
         Command::Bench(a) => bench::run(&a),
         Command::List(a) => list::run(&a),
     }

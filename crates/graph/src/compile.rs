@@ -3,6 +3,7 @@
 use crate::backend::Backend;
 use crate::expr::Expr;
 use crate::function::Function;
+use crate::inspect;
 use crate::ops::{Control, Op};
 use crate::passes::{self, Context};
 use crate::plan::Plan;
@@ -57,8 +58,13 @@ pub fn compile_watched(
         return Err(e);
     }
     crate::verify::verify(function)?;
-    let passed = Arc::new(passes::run(function, &Context { backend, updates })?);
-    crate::lower::lower(&passed, state, updates, watch, backend)
+    inspect::traced(function);
+    let stop_after = std::env::var(passes::STOP_AFTER).ok();
+    let cx = Context { backend, updates, stop_after: stop_after.as_deref() };
+    let passed = Arc::new(passes::run(function, &cx)?);
+    let plan = crate::lower::lower(&passed, state, updates, watch, backend)?;
+    inspect::lowered(&plan);
+    Ok(plan)
 }
 
 fn param_name(p: &Expr) -> String {

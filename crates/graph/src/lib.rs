@@ -10,6 +10,7 @@ mod build;
 pub mod compile;
 pub mod expr;
 pub mod function;
+pub mod inspect;
 pub mod interp;
 mod lower;
 pub mod memory;

@@ -2,7 +2,7 @@
 //! interpreter.
 
 use rhyton_graph::backend::Backend;
-use rhyton_graph::passes::{Context, PASSES, apply};
+use rhyton_graph::passes::{self, Context, PASSES, apply};
 use rhyton_graph::plan::Plan;
 use rhyton_graph::reference::{NullBackend, ReferenceBackend};
 use rhyton_graph::testing::{Runner, assert_close, bindings, random_args, random_function, with_gradients};
@@ -60,7 +60,7 @@ fn functions_that_the_backend_takes_stay_whole() {
 #[test]
 fn every_pass_keeps_the_meaning() {
     let backend = ReferenceBackend::default();
-    let cx = Context { backend: &backend, updates: &[] };
+    let cx = Context { backend: &backend, updates: &[], stop_after: None };
     for seed in 3000..3080 {
         let mut f = with_gradients(&random_function(seed, 10));
         let args = random_args(&f, 3, 1);
@@ -71,6 +71,26 @@ fn every_pass_keeps_the_meaning() {
             assert_close(&interpret(&f, &args).unwrap(), &want, 2e-4, &format!("{name} of seed {seed}"));
         }
     }
+}
+
+#[test]
+fn stopping_after_a_pass_keeps_the_meaning() {
+    let backend = ReferenceBackend::default();
+    for seed in 3100..3130 {
+        let f = with_gradients(&random_function(seed, 10));
+        let args = random_args(&f, 3, 1);
+        let want = interpret(&f, &args).unwrap();
+        for (name, _) in PASSES {
+            let cx = Context { backend: &backend, updates: &[], stop_after: Some(name) };
+            let stopped = passes::run(&f, &cx).unwrap();
+            assert_close(&interpret(&stopped, &args).unwrap(), &want, 2e-4, &format!("up to {name}"));
+            let have = run(&backend, compile(&stopped, 0, &[], &backend).unwrap(), &args);
+            assert_close(&have, &want, 2e-4, &format!("up to {name} of seed {seed}"));
+        }
+    }
+    let cx = Context { backend: &backend, updates: &[], stop_after: Some("fuse") };
+    let e = passes::run(&random_function(0, 3), &cx).unwrap_err().to_string();
+    assert!(e.contains("no pass 'fuse'") && e.contains("inline, canonicalize, deduplicate"), "{e}");
 }
 
 #[test]

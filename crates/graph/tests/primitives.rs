@@ -27,7 +27,7 @@ fn every_primitive_occurs_in_random_functions() {
         if seed % 10 == 0 {
             // Some are made by the compiler alone.
             primitives(
-                &passes::run(&f, &Context { backend: &NullBackend, updates: &[] }).unwrap(),
+                &passes::run(&f, &Context { backend: &NullBackend, updates: &[], stop_after: None }).unwrap(),
                 &mut found,
             );
         }

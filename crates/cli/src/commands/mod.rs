@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod demo;
+pub mod dump;
 pub mod evaluate;
 pub mod fit;
 pub mod list;

@@ -293,7 +293,7 @@ mod tests {
         let y = f(&x);
         let f = Function::new("f", vec![x], vec![y]);
         let backend = crate::reference::NullBackend;
-        canonicalize(&f, &Context { backend: &backend, updates: &[] }).remove(0)
+        canonicalize(&f, &Context { backend: &backend, updates: &[], stop_after: None }).remove(0)
     }
 
     fn is_param(e: &Expr) -> bool {

@@ -13,7 +13,7 @@ use crate::backend::Backend;
 use crate::expr::{Expr, rewrite};
 use crate::function::Function;
 use crate::ops::{Control, Op};
-use rhyton_tensor::Result;
+use rhyton_tensor::{Error, Result};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -23,7 +23,12 @@ pub struct Context<'a> {
     pub backend: &'a dyn Backend,
     /// (result, parameter) pairs of results that replace a parameter.
     pub updates: &'a [(usize, usize)],
+    /// The last pass to run, but for those that lowering needs: to find the pass at fault.
+    pub stop_after: Option<&'a str>,
 }
+
+/// The environment variable that names the last pass to run (see [`Context::stop_after`]).
+pub const STOP_AFTER: &str = "RHYTON_STOP_AFTER";
 
 /// A pass maps a function to new results over the same parameters.
 pub type Pass = fn(&Function, &Context) -> Vec<Expr>;
@@ -36,18 +41,40 @@ pub const PASSES: &[(&str, Pass)] = &[
     ("merge_scans", merge_scans::merge_scans),
     ("dead", dead::dead),
     ("hoist", hoist::hoist),
-    ("deduplicate", deduplicate::deduplicate),
+    ("deduplicate_again", deduplicate::deduplicate),
     ("views", views::views),
 ];
 
-/// Runs all passes; debug builds verify the function after each.
+/// Passes that lowering cannot do without.
+const NEEDED: &[&str] = &["inline", "views"];
+
+/// The position of a pass.
 ///
 /// # Errors
-/// When a pass broke the function, which is a mistake of Rhyton's.
+/// When there is none of this name; the error names those that there are.
+pub fn position(name: &str) -> Result<usize> {
+    PASSES.iter().position(|(known, _)| *known == name).ok_or_else(|| {
+        let known: Vec<&str> = PASSES.iter().map(|(name, _)| *name).collect();
+        Error::new(format!("there is no pass '{name}'")).expected(format!("one of {}", known.join(", ")))
+    })
+}
+
+/// Runs all passes, or those up to [`Context::stop_after`]; debug builds verify the function after each.
+///
+/// # Errors
+/// When there is no such pass to stop after, or one broke the function, which is a mistake of Rhyton's.
 pub fn run(function: &Function, cx: &Context) -> Result<Function> {
+    let end = match cx.stop_after {
+        Some(name) => position(name).map_err(|e| e.place(STOP_AFTER))?,
+        None => PASSES.len(),
+    };
     let mut f = function.rebuilt(function.params.clone(), function.results.clone());
-    for (name, pass) in PASSES {
+    for (i, (name, pass)) in PASSES.iter().enumerate() {
+        if i > end && !NEEDED.contains(name) {
+            continue;
+        }
         f = apply(*pass, &f, cx);
+        crate::inspect::passed(name, &f);
         if cfg!(debug_assertions) {
             crate::verify::verify(&f).map_err(|e| e.place(format!("{} after the pass {name}", f.name)))?;
         }
@@ -57,7 +84,7 @@ pub fn run(function: &Function, cx: &Context) -> Result<Function> {
 
 /// One pass over a function, then over the bodies of its loops.
 pub fn apply(pass: Pass, f: &Function, cx: &Context) -> Function {
-    let inner = Context { backend: cx.backend, updates: &[] };
+    let inner = Context { updates: &[], ..*cx };
     let results = rewrite(&pass(f, cx), HashMap::new(), |e, inputs| {
         let Op::Control(Control::Scan { body, .. }) = e.op() else { return e.with_inputs(inputs) };
         let new = apply(pass, body, &inner);
