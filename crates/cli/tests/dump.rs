@@ -8,7 +8,9 @@ use std::process::{Command, Output};
 fn rhyton(folder: &Path, line: &str, stop_after: Option<&str>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rhyton"));
     command.current_dir(folder).args(line.split(' '));
-    stop_after.iter().for_each(|pass| drop(command.env("RHYTON_STOP_AFTER", pass)));
+    if let Some(pass) = stop_after {
+        command.env("RHYTON_STOP_AFTER", pass);
+    }
     command.output().unwrap()
 }
 

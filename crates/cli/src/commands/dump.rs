@@ -81,9 +81,13 @@ fn training(a: &Arguments) -> Result<Compilation> {
         }
     };
     let (logs, seen) = watch(|| model.train_on_batch(samples));
-    let targets =
-        |e: Error| if a.data.is_some() { e } else { e.fix("give inputs and targets: --data FILE.npz") };
-    first(seen, logs.err().map(targets))
+    let no_targets = |_| {
+        Error::new("zeros of the outputs' shapes are no targets for this loss")
+            .place("--step train")
+            .fix("give inputs and targets: --data FILE.npz")
+    };
+    let error = logs.err();
+    first(seen, if a.data.is_some() { error } else { error.map(no_targets) })
 }
 
 /// What was compiled first, or why nothing was.
