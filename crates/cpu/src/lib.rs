@@ -29,3 +29,8 @@ impl<T> Shared<T> {
         self.0
     }
 }
+
+/// The blocks of this chapter are programs that run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/internals.md")]
+struct Internals;

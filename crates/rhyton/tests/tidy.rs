@@ -183,3 +183,33 @@ fn files_and_functions_stay_readable() {
     }
     report(&format!("more than {MAX_FILE_LINES} lines a file, {MAX_FUNCTION_LINES} a function"), &wrong);
 }
+
+/// A newcomer learns these words first: each names one thing.
+#[test]
+fn words_of_the_glossary_mean_one_thing() {
+    let map = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let (_, glossary) = map.split_once("## Glossary").expect("ARCHITECTURE.md has a glossary");
+    let glossary = glossary.split("\n## ").next().unwrap();
+    let words: Vec<&str> = glossary
+        .lines()
+        .filter_map(|l| l.strip_prefix("| `")?.split_once('`').map(|(word, _)| word))
+        .collect();
+    assert!((20..=40).contains(&words.len()), "{} words", words.len());
+    let mut defined: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (path, text) in sources() {
+        for (number, line) in product_lines(&path, &text) {
+            let mut parts = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+            let is_type = line.starts_with("pub ")
+                && parts.nth(1).is_some_and(|k| ["struct", "enum", "trait", "type"].contains(&k));
+            if let (true, Some(name)) = (is_type, parts.next()) {
+                defined.entry(name.into()).or_default().push(format!("{}:{number}", path.display()));
+            }
+        }
+    }
+    let wrong = |word: &&str| match defined.get(*word) {
+        Some(places) if places.len() == 1 => None,
+        Some(places) => Some(format!("{word} is {}", places.join(" and "))),
+        None => Some(format!("{word} is no public type")),
+    };
+    report("words of the glossary", &words.iter().filter_map(wrong).collect::<Vec<_>>());
+}

@@ -6,7 +6,7 @@
 
 use super::axis::{Axis, Region};
 use super::{ConvShape, Job, volume};
-use crate::gemm::tile::{Kernel, Tile};
+use crate::gemm::tile::{MicroKernel, Tile};
 
 /// Pixels between two visits of a sum.
 const PIXELS: usize = 256;
@@ -64,13 +64,13 @@ pub(super) fn scratch_len(s: &ConvShape, threads: usize) -> usize {
 struct Sums<'a> {
     job: &'a Job<'a>,
     cut: Cut,
-    kernel: &'static Kernel,
+    kernel: &'static MicroKernel,
     width: usize,
 }
 
 pub(super) unsafe fn run(job: &Job) {
     let (s, cut) = (job.s, Cut::new(job.s));
-    let kernel = Kernel::of(job.isa, job.pairs);
+    let kernel = MicroKernel::of(job.isa, job.pairs);
     let sums = Sums { job, cut, kernel, width: kernel.width(cut.rows.div_ceil(cut.blocks), s.per_out()) };
     // SAFETY: the frame's contract, 2 and 6.
     job.run(cut.chunks * cut.blocks, &|worker, task| unsafe { sums.task(worker, task) });

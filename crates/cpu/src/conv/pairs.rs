@@ -3,7 +3,7 @@
 //! pixels in a kernel gradient.
 
 use super::{ConvArgs, ConvShape, conv, conv_scratch_len, volume, winograd};
-use crate::gemm::pairs::{Weave, pad_lines};
+use crate::gemm::pairs::{Interleave, pad_lines};
 use crate::isa::Isa;
 use crate::pool::Pool;
 use rhyton_graph::ops::ConvKind;
@@ -15,8 +15,8 @@ enum Layout {
     AsIs,
     /// Lines of this many numbers, padded.
     Lines(usize, usize),
-    /// Lines woven.
-    Woven(Weave),
+    /// Lines interleaved.
+    Interleaved(Interleave),
 }
 
 impl Layout {
@@ -29,7 +29,7 @@ impl Layout {
         let numbers = match self {
             Layout::AsIs => 0,
             Layout::Lines(lines, len) => lines * len.div_ceil(2),
-            Layout::Woven(w) => w.pairs(),
+            Layout::Interleaved(w) => w.pairs(),
         };
         numbers.next_multiple_of(16)
     }
@@ -41,7 +41,7 @@ impl Layout {
             match self {
                 Layout::AsIs => return from.cast(),
                 Layout::Lines(lines, len) => pad_lines(pool, from, *lines, *len, to.as_mut_ptr()),
-                Layout::Woven(weave) => weave.run(isa, pool, from, to.as_mut_ptr()),
+                Layout::Interleaved(lines) => lines.run(isa, pool, from, to.as_mut_ptr()),
             }
         }
         to.as_ptr()
@@ -66,8 +66,8 @@ impl Paired {
         let sides = match kind {
             ConvKind::Forward => {
                 shape.c_in = s.c_in.div_ceil(2);
-                let w = Weave::neighbours(volume(s.k), s.c_in, s.c_out);
-                [Layout::lines(s.batch * volume(s.x), s.c_in, aligned[0]), Layout::Woven(w)]
+                let w = Interleave::neighbours(volume(s.k), s.c_in, s.c_out);
+                [Layout::lines(s.batch * volume(s.x), s.c_in, aligned[0]), Layout::Interleaved(w)]
             }
             ConvKind::InputGrad => {
                 shape.c_out = s.c_out.div_ceil(2);
@@ -78,17 +78,18 @@ impl Paired {
                 let pixels = s.batch * volume(s.x);
                 let size = [1, 1, pixels.div_ceil(2)];
                 (shape.batch, shape.x, shape.y) = (1, size, size);
-                [s.c_in, s.c_out].map(|channels| Layout::Woven(Weave::neighbours(1, pixels, channels)))
+                [s.c_in, s.c_out]
+                    .map(|channels| Layout::Interleaved(Interleave::neighbours(1, pixels, channels)))
             }
             ConvKind::KernelGrad => {
                 // Taps begin at any pixel: each is paired with the one that its right neighbour in y reads.
                 let (stride, before) = (s.stride[2], s.stride[2].min(s.pad_lo[2]));
-                let mut x = Weave::neighbours(s.batch * s.x[0] * s.x[1], s.x[2], s.c_in);
+                let mut x = Interleave::neighbours(s.batch * s.x[0] * s.x[1], s.x[2], s.c_in);
                 (x.count, x.step, x.before, x.distance) = (s.x[2] + before, 1, before, stride);
-                let y = Weave::neighbours(s.batch * s.y[0] * s.y[1], s.y[2], s.c_out);
+                let y = Interleave::neighbours(s.batch * s.y[0] * s.y[1], s.y[2], s.c_out);
                 (shape.x[2], shape.y[2]) = (x.count, y.count);
                 (shape.stride[2], shape.pad_lo[2]) = (2 * stride, s.pad_lo[2] - before);
-                [Layout::Woven(x), Layout::Woven(y)]
+                [Layout::Interleaved(x), Layout::Interleaved(y)]
             }
         };
         Paired { kind, shape, sides: Some(sides) }

@@ -4,7 +4,7 @@
 use super::axis::{Axis, Region};
 use super::{ConvShape, Job, volume};
 use crate::gemm::pack::pack_panel;
-use crate::gemm::tile::{Dots, Kernel, Tile};
+use crate::gemm::tile::{Dots, MicroKernel, Tile};
 use rhyton_graph::ops::ConvKind;
 
 /// Numbers of the result in a task, about: with the source they stay in the second-level cache.
@@ -126,7 +126,7 @@ pub(super) fn scratch_len(kind: ConvKind, s: &ConvShape, threads: usize) -> usiz
 struct Slide<'a> {
     job: &'a Job<'a>,
     cut: Cut,
-    kernel: &'static Kernel,
+    kernel: &'static MicroKernel,
     width: usize,
     /// The kernel's matrix: packed, or as it is in memory; columns per panel and distance between rows.
     packed: bool,
@@ -142,7 +142,7 @@ unsafe impl Sync for Slide<'_> {}
 
 pub(super) unsafe fn run(job: &Job) {
     let (s, cut) = (job.s, Cut::new(job.kind, job.s));
-    let kernel = Kernel::of(job.isa, job.pairs);
+    let kernel = MicroKernel::of(job.isa, job.pairs);
     let width = kernel.width(cut.cols.div_ceil(cut.axes[2].div), cut.per[1]);
     let results = s.batch * volume(cut.axes.map(|a| a.out));
     let dots = cut.per[1] * 4 <= kernel.lanes && cut.run * cut.per[0] >= kernel.lanes;

@@ -2,7 +2,7 @@
 
 use super::resolve::{Lane, Setting};
 use crate::tile::code::dtype;
-use crate::tile::space::{Place, Port, Space};
+use crate::tile::space::{Argument, Place, Space};
 use crate::tile::sweep::Sweep;
 use rhyton_graph::ops::Scalar;
 use rhyton_graph::plan::{Program, Register, Step};
@@ -135,7 +135,7 @@ impl Draft<'_> {
             parts[2].iter_mut().for_each(|s| s.push(0));
         }
         let space = Space { batch: sizes[0].clone(), rows: sizes[1].clone(), cols: sizes[2].clone() };
-        let port = |k: usize, register, dtype, place| Port {
+        let port = |k: usize, register, dtype, place| Argument {
             register,
             dtype,
             place,
@@ -147,7 +147,8 @@ impl Draft<'_> {
             overwritten: false,
             repeated: false,
         };
-        let inputs: Vec<Port> = what.iter().enumerate().map(|(k, (r, d, p))| port(k, *r, *d, *p)).collect();
+        let inputs: Vec<Argument> =
+            what.iter().enumerate().map(|(k, (r, d, p))| port(k, *r, *d, *p)).collect();
         let outputs = self.writes.iter().enumerate().map(|(j, w)| {
             let r = self.program.outputs[j];
             port(

@@ -3,7 +3,7 @@
 use super::axes::{Draft, single};
 use super::resolve::{Lane, Setting};
 use super::task::Context;
-use crate::gemm::pairs::Weave;
+use crate::gemm::pairs::Interleave;
 use crate::tile::space::Table;
 use crate::tile::sweep::Sweep;
 use rhyton_graph::plan::{Place, Plan, Program};
@@ -30,7 +30,7 @@ pub(super) struct Side {
     /// Copies into scratch memory; the lane's offset then counts from there.
     pack: Option<Sweep>,
     /// Makes pairs of bfloat16 in scratch memory, from this number on, when they do not lie so.
-    weave: Option<(Weave, usize)>,
+    weave: Option<(Interleave, usize)>,
     /// Distances between rows, columns.
     pub rs: isize,
     pub cs: isize,
@@ -88,7 +88,7 @@ impl Side {
         } else {
             let count = k.div_ceil(2);
             let (planes, plane) = (batch.to_vec(), self.batch);
-            let weave = Weave {
+            let weave = Interleave {
                 planes,
                 plane,
                 lines: k,

@@ -56,7 +56,7 @@ struct Product<'a> {
     left: *mut u8,
     sums: *mut i32,
     tiles: *mut f32,
-    kernel: Kernel,
+    kernel: MicroKernel,
 }
 
 // SAFETY: tasks read the operands and their copies, which nobody writes meanwhile, and write disjoint parts of the
@@ -188,9 +188,9 @@ unsafe fn columns<D: ByteDots, const R: usize>(s: &Strip, col: usize) {
     }
 }
 
-type Kernel = unsafe fn(&Strip);
+type MicroKernel = unsafe fn(&Strip);
 
-fn kernel(isa: Isa) -> Kernel {
+fn kernel(isa: Isa) -> MicroKernel {
     match isa {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 if is_x86_feature_detected!("avx512vnni") => vnni,

@@ -2,7 +2,7 @@
 
 use super::long::{self, is_long};
 use super::pack::{block_len, copy_block, pack_panel, panel_ld};
-use super::tile::{Dots, Kernel, Tile};
+use super::tile::{Dots, MicroKernel, Tile};
 use super::{Epilogue, GemmArgs, MatView};
 
 /// Most rows and columns of a block, and the length of sums between two visits of its elements: a copied block of
@@ -105,7 +105,7 @@ pub(crate) fn cache_line(scratch: &mut [f32]) -> *mut f32 {
 
 /// How the tiles come by the right side.
 #[derive(Clone, Copy, PartialEq)]
-enum Right {
+enum Packing {
     /// As it is in memory.
     Direct,
     /// Packed before all tasks, in the scratch memory.
@@ -129,12 +129,12 @@ fn scattered(v: MatView) -> bool {
 struct Product<'a> {
     args: GemmArgs<'a>,
     grid: Grid,
-    kernel: &'static Kernel,
+    kernel: &'static MicroKernel,
     width: usize,
     copy_a: bool,
     /// The epilogue is told ahead of what it will finish.
     ahead: bool,
-    right: Right,
+    right: Packing,
     packed: *mut f32,
     workers: *mut f32,
 }
@@ -196,16 +196,16 @@ pub(super) unsafe fn run(mut args: GemmArgs) {
     }
     let (a, b) = (args.a, args.b);
     let grid = Grid::new(batch, m, n, k);
-    let kernel = Kernel::of(isa, pairs);
+    let kernel = MicroKernel::of(isa, pairs);
     let width = kernel.width(m.div_ceil(grid.rows), n);
     let right = if m == 1 && a.cs == 1 && b.rs == 1 && b.cs != 1 {
-        Right::Dots
+        Packing::Dots
     } else if b.cs == 1 && (m <= 3 * kernel.rows(width) || !scattered(b)) {
-        Right::Direct
+        Packing::Direct
     } else if grid.rows == 1 && (batch == 1 || !b.batch.is_shared()) {
-        Right::OwnPack
+        Packing::OwnPack
     } else {
-        Right::Packed
+        Packing::Packed
     };
     let copy_a = scattered(a) && m > 1 && k > 32 && n > 2 * kernel.columns(width);
     let packed = cache_line(args.scratch);
@@ -213,7 +213,7 @@ pub(super) unsafe fn run(mut args: GemmArgs) {
     let splits = 2.0 * batch as f64 * m as f64 * n as f64 * k as f64 >= SPLIT;
     let ahead = splits && k >= AHEAD;
     let p = Product { args, grid, kernel, width, copy_a, ahead, right, packed, workers };
-    if right == Right::Packed {
+    if right == Packing::Packed {
         p.pack();
     }
     let tasks = batch * grid.tasks();
@@ -277,7 +277,7 @@ impl Product<'_> {
         };
         // SAFETY: the block lies inside the operands; blocks are disjoint.
         unsafe {
-            if self.right == Right::Dots {
+            if self.right == Packing::Dots {
                 let (rows, v) = (self.right_at(q, 0, c0), a.ptr.wrapping_offset(a.batch.at(q)));
                 let dots = Dots {
                     seg: &[0, 0],
@@ -324,8 +324,8 @@ impl Product<'_> {
         }
         for col in (c0..c1).step_by(self.panel()) {
             let (b, b_ks) = match self.right {
-                Right::Packed => self.packed_at(q, k0, col),
-                Right::OwnPack => {
+                Packing::Packed => self.packed_at(q, k0, col),
+                Packing::OwnPack => {
                     self.pack_part(q, k0, col, panel);
                     (panel, panel_ld(self.kernel, self.panel().min(n - col)))
                 }

@@ -1,6 +1,6 @@
 //! Copies of operands in the order in which the tiles read them.
 
-use super::tile::Kernel;
+use super::tile::MicroKernel;
 use super::{MatView, Steps};
 
 /// A copy of rows `0..rows` and columns `0..cols` of `from`, free of the strides at which cache lines collide.
@@ -37,7 +37,7 @@ fn odd_lines(len: usize) -> usize {
 }
 
 /// Row distance of a packed panel of `cols` columns.
-pub(crate) fn panel_ld(kernel: &Kernel, cols: usize) -> usize {
+pub(crate) fn panel_ld(kernel: &MicroKernel, cols: usize) -> usize {
     cols.next_multiple_of(kernel.lanes)
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn panel_ld(kernel: &Kernel, cols: usize) -> usize {
 /// # Safety
 /// `from` must be valid for these elements and `to` for the panel; the machine has the kernel's set.
 pub(crate) unsafe fn pack_panel(
-    kernel: &Kernel,
+    kernel: &MicroKernel,
     from: MatView,
     rows: usize,
     cols: usize,

@@ -1,5 +1,5 @@
 //! bfloat16 by twos: lanes of 32 bits that hold two neighbours along the summed axis. Where neighbours lie side by
-//! side they are pairs already; elsewhere two lines are woven into one.
+//! side they are pairs already; elsewhere two lines are interleaved into one.
 
 use crate::Shared;
 use crate::isa::{Isa, Loops};
@@ -10,10 +10,10 @@ use crate::tile::space::locate;
 /// Pairs of a task.
 const TASK: usize = 1 << 14;
 
-/// Lines to be woven: for each of `planes`, pair line `i` of `count` holds source lines `i * step - before` and
+/// Lines to be interleaved: for each of `planes`, pair line `i` of `count` holds source lines `i * step - before` and
 /// `distance` further on; lines that do not exist are zeros. Lines have `len` numbers.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Weave {
+pub(crate) struct Interleave {
     /// Numbers of planes along their axes.
     pub planes: Vec<usize>,
     /// Distances between them.
@@ -36,12 +36,12 @@ pub(crate) struct Weave {
     pub distance: usize,
 }
 
-impl Weave {
+impl Interleave {
     /// Lines 2i and 2i + 1 of planes without gaps.
-    pub fn neighbours(planes: usize, lines: usize, len: usize) -> Weave {
+    pub fn neighbours(planes: usize, lines: usize, len: usize) -> Interleave {
         let (planes, plane, line) = (vec![planes], vec![(lines * len) as isize], len as isize);
         let count = lines.div_ceil(2);
-        Weave { planes, plane, lines, line, len, number: 1, count, step: 2, before: 0, distance: 1 }
+        Interleave { planes, plane, lines, line, len, number: 1, count, step: 2, before: 0, distance: 1 }
     }
 
     /// Pairs in all.
@@ -49,10 +49,10 @@ impl Weave {
         self.planes.iter().product::<usize>() * self.count * self.len
     }
 
-    /// Weaves what is at `from`; the pair lines of all planes follow one another.
+    /// Interleaves what is at `from`; the pair lines of all planes follow one another.
     ///
     /// # Safety
-    /// The source must be valid for reading, `to` for [`Weave::pairs`] numbers.
+    /// The source must be valid for reading, `to` for [`Interleave::pairs`] numbers.
     pub unsafe fn run(&self, isa: Isa, pool: &Pool, from: *const u16, to: *mut f32) {
         let planes = self.planes.iter().product::<usize>();
         // Lines that follow one another on both sides are long ones.
@@ -84,7 +84,7 @@ impl Weave {
     }
 }
 
-impl Weave {
+impl Interleave {
     /// The source line `at`, counted with the zeros before, when it exists.
     fn source(&self, at: usize) -> Option<usize> {
         at.checked_sub(self.before).filter(|at| *at < self.lines)
@@ -122,7 +122,7 @@ impl Loops for Line {
     #[inline(always)]
     fn run<S: Simd>(self) {
         let [first, second] = self.both;
-        // SAFETY: the caller of `Weave::run` vouches for source and target.
+        // SAFETY: the caller of `Interleave::run` vouches for source and target.
         unsafe {
             let to = std::slice::from_raw_parts_mut(self.to, self.len);
             if let (1, Some(first), Some(second)) = (self.number, first, second) {
@@ -167,7 +167,7 @@ pub(crate) unsafe fn pad_lines(pool: &Pool, from: *const u16, lines: usize, len:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gemm::tile::{Kernel, Tile};
+    use crate::gemm::tile::{MicroKernel, Tile};
     use rhyton_tensor::bf16;
     use rhyton_tensor::rng::Stream;
 
@@ -180,9 +180,9 @@ mod tests {
         x.as_ptr().cast()
     }
 
-    fn woven(w: &Weave, x: &[bf16], isa: Isa, threads: usize) -> Vec<u32> {
+    fn interleaved(w: &Interleave, x: &[bf16], isa: Isa, threads: usize) -> Vec<u32> {
         let mut to = vec![f32::NAN; w.pairs() + 1];
-        // SAFETY: the sides have the sizes that the weave says.
+        // SAFETY: the sides have the sizes that they say.
         unsafe { w.run(isa, &Pool::new(threads), bits(x), to.as_mut_ptr()) };
         assert!(to[w.pairs()].is_nan(), "wrote past the end");
         to[..w.pairs()].iter().map(|x| x.to_bits()).collect()
@@ -193,7 +193,7 @@ mod tests {
         let mut r = Stream::new(4, 0, 0);
         let mut pick = |from: u32, to: u32| (from + r.below(to - from + 1)) as usize;
         for round in 0..200 {
-            let mut w = Weave::neighbours(pick(0, 4), pick(0, 9), pick(0, 40));
+            let mut w = Interleave::neighbours(pick(0, 4), pick(0, 9), pick(0, 40));
             if round % 2 == 0 {
                 (w.step, w.before, w.distance) = (pick(1, 2), pick(0, 3), pick(1, 3));
                 w.count = (w.lines + w.before).div_ceil(w.step);
@@ -207,7 +207,7 @@ mod tests {
             let pair = |p, l: usize, i| at(p, l * w.step, i) | at(p, l * w.step + w.distance, i) << 16;
             let want: Vec<u32> = lines.flat_map(|(p, l)| (0..w.len).map(move |i| pair(p, l, i))).collect();
             for (isa, threads) in Isa::available().into_iter().flat_map(|isa| [(isa, 1), (isa, 3)]) {
-                assert_eq!(woven(&w, &x, isa, threads), want, "{w:?}");
+                assert_eq!(interleaved(&w, &x, isa, threads), want, "{w:?}");
             }
         }
     }
@@ -217,13 +217,13 @@ mod tests {
     fn tiles_multiply_pairs() {
         let (rows, cols, k) = (17, 75, 24);
         let (a, b) = (numbers(1, rows * k), numbers(2, k * cols));
-        let right = Weave::neighbours(1, k, cols);
+        let right = Interleave::neighbours(1, k, cols);
         for isa in Isa::available() {
             let mut pairs = vec![0.0; right.pairs()];
-            // SAFETY: the sides have the sizes that the weave says.
+            // SAFETY: the sides have the sizes that they say.
             unsafe { right.run(isa, &Pool::new(1), bits(&b), pairs.as_mut_ptr()) };
             for native in [false, true].into_iter().filter(|native| !native || isa.multiplies_pairs()) {
-                let kernel = Kernel::of_pairs(isa, native);
+                let kernel = MicroKernel::of_pairs(isa, native);
                 let mut c = vec![f32::NAN; rows * cols];
                 let tile = Tile {
                     seg: &[0, 0],

@@ -205,7 +205,7 @@ unsafe fn dots<S: Simd, L: Lanes<S>>(d: &Dots) {
 type Run = unsafe fn(&Tile);
 
 /// The tiles of one instruction set: of `widths[w]` vectors, `tables[w][r - 1]` computes `r` rows.
-pub(crate) struct Kernel {
+pub(crate) struct MicroKernel {
     /// Numbers in a vector.
     pub lanes: usize,
     /// Side of the squares that `transpose` copies, see [`Simd::transpose`].
@@ -220,13 +220,13 @@ pub(crate) struct Kernel {
 /// Widths of the tables, in vectors. Few rows take wide tiles, so that enough sums are under way at once.
 const WIDTHS: [usize; 4] = [1, 2, 4, 8];
 
-impl Kernel {
+impl MicroKernel {
     /// The kernels of `isa` for numbers of float32, or pairs of bfloat16.
-    pub fn of(isa: Isa, pairs: bool) -> &'static Kernel {
-        if pairs { Kernel::of_pairs(isa, isa.multiplies_pairs()) } else { Kernel::of_whole(isa) }
+    pub fn of(isa: Isa, pairs: bool) -> &'static MicroKernel {
+        if pairs { MicroKernel::of_pairs(isa, isa.multiplies_pairs()) } else { MicroKernel::of_whole(isa) }
     }
 
-    fn of_whole(isa: Isa) -> &'static Kernel {
+    fn of_whole(isa: Isa) -> &'static MicroKernel {
         match isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => &avx512::KERNEL,
@@ -239,7 +239,7 @@ impl Kernel {
     }
 
     /// `native`: with the instruction for pairs, which the machine must have.
-    pub fn of_pairs(isa: Isa, native: bool) -> &'static Kernel {
+    pub fn of_pairs(isa: Isa, native: bool) -> &'static MicroKernel {
         match (isa, native) {
             #[cfg(target_arch = "x86_64")]
             (Isa::Avx512, true) => &avx512_native_pairs::KERNEL,
@@ -280,10 +280,10 @@ impl Kernel {
         unsafe { self.run_each(t, rows, w, |_, _| {}) }
     }
 
-    /// [`Kernel::run`] that tells of every tile before it begins: its first row and the end of its rows, then columns.
+    /// [`MicroKernel::run`] that tells of every tile before it begins: its first row and the end of its rows, then columns.
     ///
     /// # Safety
-    /// As for [`Kernel::run`].
+    /// As for [`MicroKernel::run`].
     pub unsafe fn run_each(
         &self,
         mut t: Tile,
@@ -336,7 +336,7 @@ macro_rules! kernels {
                 // SAFETY: the frame's contract, 2 and 6.
                 unsafe { <$simd as Simd>::transpose(from, from_ld, to, to_ld) }
             }
-            pub(super) static KERNEL: Kernel = Kernel {
+            pub(super) static KERNEL: MicroKernel = MicroKernel {
                 lanes: <$simd as Simd>::LANES,
                 square: <$simd as Simd>::SQUARE,
                 transpose,

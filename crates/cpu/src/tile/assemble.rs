@@ -28,7 +28,7 @@ struct Assembler<'a> {
 /// When the program has too many registers.
 pub fn assemble(
     program: &Program,
-    leaf: impl Fn(Register) -> Option<Leaf>,
+    leaf: impl Fn(Register) -> Option<Preload>,
     outputs: &[Output],
 ) -> Result<Code> {
     let inputs = program.inputs.len();
@@ -47,7 +47,7 @@ pub fn assemble(
         last: vec![0; n],
         operand: (0..n).collect(),
     };
-    let leaves: Vec<Option<Leaf>> = (0..n).map(leaf).collect();
+    let leaves: Vec<Option<Preload>> = (0..n).map(leaf).collect();
     a.flow(&leaves);
     a.join_products(&leaves);
     let written = a.place_outputs(&leaves, outputs);
@@ -61,12 +61,12 @@ fn too_large(registers: usize) -> Error {
 
 impl Assembler<'_> {
     /// Widths, moves and last uses.
-    fn flow(&mut self, leaves: &[Option<Leaf>]) {
+    fn flow(&mut self, leaves: &[Option<Preload>]) {
         let inputs = self.program.inputs.len();
         for (r, leaf) in leaves.iter().enumerate() {
             match leaf {
-                Some(Leaf::Constant(_)) => (self.widths[r], self.stages[r]) = (Width::One, Stage::Once),
-                Some(Leaf::Read { access, stage }) => {
+                Some(Preload::Constant(_)) => (self.widths[r], self.stages[r]) = (Width::One, Stage::Once),
+                Some(Preload::Read { access, stage }) => {
                     (self.widths[r], self.stages[r]) = (access.width(), *stage);
                 }
                 None => {
@@ -85,7 +85,7 @@ impl Assembler<'_> {
     }
 
     /// A product that only one sum reads is computed in the sum's own pass.
-    fn join_products(&mut self, leaves: &[Option<Leaf>]) {
+    fn join_products(&mut self, leaves: &[Option<Preload>]) {
         let (inputs, n) = (self.program.inputs.len(), self.same.len());
         let computed = |r: &usize| leaves[*r].is_none() && self.same[*r] == *r;
         let args = |r: usize| self.program.code[r - inputs].args.iter().map(|x| self.same[*x]);
@@ -121,12 +121,12 @@ impl Assembler<'_> {
     }
 
     /// Whether an instruction of its own computes `r`.
-    fn computes(&self, leaves: &[Option<Leaf>], r: usize) -> bool {
+    fn computes(&self, leaves: &[Option<Preload>], r: usize) -> bool {
         leaves[r].is_none() && self.same[r] == r && !self.gone[r]
     }
 
     /// Lets outputs be computed where they belong, unless that would overwrite an input still to be read.
-    fn place_outputs(&mut self, leaves: &[Option<Leaf>], outputs: &[Output]) -> Vec<bool> {
+    fn place_outputs(&mut self, leaves: &[Option<Preload>], outputs: &[Output]) -> Vec<bool> {
         let n = self.same.len();
         let mut written = vec![false; outputs.len()];
         for (j, (r, out)) in self.program.outputs.iter().zip(outputs).enumerate() {
@@ -143,7 +143,7 @@ impl Assembler<'_> {
         written
     }
 
-    fn emit(self, leaves: &[Option<Leaf>], outputs: &[Output], mut written: Vec<bool>) -> Result<Code> {
+    fn emit(self, leaves: &[Option<Preload>], outputs: &[Output], mut written: Vec<bool>) -> Result<Code> {
         let n = self.same.len();
         let (mut instrs, cost) = self.instructions(leaves);
         let until = |stage: Stage| instrs.iter().filter(|(s, _)| *s <= stage).count();
@@ -171,7 +171,7 @@ impl Assembler<'_> {
         let mut widths = self.widths;
         widths.extend(outputs.iter().map(|_| Width::Full));
         let constants = leaves.iter().enumerate().filter_map(|(r, l)| match l {
-            Some(Leaf::Constant(s)) => Some((r, *s)),
+            Some(Preload::Constant(s)) => Some((r, *s)),
             _ => None,
         });
         // A register of bfloat16 holds float32.
@@ -181,7 +181,7 @@ impl Assembler<'_> {
     }
 
     /// The instructions in order, and what an element of every tile costs.
-    fn instructions(&self, leaves: &[Option<Leaf>]) -> (Vec<(Stage, Instr)>, f32) {
+    fn instructions(&self, leaves: &[Option<Preload>]) -> (Vec<(Stage, Instr)>, f32) {
         let (mut instrs, mut cost) = (vec![], 0.0);
         for r in (0..self.same.len()).filter(|r| self.computes(leaves, *r)) {
             let code = &self.program.code[r - self.program.inputs.len()];
@@ -192,17 +192,17 @@ impl Assembler<'_> {
             let mut args = [0u16; 3];
             from.iter().zip(&mut args).for_each(|(x, a)| *a = self.operand[*x] as u16);
             let (width, stage) = (self.widths[r], self.stages[r]);
-            cost += if (width, stage) == (Width::Full, Stage::Tile) { weight(op) } else { 0.0 };
+            cost += if (width, stage) == (Width::Full, Stage::Tile) { cost_of(op) } else { 0.0 };
             instrs.push((stage, Instr { op, dst: self.operand[r] as u16, args, width }));
         }
         (instrs, cost)
     }
 
     /// Gives every register a place; tile registers are used again after the last read.
-    fn homes(&self, leaves: &[Option<Leaf>], outputs: usize) -> Result<(Vec<Home>, usize)> {
+    fn homes(&self, leaves: &[Option<Preload>], outputs: usize) -> Result<(Vec<Location>, usize)> {
         let n = self.same.len();
-        let mut homes = vec![Home::None; n];
-        homes.resize(n + outputs, Home::Memory);
+        let mut homes = vec![Location::None; n];
+        homes.resize(n + outputs, Location::Memory);
         let (mut lanes, mut slots) = (0, 0);
         let mut free: Vec<usize> = vec![];
         let mut ends: Vec<(usize, usize)> = vec![];
@@ -212,11 +212,11 @@ impl Assembler<'_> {
         order.sort_by_key(|r| (self.stages[*r] == Stage::Tile, leaves[*r].is_none()));
         let own = |r: &usize| self.same[*r] == *r && self.operand[*r] == *r && !self.gone[*r];
         for r in order.into_iter().filter(own) {
-            let direct = matches!(leaves[r], Some(Leaf::Read { access: Access::Unit, .. }));
+            let direct = matches!(leaves[r], Some(Preload::Read { access: Access::Unit, .. }));
             if direct {
-                homes[r] = Home::Memory;
+                homes[r] = Location::Memory;
             } else if self.widths[r] == Width::One {
-                homes[r] = Home::Lane(lanes * LANE);
+                homes[r] = Location::Lane(lanes * LANE);
                 lanes += 1;
             } else {
                 if leaves[r].is_none() && self.stages[r] == Stage::Tile {
@@ -235,7 +235,7 @@ impl Assembler<'_> {
                 });
                 let end = if self.stages[r] == Stage::Tile { self.last[r].max(r) } else { usize::MAX };
                 ends.push((end, slot));
-                homes[r] = Home::Tile(slot);
+                homes[r] = Location::Tile(slot);
             }
         }
         let room = |tile: usize| lanes * LANE + slots * tile * 4;
@@ -243,7 +243,7 @@ impl Assembler<'_> {
         // Half of a first-level cache if that leaves tiles long, all of the work area otherwise.
         let tile = fits(WORK / 2).or_else(|| fits(WORK)).ok_or_else(|| too_large(n))?;
         for h in &mut homes {
-            if let Home::Tile(slot) = h {
+            if let Location::Tile(slot) = h {
                 *slot = lanes * LANE + *slot * tile * 4;
             }
         }
@@ -280,21 +280,17 @@ impl Assembler<'_> {
                 (_, DType::I8) => Op::TruthToByte,
                 _ => Op::TruthToFloat,
             },
-            // These are leaves; see `Leaf`.
+            // These are leaves; see `Preload`.
             Step::Constant(_) | Step::Size(_) | Step::Position(_) => Op::CopyNumber,
         }
     }
 }
 
 /// Rough cost against an addition.
-fn weight(op: Op) -> f32 {
+fn cost_of(op: Op) -> f32 {
     match op {
-        Op::Float(Unary::Neg | Unary::Abs | Unary::Floor | Unary::Round | Unary::Sign | Unary::IsFinite) => {
-            1.0
-        }
-        Op::Float(Unary::Sqrt | Unary::Rsqrt) | Op::FloatPair(Binary::Div) => 4.0,
-        Op::Float(_) => 12.0,
-        Op::FloatPair(Binary::Pow) => 40.0,
+        Op::Float(u) => u.cost() as f32,
+        Op::FloatPair(b) => b.cost() as f32,
         Op::MulAdd | Op::MulSub | Op::SubMul => 2.0,
         _ => 1.0,
     }

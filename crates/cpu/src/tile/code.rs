@@ -70,7 +70,7 @@ pub enum Stage {
 
 /// What a register holds before the code runs.
 #[derive(Clone, Copy, Debug)]
-pub enum Leaf {
+pub enum Preload {
     /// A constant.
     Constant(Scalar),
     /// Something read.
@@ -134,7 +134,7 @@ pub struct Instr {
 
 /// Where an operand lives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Home {
+pub enum Location {
     /// Nowhere: never used.
     None,
     /// Tile register, byte offset in the work area.
@@ -154,8 +154,8 @@ pub struct Code {
     pub once: usize,
     /// How many come before those for every tile.
     pub before: usize,
-    /// Home of each operand: registers, then outputs.
-    pub homes: Vec<Home>,
+    /// Location of each operand: registers, then outputs.
+    pub homes: Vec<Location>,
     /// Width of each operand.
     pub widths: Vec<Width>,
     /// Bytes of an element of each register.

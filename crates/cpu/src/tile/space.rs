@@ -34,7 +34,7 @@ pub enum Place {
 
 /// An input or output.
 #[derive(Clone, Debug)]
-pub struct Port {
+pub struct Argument {
     /// Register of the program.
     pub register: Register,
     /// Element type.
@@ -49,7 +49,7 @@ pub struct Port {
     pub repeated: bool,
 }
 
-impl Port {
+impl Argument {
     /// Distance between rows.
     pub fn row(&self) -> isize {
         self.strides.rows.last().copied().unwrap_or(0)

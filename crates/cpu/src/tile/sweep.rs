@@ -1,8 +1,8 @@
 //! A program over an iteration space that is seen as batches of a two-dimensional block.
 
 use super::assemble::assemble;
-use super::code::{Access, Code, Leaf, Output, origin};
-use super::space::{Place, Port, Space, Table, locate, product, runs};
+use super::code::{Access, Code, Output, Preload, origin};
+use super::space::{Argument, Place, Space, Table, locate, product, runs};
 use super::walk::{Finished, Tile};
 use crate::isa::Isa;
 use crate::pool::Pool;
@@ -17,8 +17,8 @@ pub struct Sweep {
     pub(super) isa: Isa,
     /// The iteration space.
     pub space: Space<usize>,
-    pub(super) inputs: Vec<Port>,
-    pub(super) outputs: Vec<Port>,
+    pub(super) inputs: Vec<Argument>,
+    pub(super) outputs: Vec<Argument>,
     pub(super) code: Code,
     /// Columns of the largest tile.
     pub(super) most_cols: usize,
@@ -42,34 +42,35 @@ impl Sweep {
         isa: Isa,
         program: &Program,
         space: Space<usize>,
-        mut inputs: Vec<Port>,
-        mut outputs: Vec<Port>,
+        mut inputs: Vec<Argument>,
+        mut outputs: Vec<Argument>,
         constants: &[(Register, Scalar)],
     ) -> Result<Sweep> {
         if product(&space.cols) == 1 {
             // A single column has no neighbour: call it contiguous, so that columns of rows are long rows.
-            let varies = |p: &Port| p.row() != 0 && p.place != Place::Count;
+            let varies = |p: &Argument| p.row() != 0 && p.place != Place::Count;
             for p in inputs.iter_mut().filter(|p| varies(p)).chain(&mut outputs) {
                 p.strides.cols.iter_mut().for_each(|s| *s = 1);
             }
         }
-        let buffer = |p: &Port| if let Place::Buffer { buffer, .. } = p.place { Some(buffer) } else { None };
+        let buffer =
+            |p: &Argument| if let Place::Buffer { buffer, .. } = p.place { Some(buffer) } else { None };
         for i in &mut inputs {
             let given = program.outputs.iter().any(|r| origin(program, *r) == i.register);
             i.overwritten = given && outputs.iter().any(|o| buffer(o) == buffer(i));
         }
         repeat_short_rows(&mut inputs, &space);
         let leaf = |r: Register| {
-            let constant = constants.iter().find(|(c, _)| *c == r).map(|(_, s)| Leaf::Constant(*s));
+            let constant = constants.iter().find(|(c, _)| *c == r).map(|(_, s)| Preload::Constant(*s));
             let port = inputs.iter().find(|p| p.register == r);
-            constant.or_else(|| port.map(|p| Leaf::Read { access: p.access(), stage: p.stage() }))
+            constant.or_else(|| port.map(|p| Preload::Read { access: p.access(), stage: p.stage() }))
         };
         let kept = Output { access: None, aliases: vec![] };
         let targets: Vec<Output> = if outputs.is_empty() {
             vec![kept; program.outputs.len()]
         } else {
             let aliases =
-                |o: &Port| inputs.iter().filter(|i| buffer(i) == buffer(o)).map(|i| i.register).collect();
+                |o: &Argument| inputs.iter().filter(|i| buffer(i) == buffer(o)).map(|i| i.register).collect();
             outputs.iter().map(|o| Output { access: Some(o.access()), aliases: aliases(o) }).collect()
         };
         let code = assemble(program, leaf, &targets)?;
@@ -78,7 +79,7 @@ impl Sweep {
     }
 
     /// Columns of the largest tile. Transposing operands get square tiles, which use whole cache lines.
-    fn widest<'a>(code: &Code, space: &Space<usize>, mut ports: impl Iterator<Item = &'a Port>) -> usize {
+    fn widest<'a>(code: &Code, space: &Space<usize>, mut ports: impl Iterator<Item = &'a Argument>) -> usize {
         let inner = space.cols.last().copied().unwrap_or(1).max(1);
         let transposed =
             ports.any(|p| p.access() == Access::Strided && p.row() != 0 && p.row().abs() < p.col().abs());
@@ -211,7 +212,7 @@ impl Sweep {
 
 /// Rows of a few vectors are walked as one long row if nothing keeps them apart. What is the same in every row is
 /// repeated for that; a product's block has gaps between its rows anyway.
-fn repeat_short_rows(inputs: &mut [Port], space: &Space<usize>) {
+fn repeat_short_rows(inputs: &mut [Argument], space: &Space<usize>) {
     let last = |sizes: &[usize]| sizes.last().copied().unwrap_or(1);
     let pays = (2..=SHORT).contains(&last(&space.cols)) && last(&space.rows) >= MANY;
     if pays && inputs.iter().all(|p| p.place != Place::Block) {

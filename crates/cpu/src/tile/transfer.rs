@@ -7,7 +7,7 @@ use crate::simd::{SPLAT, Simd};
 
 /// Where a tile lies in memory: distances in elements.
 #[derive(Clone, Copy)]
-pub struct Lie {
+pub struct Layout {
     /// First element; null for a count, whose value is its own offset `start`.
     pub ptr: *mut u8,
     /// Offset of the first element.
@@ -20,7 +20,7 @@ pub struct Lie {
     pub bytes: usize,
 }
 
-impl Lie {
+impl Layout {
     /// The element at an offset, as bits.
     ///
     /// # Safety
@@ -62,7 +62,7 @@ pub unsafe fn replicate(to: *mut u8, bytes: usize, bits: u32) {
 ///
 /// # Safety
 /// `from` must lie inside its buffer, `to` have room for [`LANE`] bytes.
-pub unsafe fn load_one(to: *mut u8, from: Lie) {
+pub unsafe fn load_one(to: *mut u8, from: Layout) {
     // SAFETY: the frame's contract, 2 and 6.
     unsafe { replicate(to, from.bytes, from.get(from.start)) }
 }
@@ -71,7 +71,7 @@ pub unsafe fn load_one(to: *mut u8, from: Lie) {
 ///
 /// # Safety
 /// As for [`load_one`], for every row.
-pub unsafe fn load_rows(to: *mut u8, from: Lie, rows: usize) {
+pub unsafe fn load_rows(to: *mut u8, from: Layout, rows: usize) {
     for r in 0..rows {
         // SAFETY: the frame's contract, 2 and 6.
         unsafe { replicate(to.add(r * LANE), from.bytes, from.get(from.start + r as isize * from.row)) };
@@ -82,7 +82,7 @@ pub unsafe fn load_rows(to: *mut u8, from: Lie, rows: usize) {
 ///
 /// # Safety
 /// The row must lie inside its buffer, `to` have room for `rows` of them.
-pub unsafe fn repeat_row(to: *mut u8, from: Lie, rows: usize, cols: usize) {
+pub unsafe fn repeat_row(to: *mut u8, from: Layout, rows: usize, cols: usize) {
     let bytes = cols * from.bytes;
     // SAFETY: the frame's contract, 2 and 6; `from` is neither a count nor strided, and registers are no buffers.
     unsafe {
@@ -95,7 +95,7 @@ pub unsafe fn repeat_row(to: *mut u8, from: Lie, rows: usize, cols: usize) {
 ///
 /// # Safety
 /// The tile must lie inside its buffer, `to` have room for it.
-pub unsafe fn load_all(isa: Isa, to: *mut u8, from: Lie, rows: usize, cols: usize) {
+pub unsafe fn load_all(isa: Isa, to: *mut u8, from: Layout, rows: usize, cols: usize) {
     // SAFETY: the frame's contract, 2 and 6.
     unsafe {
         if from.bytes == 2 && from.col == 1 {
@@ -136,7 +136,7 @@ pub unsafe fn load_all(isa: Isa, to: *mut u8, from: Lie, rows: usize, cols: usiz
 ///
 /// # Safety
 /// The operand must be valid over the tile, and the tile lie inside the buffer of `to`.
-pub unsafe fn store_all(isa: Isa, from: Operand, to: Lie, rows: usize, cols: usize) {
+pub unsafe fn store_all(isa: Isa, from: Operand, to: Layout, rows: usize, cols: usize) {
     if to.bytes == 2 {
         // SAFETY: the frame's contract, 2 and 6.
         return unsafe {
@@ -191,7 +191,7 @@ struct Narrow {
     from: Operand,
     /// Where the first element goes.
     memory: *mut u16,
-    to: Lie,
+    to: Layout,
     rows: usize,
     cols: usize,
 }

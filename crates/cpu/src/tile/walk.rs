@@ -1,10 +1,10 @@
 //! Walks the tiles of a block: sets every operand, then runs the code.
 
-use super::code::{Access, Home, LANE, OPERANDS, Stage, WORK, Width};
+use super::code::{Access, LANE, Location, OPERANDS, Stage, WORK, Width};
 use super::run::{Operand, run};
-use super::space::{Place, Port, Table, locate};
+use super::space::{Argument, Place, Table, locate};
 use super::sweep::Sweep;
-use super::transfer::{self, Lie};
+use super::transfer::{self, Layout};
 use rhyton_graph::ops::Scalar;
 use std::cell::UnsafeCell;
 
@@ -73,9 +73,9 @@ impl Tile<'_> {
         unsafe {
             for (k, home) in code.homes.iter().enumerate() {
                 let (at, step) = match home {
-                    Home::None | Home::Memory => continue,
-                    Home::Lane(at) => (*at, 0),
-                    Home::Tile(at) => (*at, usize::from(code.widths[k] == Width::Full)),
+                    Location::None | Location::Memory => continue,
+                    Location::Lane(at) => (*at, 0),
+                    Location::Tile(at) => (*at, usize::from(code.widths[k] == Width::Full)),
                 };
                 *self.operands.add(k) = Operand { ptr: self.area.add(at), row: 0, step };
             }
@@ -95,7 +95,7 @@ impl Tile<'_> {
         }
     }
 
-    unsafe fn lie(&self, port: &Port, start: isize) -> Lie {
+    unsafe fn lie(&self, port: &Argument, start: isize) -> Layout {
         let ptr = match port.place {
             Place::Buffer { buffer, offset } => {
                 let at = offset * port.bytes() as isize;
@@ -104,7 +104,7 @@ impl Tile<'_> {
             }
             Place::Block | Place::Count => std::ptr::null_mut(),
         };
-        Lie { ptr, start, row: port.row(), col: port.col(), bytes: port.bytes() }
+        Layout { ptr, start, row: port.row(), col: port.col(), bytes: port.bytes() }
     }
 
     /// A patch of rows and columns that each have one stride: cut into tiles.
@@ -138,7 +138,7 @@ impl Tile<'_> {
         }
     }
 
-    fn start_of(&self, p: &Port, (batch, row, col): (usize, usize, usize)) -> isize {
+    fn start_of(&self, p: &Argument, (batch, row, col): (usize, usize, usize)) -> isize {
         let space = &self.sweep.space;
         locate(&space.batch, &p.strides.batch, batch)
             + locate(&space.rows, &p.strides.rows, row)
@@ -172,7 +172,7 @@ impl Tile<'_> {
         finished: &mut impl FnMut(Finished),
     ) {
         let (sweep, code) = (self.sweep, &self.sweep.code);
-        let start = |p: &Port| self.start_of(p, (batch, row, col));
+        let start = |p: &Argument| self.start_of(p, (batch, row, col));
         // SAFETY: the frame's contract, 2 and 6; operands are inside the table by assembly.
         unsafe {
             for port in sweep.inputs.iter().filter(|p| p.stage() == Stage::Tile) {
@@ -209,7 +209,7 @@ impl Tile<'_> {
     unsafe fn set_rows(&mut self, cols: usize) {
         let code = &self.sweep.code;
         for (k, home) in code.homes.iter().enumerate() {
-            if let Home::Tile(_) = home {
+            if let Location::Tile(_) = home {
                 let row = if code.widths[k] == Width::Full { cols * code.bytes[k] } else { LANE };
                 // SAFETY: operands are inside the table by assembly.
                 unsafe { (*self.operands.add(k)).row = row as isize };
@@ -219,7 +219,7 @@ impl Tile<'_> {
 }
 
 /// An operand used where it lies.
-fn direct(lie: Lie) -> Operand {
+fn direct(lie: Layout) -> Operand {
     Operand {
         ptr: lie.ptr.wrapping_offset(lie.start * lie.bytes as isize),
         row: lie.row * lie.bytes as isize,

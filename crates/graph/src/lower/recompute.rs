@@ -4,7 +4,7 @@
 use super::graph::{Graph, Kind, Path, Use};
 use super::program::int;
 use crate::access::{Access, view};
-use crate::ops::{Binary, Control, Elementwise, Op, Unary};
+use crate::ops::{Control, Elementwise, Op};
 use rhyton_tensor::DType;
 
 /// For each node: how its readers see it when it is computed in place (paths to the index space of the kernel
@@ -138,7 +138,7 @@ fn weights(g: &Graph) -> Vec<Option<usize>> {
             cheap[node] = matches!(g.op(node), Op::Index(_)).then_some(1);
             continue;
         };
-        let mut sum = if widens(g, node) { 0 } else { weight(*op) };
+        let mut sum = if widens(g, node) { 0 } else { op.cost() };
         for input in g.nodes[node].inputs() {
             let (base, path) = g.resolve(input);
             let again = cheap[base.0].unwrap_or(g.limits.recomputed + 1);
@@ -175,21 +175,5 @@ fn is_stored(g: &Graph, node: usize, cheap: &[Option<usize>]) -> bool {
             let kept = apart || (several && folded);
             pinned || g.result_of.contains_key(&(node, 0)) || (kept && cheap[node].is_none())
         }
-    }
-}
-
-fn weight(op: Elementwise) -> usize {
-    match op {
-        Elementwise::Select | Elementwise::Cast(_) => 1,
-        Elementwise::Binary(Binary::Div) => 3,
-        Elementwise::Binary(Binary::Pow) => 20,
-        Elementwise::Binary(_) => 1,
-        Elementwise::Unary(u) => match u {
-            Unary::Sqrt | Unary::Rsqrt => 3,
-            Unary::Exp | Unary::Expm1 | Unary::Log | Unary::Log1p | Unary::Sin | Unary::Cos => 20,
-            Unary::Tanh | Unary::Sigmoid | Unary::Erf => 20,
-            Unary::Neg | Unary::Abs | Unary::Sign | Unary::Floor | Unary::Round => 1,
-            Unary::Not | Unary::IsFinite | Unary::StopGradient | Unary::Copy => 1,
-        },
     }
 }

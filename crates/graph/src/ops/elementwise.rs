@@ -238,6 +238,15 @@ impl Elementwise {
         }
     }
 
+    /// Rough cost for an element, against an addition.
+    pub fn cost(self) -> usize {
+        match self {
+            Elementwise::Unary(u) => u.cost(),
+            Elementwise::Binary(b) => b.cost(),
+            Elementwise::Select | Elementwise::Cast(_) => 1,
+        }
+    }
+
     pub(crate) fn infer(self, inputs: &[&Type]) -> Result<Vec<Type>> {
         if inputs.len() != self.arity() {
             return Err(Error::new(format!("{self:?} takes {} inputs, got {}", self.arity(), inputs.len())));
@@ -329,6 +338,17 @@ impl Elementwise {
 }
 
 impl Unary {
+    /// Rough cost for an element, against an addition.
+    pub fn cost(self) -> usize {
+        match self {
+            Unary::Sqrt | Unary::Rsqrt => 3,
+            Unary::Exp | Unary::Expm1 | Unary::Log | Unary::Log1p | Unary::Sin | Unary::Cos => 20,
+            Unary::Tanh | Unary::Sigmoid | Unary::Erf => 20,
+            Unary::Neg | Unary::Abs | Unary::Sign | Unary::Floor | Unary::Round => 1,
+            Unary::Not | Unary::IsFinite | Unary::StopGradient | Unary::Copy => 1,
+        }
+    }
+
     /// `g * dy/dx`, from the result `y` where that is cheaper than from `x`.
     fn vjp(self, x: &Expr, y: &Expr, g: &Expr) -> Option<Expr> {
         Some(match self {
@@ -361,6 +381,16 @@ impl Unary {
 }
 
 impl Binary {
+    /// Rough cost for an element, against an addition.
+    pub fn cost(self) -> usize {
+        match self {
+            Binary::Div => 3,
+            Binary::Pow => 20,
+            Binary::Add | Binary::Sub | Binary::Mul | Binary::Max | Binary::Min => 1,
+            Binary::Less | Binary::LessEqual | Binary::Equal | Binary::And | Binary::Or => 1,
+        }
+    }
+
     fn vjp(self, a: &Expr, b: &Expr, y: &Expr, g: &Expr) -> [Option<Expr>; 2] {
         if !a.dtype().is_float() {
             return [None, None];

@@ -4,10 +4,10 @@
 
 use super::lines::{Cotangent, Source, WindowGrad};
 use super::number::Number;
-use super::sheet::{Form, Gather, SQUARE, Sheet, Spread};
 use super::tiles::{IN, Image, OUT, Tiles};
+use super::transforms::{Form, InputTransform, OutputTransform, SQUARE, TransformedTiles};
 use crate::conv::{ConvShape, Job};
-use crate::gemm::tile::{Kernel, Tile};
+use crate::gemm::tile::{MicroKernel, Tile};
 use rhyton_graph::ops::ConvKind;
 
 /// Numbers between the transforms, about, where all threads work on them: they stay in a third-level cache; and most
@@ -67,21 +67,21 @@ impl Cut {
     }
 
     /// Transforms of x and y.
-    fn sheets(&self, ptr: *mut f32) -> [Sheet; 2] {
+    fn matrices(&self, ptr: *mut f32) -> [TransformedTiles; 2] {
         let most = self.tiles.most(1);
         let rows = self.bands * if self.pairs { most.div_ceil(2) } else { most };
         let form = Form::of(self.pairs, Form::Rows);
-        let x = Sheet::rows(form, ptr, rows, self.inner);
-        [x, Sheet::panels(form, ptr.wrapping_add(x.len()), rows, self.outer)]
+        let x = TransformedTiles::rows(form, ptr, rows, self.inner);
+        [x, TransformedTiles::panels(form, ptr.wrapping_add(x.len()), rows, self.outer)]
     }
 
-    fn sheets_len(&self) -> usize {
-        self.sheets(std::ptr::null_mut()).iter().map(Sheet::len).sum()
+    fn matrices_len(&self) -> usize {
+        self.matrices(std::ptr::null_mut()).iter().map(TransformedTiles::len).sum()
     }
 
     /// The sums of the first part, at `ptr`; the others follow.
-    fn sums(&self, ptr: *mut f32) -> Sheet {
-        Sheet::rows(Form::Whole, ptr, self.inner, self.outer)
+    fn sums(&self, ptr: *mut f32) -> TransformedTiles {
+        TransformedTiles::rows(Form::Whole, ptr, self.inner, self.outer)
     }
 
     fn zeros_len(&self) -> usize {
@@ -93,11 +93,11 @@ impl Cut {
         (LAST / self.outer).max(1)
     }
 
-    /// Numbers of zeros, sums, sheets that all share, and of a worker.
+    /// Numbers of zeros, sums, matrices that all share, and of a worker.
     fn lens(&self) -> [usize; 4] {
         let sums = self.parts * self.sums(std::ptr::null_mut()).len();
         let results = (9 * self.rows() * self.outer).next_multiple_of(16);
-        let (shared, own) = if self.alone { (0, self.sheets_len()) } else { (self.sheets_len(), 0) };
+        let (shared, own) = if self.alone { (0, self.matrices_len()) } else { (self.matrices_len(), 0) };
         [self.zeros_len(), sums, shared, own.max(results)]
     }
 }
@@ -112,7 +112,7 @@ struct Sums<'a, T> {
     cut: Cut,
     zeros: *mut f32,
     /// Those of the first part.
-    sums: Sheet,
+    sums: TransformedTiles,
     workers: *mut f32,
 }
 
@@ -131,10 +131,10 @@ pub(super) unsafe fn run<T: Number>(job: &Job<T>) {
         std::slice::from_raw_parts_mut(zeros, zeros_len).fill(0.0);
         if cut.alone {
             let plain = |tasks: usize, task: &Each| (0..tasks).for_each(task);
-            job.run(cut.parts, &|worker, part| all.part(part, cut.sheets(all.own(worker)), plain));
+            job.run(cut.parts, &|worker, part| all.part(part, cut.matrices(all.own(worker)), plain));
         } else {
             let split = |tasks: usize, task: &Each| job.run(tasks, &|_, i| task(i));
-            all.part(0, cut.sheets(shared), split);
+            all.part(0, cut.matrices(shared), split);
         }
     }
     // SAFETY: as above; all sums are complete.
@@ -148,9 +148,9 @@ type Each<'a> = dyn Fn(usize) + Sync + 'a;
 struct Turn {
     /// First and last band.
     bands: [usize; 2],
-    x: Sheet,
-    y: Sheet,
-    sums: Sheet,
+    x: TransformedTiles,
+    y: TransformedTiles,
+    sums: TransformedTiles,
     /// Whether the sums begin here.
     first: bool,
 }
@@ -164,7 +164,7 @@ impl<T: Number> Sums<'_, T> {
     }
 
     /// The sums of a part; `run` does some tasks.
-    unsafe fn part(&self, part: usize, [x, y]: [Sheet; 2], run: impl Fn(usize, &Each)) {
+    unsafe fn part(&self, part: usize, [x, y]: [TransformedTiles; 2], run: impl Fn(usize, &Each)) {
         let cut = &self.cut;
         let [start, end] = cut.part(part);
         let blocks = if cut.alone { 1 } else { cut.inner.div_ceil(64) };
@@ -193,7 +193,7 @@ impl<T: Number> Sums<'_, T> {
         };
         let x = of(job.a, tiles.src, cut.inner);
         let y = of(job.b, tiles.out, cut.outer);
-        job.isa.run(Spread::<_, _, IN> {
+        job.isa.run(InputTransform::<_, _, IN> {
             from: x.squares(tiles.source(place)),
             line: Source,
             count,
@@ -201,7 +201,7 @@ impl<T: Number> Sums<'_, T> {
             channels: cut.inner,
             to: turn.x,
         });
-        job.isa.run(Spread::<_, _, OUT> {
+        job.isa.run(InputTransform::<_, _, OUT> {
             from: y.squares(place.map(|n| n as isize)),
             line: Cotangent,
             count,
@@ -213,7 +213,7 @@ impl<T: Number> Sums<'_, T> {
 
     /// Adds the squares of a turn to some rows of a sum.
     unsafe fn product(&self, turn: &Turn, i: usize, block: usize, blocks: usize) {
-        let (cut, kernel) = (&self.cut, Kernel::of(self.job.isa, T::PAIRS));
+        let (cut, kernel) = (&self.cut, MicroKernel::of(self.job.isa, T::PAIRS));
         let [row, end] = [block, block + 1].map(|b| b * cut.inner / blocks);
         let [from, to] = turn.bands;
         for col in (0..cut.outer).step_by(turn.y.panel()) {
@@ -250,7 +250,7 @@ impl<T: Number> Sums<'_, T> {
             std::array::from_fn(|y| std::array::from_fn(|x| taps[3 * y + x].wrapping_add(i * cut.outer)))
         };
         let (from, channels) = (self.sums, cut.outer);
-        job.isa.run(Gather::<_, _, 3> { from, parts, line: WindowGrad, count, row, channels, to });
+        job.isa.run(OutputTransform::<_, _, 3> { from, parts, line: WindowGrad, count, row, channels, to });
         (0..9).for_each(|tap| job.finish(tap * cut.inner + row, count, taps[tap]));
     }
 }

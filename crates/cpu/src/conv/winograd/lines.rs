@@ -75,9 +75,9 @@ impl Line<3, 6> for Window {
 
 /// Six points to four results.
 #[derive(Clone, Copy)]
-pub(super) struct Outcome;
+pub(super) struct OutputMatrix;
 
-impl Line<6, 4> for Outcome {
+impl Line<6, 4> for OutputMatrix {
     #[inline(always)]
     unsafe fn apply<S: Simd>(self, x: [S::F; 6]) -> [S::F; 4] {
         // SAFETY: the frame's contract, 2 and 6.
@@ -96,7 +96,7 @@ impl Line<6, 4> for Outcome {
     }
 }
 
-/// The transpose of [`Outcome`]: four cotangents to six points.
+/// The transpose of [`OutputMatrix`]: four cotangents to six points.
 #[derive(Clone, Copy)]
 pub(super) struct Cotangent;
 

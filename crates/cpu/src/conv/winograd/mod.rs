@@ -14,9 +14,9 @@
 mod kernel_grad;
 mod lines;
 mod number;
-mod sheet;
 mod slide;
 mod tiles;
+mod transforms;
 
 use super::{ConvShape, Job};
 use number::Number;

@@ -1,13 +1,13 @@
 //! Forward convolution and input gradient. A task owns some bands of squares: it transforms what they read, does
 //! the products with the kernel, which was transformed before, and transforms back, all in its cache.
 
-use super::lines::{Outcome, Source, Window};
+use super::lines::{OutputMatrix, Source, Window};
 use super::number::Number;
-use super::sheet::{Form, Gather, SQUARE, Sheet, Spread};
 use super::tiles::{IN, Image, OUT, Tiles};
+use super::transforms::{Form, InputTransform, OutputTransform, SQUARE, TransformedTiles};
 use crate::conv::{ConvShape, Job};
 use crate::gemm::pack::pack_panel;
-use crate::gemm::tile::{Kernel, Tile};
+use crate::gemm::tile::{MicroKernel, Tile};
 use rhyton_graph::ops::ConvKind;
 
 /// Numbers of a task between the transforms, about, and limits of its squares: few leave the tiles low, many leave
@@ -49,8 +49,8 @@ impl Cut {
     }
 
     /// The transformed kernel, at `ptr`.
-    fn kernel(&self, ptr: *mut f32) -> Sheet {
-        Sheet::panels(Form::of(self.pairs, Form::Rows), ptr, self.summed, self.outer)
+    fn kernel(&self, ptr: *mut f32) -> TransformedTiles {
+        TransformedTiles::panels(Form::of(self.pairs, Form::Rows), ptr, self.summed, self.outer)
     }
 
     /// Most squares of a task.
@@ -59,10 +59,11 @@ impl Cut {
     }
 
     /// A worker's memory at `ptr`: transformed source, products, and the results of a band.
-    fn worker(&self, ptr: *mut f32) -> (Sheet, Sheet, *mut f32) {
+    fn worker(&self, ptr: *mut f32) -> (TransformedTiles, TransformedTiles, *mut f32) {
         let form = Form::of(self.pairs, Form::Columns);
-        let source = Sheet::rows(form, ptr, self.squares(), self.summed);
-        let result = Sheet::rows(Form::Whole, ptr.wrapping_add(source.len()), self.squares(), self.outer);
+        let source = TransformedTiles::rows(form, ptr, self.squares(), self.summed);
+        let result =
+            TransformedTiles::rows(Form::Whole, ptr.wrapping_add(source.len()), self.squares(), self.outer);
         (source, result, ptr.wrapping_add(source.len() + result.len()))
     }
 
@@ -86,7 +87,7 @@ pub(super) fn scratch_len(kind: ConvKind, pairs: bool, s: &ConvShape, threads: u
 struct Slide<'a, T> {
     job: &'a Job<'a, T>,
     cut: Cut,
-    kernel: Sheet,
+    kernel: TransformedTiles,
     zeros: *mut f32,
     workers: *mut f32,
 }
@@ -128,7 +129,7 @@ impl<T: Number> Slide<'_, T> {
             // SAFETY: the rows lie inside w, and there is room for ten times so many.
             unsafe {
                 let view = T::floats(job.isa, view, rows, cut.outer, floats);
-                pack_panel(Kernel::of(job.isa, false), view, rows, cut.outer, ld, to);
+                pack_panel(MicroKernel::of(job.isa, false), view, rows, cut.outer, ld, to);
             }
         }
         self.spread(own.cast_const(), [ROWS * ld, ld], [row, end]);
@@ -140,7 +141,7 @@ impl<T: Number> Slide<'_, T> {
             let at = from.wrapping_add(i * ld);
             std::array::from_fn(|y| std::array::from_fn(|x| at.wrapping_add((3 * y + x) * tap)))
         };
-        self.job.isa.run(Spread::<_, _, 3> {
+        self.job.isa.run(InputTransform::<_, _, 3> {
             from: window,
             line: Window,
             count: end - row,
@@ -155,7 +156,7 @@ impl<T: Number> Slide<'_, T> {
         let (source, result, own) = cut.worker(self.workers.wrapping_add(worker * cut.worker_len()));
         let [from, to] = cut.bands(task);
         let first = cut.tiles.before(from);
-        // SAFETY: the frame's contract, 2 and 6; the sheets have room for the squares of a task.
+        // SAFETY: the frame's contract, 2 and 6; the matrices have room for the squares of a task.
         unsafe {
             (from..to).for_each(|band| self.source(band, first, source));
             (0..SQUARE).for_each(|i| self.product(i, cut.tiles.before(to) - first, source, result));
@@ -164,14 +165,14 @@ impl<T: Number> Slide<'_, T> {
     }
 
     /// Transforms what a band reads.
-    unsafe fn source(&self, band: usize, first: usize, to: Sheet) {
+    unsafe fn source(&self, band: usize, first: usize, to: TransformedTiles) {
         let (job, cut) = (self.job, &self.cut);
         let (image, at) = cut.tiles.place(band);
         let size = cut.tiles.src;
         let ptr = job.a.wrapping_add(image * size[0] * size[1] * cut.inner);
         let image = Image { ptr, size, channels: cut.inner, zeros: self.zeros.cast() };
         let row = cut.tiles.before(band);
-        job.isa.run(Spread::<_, _, IN> {
+        job.isa.run(InputTransform::<_, _, IN> {
             from: image.squares(cut.tiles.source(at)),
             line: Source,
             count: cut.tiles.before(band + 1) - row,
@@ -182,8 +183,8 @@ impl<T: Number> Slide<'_, T> {
     }
 
     /// One of the products over all channels.
-    unsafe fn product(&self, i: usize, squares: usize, source: Sheet, result: Sheet) {
-        let (cut, kernel) = (&self.cut, Kernel::of(self.job.isa, T::PAIRS));
+    unsafe fn product(&self, i: usize, squares: usize, source: TransformedTiles, result: TransformedTiles) {
+        let (cut, kernel) = (&self.cut, MicroKernel::of(self.job.isa, T::PAIRS));
         for col in (0..cut.outer).step_by(self.kernel.panel()) {
             let cols = self.kernel.panel().min(cut.outer - col);
             let tile = Tile {
@@ -206,7 +207,7 @@ impl<T: Number> Slide<'_, T> {
     }
 
     /// Transforms the products of a band back, and finishes its results.
-    unsafe fn results(&self, band: usize, first: usize, from: Sheet, own: *mut f32) {
+    unsafe fn results(&self, band: usize, first: usize, from: TransformedTiles, own: *mut f32) {
         let (job, cut) = (self.job, &self.cut);
         let ([height, width], outer) = (cut.tiles.out, cut.outer);
         let (image, [y, x]) = cut.tiles.place(band);
@@ -227,10 +228,10 @@ impl<T: Number> Slide<'_, T> {
             })
         };
         let row = row - first;
-        job.isa.run(Gather::<_, _, OUT> {
+        job.isa.run(OutputTransform::<_, _, OUT> {
             from,
             parts: 1,
-            line: Outcome,
+            line: OutputMatrix,
             count,
             row,
             channels: outer,

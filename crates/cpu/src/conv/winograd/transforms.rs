@@ -36,7 +36,7 @@ impl Form {
 
 /// Room for 36 matrices of the same size, cut in panels of columns that are apart in memory.
 #[derive(Clone, Copy)]
-pub(super) struct Sheet {
+pub(super) struct TransformedTiles {
     form: Form,
     ptr: *mut f32,
     rows: usize,
@@ -44,15 +44,15 @@ pub(super) struct Sheet {
     panel: usize,
 }
 
-impl Sheet {
+impl TransformedTiles {
     /// Matrices whose rows are whole. Sizes count numbers of the form.
-    pub fn rows(form: Form, ptr: *mut f32, rows: usize, cols: usize) -> Sheet {
-        Sheet { form, ptr, rows, width: odd_lines(cols), panel: odd_lines(cols) }
+    pub fn rows(form: Form, ptr: *mut f32, rows: usize, cols: usize) -> TransformedTiles {
+        TransformedTiles { form, ptr, rows, width: odd_lines(cols), panel: odd_lines(cols) }
     }
 
     /// Matrices as the tiles read a right side.
-    pub fn panels(form: Form, ptr: *mut f32, rows: usize, cols: usize) -> Sheet {
-        Sheet { form, ptr, rows, width: cols.next_multiple_of(16), panel: PANEL }
+    pub fn panels(form: Form, ptr: *mut f32, rows: usize, cols: usize) -> TransformedTiles {
+        TransformedTiles { form, ptr, rows, width: cols.next_multiple_of(16), panel: PANEL }
     }
 
     /// Numbers of all matrices.
@@ -60,9 +60,9 @@ impl Sheet {
         SQUARE * self.step()
     }
 
-    /// The sheet of the same size that is `number` places further on.
-    pub fn sibling(&self, number: usize) -> Sheet {
-        Sheet { ptr: self.ptr.wrapping_add(number * self.len()), ..*self }
+    /// The tiles of the same size that are `number` places further on.
+    pub fn sibling(&self, number: usize) -> TransformedTiles {
+        TransformedTiles { ptr: self.ptr.wrapping_add(number * self.len()), ..*self }
     }
 
     /// Distance between matrices.
@@ -89,27 +89,27 @@ impl Sheet {
 }
 
 /// Transforms squares of `N` by `N` pixels to rows of the matrices; vectors run along the channels.
-pub(super) struct Spread<F, L, const N: usize> {
+pub(super) struct InputTransform<F, L, const N: usize> {
     /// Where the pixels of a square start.
     pub from: F,
     /// The map along an axis.
     pub line: L,
-    /// Squares, and the row of the first: in numbers of the sheet's form.
+    /// Squares, and the row of the first: in numbers of the tiles' form.
     pub count: usize,
     pub row: usize,
     pub channels: usize,
-    pub to: Sheet,
+    pub to: TransformedTiles,
 }
 
 impl<T: Number, F: Fn(usize) -> [[*const T; N]; N], L: Line<N, POINTS>, const N: usize> Loops
-    for Spread<F, L, N>
+    for InputTransform<F, L, N>
 {
     #[inline(always)]
     fn run<S: Simd>(self) {
         for i in 0..self.count {
             let from = (self.from)(i);
             for j in (0..self.channels).step_by(S::LANES) {
-                // SAFETY: the maker vouches for all pixels and rows; the sheet's rows are padded to whole vectors.
+                // SAFETY: the maker vouches for all pixels and rows; their rows are padded to whole vectors.
                 unsafe {
                     let mut x = [[S::splat(0.0); N]; N];
                     for (x, from) in x.iter_mut().zip(&from) {
@@ -124,10 +124,10 @@ impl<T: Number, F: Fn(usize) -> [[*const T; N]; N], L: Line<N, POINTS>, const N:
     }
 }
 
-impl<F, L, const N: usize> Spread<F, L, N> {
+impl<F, L, const N: usize> InputTransform<F, L, N> {
     #[inline(always)]
     unsafe fn put<S: Simd>(&self, x: [[S::F; POINTS]; POINTS], square: usize, col: usize) {
-        let (Sheet { form, .. }, step) = (self.to, self.to.step());
+        let (TransformedTiles { form, .. }, step) = (self.to, self.to.step());
         let row = self.row + if form == Form::Rows { square / 2 } else { square };
         // SAFETY: the frame's contract, 2 and 6.
         unsafe {
@@ -179,8 +179,8 @@ unsafe fn nearest<S: Simd>(x: S::F) -> S::I {
 }
 
 /// Transforms rows of the matrices to squares of `N` by `N` pixels.
-pub(super) struct Gather<F, L, const N: usize> {
-    pub from: Sheet,
+pub(super) struct OutputTransform<F, L, const N: usize> {
+    pub from: TransformedTiles,
     /// Sheets that follow one another from there on, and whose sum is transformed.
     pub parts: usize,
     /// The map along an axis.
@@ -193,13 +193,15 @@ pub(super) struct Gather<F, L, const N: usize> {
     pub to: F,
 }
 
-impl<F: Fn(usize) -> [[*mut f32; N]; N], L: Line<POINTS, N>, const N: usize> Loops for Gather<F, L, N> {
+impl<F: Fn(usize) -> [[*mut f32; N]; N], L: Line<POINTS, N>, const N: usize> Loops
+    for OutputTransform<F, L, N>
+{
     #[inline(always)]
     fn run<S: Simd>(self) {
         for i in 0..self.count {
             let to = (self.to)(i);
             for j in (0..self.channels).step_by(S::LANES) {
-                // SAFETY: the maker vouches for all rows and pixels; the sheet's rows are padded to whole vectors.
+                // SAFETY: the maker vouches for all rows and pixels; their rows are padded to whole vectors.
                 unsafe {
                     let (from, step) = (self.from.at(0, self.row + i, j), self.from.step());
                     let y = if self.parts == 1 {
@@ -220,7 +222,7 @@ impl<F: Fn(usize) -> [[*mut f32; N]; N], L: Line<POINTS, N>, const N: usize> Loo
     }
 }
 
-impl<F, L, const N: usize> Gather<F, L, N> {
+impl<F, L, const N: usize> OutputTransform<F, L, N> {
     /// A vector of each matrix, `step` apart.
     #[inline(always)]
     unsafe fn rows<S: Simd>(&self, from: *const f32, step: usize) -> [[S::F; POINTS]; POINTS] {
