@@ -1,6 +1,6 @@
 //! Inputs, targets and sample weights in an `.npz` file: `x0 x1 .. y0 y1 .. sw0 sw1 ..`.
 
-use rhyton::nn::training::Samples;
+use rhyton::train::Samples;
 use rhyton::{Error, Result, Tensor};
 use std::collections::HashMap;
 use std::io::Read;

@@ -4,8 +4,8 @@
 //! The exit status is 128 plus the number of the signal, as shells have it: 130 and 143.
 
 use rhyton::Result;
-use rhyton::nn::callbacks::Callback;
-use rhyton::nn::training::Training;
+use rhyton::train::Training;
+use rhyton::train::callbacks::Callback;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 /// The first signal that came; 0 before that.

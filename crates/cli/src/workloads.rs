@@ -178,7 +178,7 @@ fn gpt() -> Result<Model> {
     let mut x = LayerRef::from(Positions::default()).apply(Embedding::new(65, 128).apply(&input));
     for _ in 0..4 {
         let h = norm().apply(&x);
-        let causal = rhyton::nn::model::Inputs::from([&h, &h]).setting("use_causal_mask", true);
+        let causal = rhyton::model::Inputs::from([&h, &h]).setting("use_causal_mask", true);
         x = Add::new().apply([&x, &MultiHeadAttention::new(4, 32).apply(causal)]);
         let wide = Dense::new(512).gelu().apply(norm().apply(&x));
         x = Add::new().apply([&x, &Dense::new(128).apply(wide)]);

@@ -2,7 +2,7 @@
 //! holds). `RHYTON_CONFORMANCE` names the folder of cases, otherwise it is `../shared/conformance` beside the
 //! repository; without it there is nothing to do. `RHYTON_CASES=layers/` runs the cases whose names hold that text.
 
-use rhyton::nn::Model;
+use rhyton::model::Model;
 use rhyton::tensor::testing::shared;
 use rhyton::{Tensor, io};
 use serde_json::Value as Json;

@@ -1,9 +1,9 @@
 //! `model.save(path)` and its kin as methods.
 
 use crate::{load_keras, load_weights, save_keras, save_weights};
-use rhyton_nn::Model;
-use rhyton_nn::training::Compiled;
+use rhyton_model::Model;
 use rhyton_tensor::Result;
+use rhyton_train::Compiled;
 use std::io::Write;
 use std::path::Path;
 

@@ -1,8 +1,8 @@
 //! The state of training in one file: tensors as safetensors, the rest as JSON in its metadata.
 
 use crate::{files, safetensors};
-use rhyton_nn::training::TrainingState;
 use rhyton_tensor::{Error, Result, Tensor};
+use rhyton_train::TrainingState;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -2,7 +2,7 @@
 
 use crate::hdf5::{Attribute, Dataset, Group};
 use crate::{files, keras, npz, safetensors};
-use rhyton_nn::Model;
+use rhyton_model::Model;
 use rhyton_nn::layer::Variable;
 use rhyton_tensor::{Error, Problem, Result, Tensor};
 use std::collections::{BTreeMap, HashMap};

@@ -3,17 +3,17 @@
 use rhyton_graph::reference::ReferenceBackend;
 use rhyton_io::callbacks::{BackupAndRestore, CSVLogger, ModelCheckpoint};
 use rhyton_io::{Load, Save, load_keras, load_weights};
-use rhyton_nn::Sequential;
-use rhyton_nn::callbacks::{Callback, ReduceLROnPlateau};
+use rhyton_model::Sequential;
 use rhyton_nn::layers::{Dense, Dropout};
 use rhyton_nn::optimizers::Adam;
-use rhyton_nn::training::{Compile, Compiled, Fit, Training};
 use rhyton_tensor::{Error, Result, Tensor};
+use rhyton_train::callbacks::{Callback, ReduceLROnPlateau};
+use rhyton_train::{Compile, Compiled, Fit, ModelExt, Training};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 fn folder(name: &str) -> PathBuf {
-    rhyton_nn::backend::set_backend(Arc::<ReferenceBackend>::default());
+    rhyton_model::backend::set_backend(Arc::<ReferenceBackend>::default());
     let path = std::env::temp_dir().join(format!("rhyton-callbacks-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&path).unwrap();
     path
@@ -149,7 +149,7 @@ fn files_are_tried_before_training_begins() {
     let nowhere = |name: &str| dir.join("nowhere").join(name);
     let steps = std::cell::Cell::new(0);
     let refused = |fit: Fit<'_>| {
-        let count = rhyton_nn::callbacks::LambdaCallback::new().on_train_batch_end(|_, _| {
+        let count = rhyton_train::callbacks::LambdaCallback::new().on_train_batch_end(|_, _| {
             steps.set(steps.get() + 1);
             Ok(())
         });

@@ -5,14 +5,14 @@ mod layers;
 
 use layers::{cases, model_of};
 use rhyton_io::{load_keras, save_keras};
-use rhyton_nn::Model;
-use rhyton_nn::model::json::model_record;
+use rhyton_model::Model;
+use rhyton_model::json::model_record;
 use rhyton_tensor::Tensor;
 use serde_json::json;
 
 #[test]
 fn every_layer_comes_back_with_the_same_bits() {
-    rhyton_nn::backend::set_backend(std::sync::Arc::<rhyton_graph::reference::ReferenceBackend>::default());
+    rhyton_model::backend::set_backend(std::sync::Arc::<rhyton_graph::reference::ReferenceBackend>::default());
     let path = std::env::temp_dir().join(format!("rhyton-every-layer-{}.keras", std::process::id()));
     for (i, case) in cases().iter().enumerate() {
         let class = case.object.get().unwrap().class_name();

@@ -1,11 +1,11 @@
 //! Forged and damaged `.keras` archives: an error or a model, soon, and never a panic or code that runs.
 
 use rhyton_io::{Archive, ArchiveWriter, load_keras, save_keras};
+use rhyton_model::{Applicable, Input, Model};
 use rhyton_nn::layers::*;
 use rhyton_nn::optimizers::SGD;
-use rhyton_nn::training::Compile;
-use rhyton_nn::{Applicable, Input, Model};
 use rhyton_tensor::testing::shared;
+use rhyton_train::{Compile, ModelExt};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -114,7 +114,7 @@ impl<T: ?Sized + Kind> Handle<T> {
 const UNREGISTERED: &str = "Custom";
 
 /// Keras's record of an object with this configuration.
-pub(crate) fn record_of<T: ?Sized + Kind>(object: &T, config: Map<String, Value>) -> Value {
+pub fn record_of<T: ?Sized + Kind>(object: &T, config: Map<String, Value>) -> Value {
     let row = T::registry().of(object.type_key());
     let class = object.class_name();
     match (object.module(), row.map(|r| r.package)) {

@@ -1,12 +1,11 @@
-//! Layers, losses, metrics, optimizers, models and training. Everything here is a function over
-//! [`rhyton_graph::Expr`]; no backend and no file format is named.
+//! Layers, losses, metrics, optimizers. Everything here is a function over [`rhyton_graph::Expr`]; no model, no backend
+//! and no file format is named.
 
 extern crate self as rhyton_nn;
 
 pub mod activations;
 mod axes;
-pub mod backend;
-pub mod callbacks;
+pub mod choice;
 pub mod constraints;
 pub mod functions;
 pub mod handle;
@@ -16,20 +15,16 @@ pub mod layer;
 pub mod layers;
 pub mod losses;
 pub mod metrics;
-pub mod model;
 pub mod object;
 pub mod optimizers;
 pub mod policy;
-pub mod program;
 pub mod quantizers;
 pub mod registry;
 pub mod regularizers;
-pub mod training;
 
 pub use axes::{Axes, OutputShape};
 pub use handle::Handle;
 pub use layer::{Args, Base, Based, Cx, Layer, LayerExt, LayerRef, Outputs, Value, Weight};
-pub use model::{Applicable, Input, Model, Sequential, Symbolic};
 pub use object::{Object, Setting};
 pub use registry::{Kind, Row};
 

@@ -92,7 +92,7 @@ impl Drop for Leave {
 }
 
 /// Runs `f` inside a layer or model of this policy.
-pub(crate) fn within<R>(policy: DTypePolicy, f: impl FnOnce() -> R) -> R {
+pub fn within<R>(policy: DTypePolicy, f: impl FnOnce() -> R) -> R {
     WITHIN.with_borrow_mut(|stack| stack.push(policy));
     let _leave = Leave;
     f()

@@ -53,11 +53,11 @@ fn configurations_survive() {
 fn shapes_follow_the_rules() {
     for Case(layer, data, expected) in cases() {
         let x = inputs(&data);
-        let y = rhyton_nn::Applicable::apply_all(&layer, x.as_slice());
+        let y = rhyton_model::Applicable::apply_all(&layer, x.as_slice());
         let shapes: Vec<String> = y.iter().map(|s| s.shape().to_string()).collect();
         assert_eq!(shapes.join(" "), expected, "{layer:?}");
         // The interpreter computes what the rule says.
-        let model = rhyton_nn::Model::new(&x, &y).unwrap();
+        let model = rhyton_model::Model::new(&x, &y).unwrap();
         for (t, s) in run(&model, &data).iter().zip(&y) {
             let batch = [("batch".into(), data[0].shape()[0])].into();
             assert_eq!(Some(t.shape().to_vec()), s.shape().eval(&batch), "{layer:?}");

@@ -2,9 +2,10 @@
 
 mod support;
 
+use rhyton_model::Sequential;
+use rhyton_model::{Applicable, Input};
+use rhyton_nn::LayerRef;
 use rhyton_nn::layers::*;
-use rhyton_nn::model::{Applicable, Input};
-use rhyton_nn::{LayerRef, Sequential};
 use rhyton_tensor::Tensor;
 use support::*;
 
@@ -264,7 +265,7 @@ fn steps_that_are_called_one_by_one_must_be_counted() {
     let model = |steps: rhyton_tensor::Dim| {
         let x = Input::new(vec![steps, 3.into()]).symbolic();
         let y = TimeDistributed::new(BatchNormalization::new()).apply(&x);
-        rhyton_nn::Model::new(&[x], &[y]).unwrap()
+        rhyton_model::Model::new(&[x], &[y]).unwrap()
     };
     // Only training takes statistics.
     let open = model(rhyton_tensor::Dim::symbol("time"));

@@ -2,8 +2,8 @@
 
 mod support;
 
+use rhyton_model::{Applicable, Inputs, Model, Symbolic};
 use rhyton_nn::layers::*;
-use rhyton_nn::model::{Applicable, Inputs, Model, Symbolic};
 use rhyton_nn::{LayerExt, LayerRef};
 use rhyton_tensor::Tensor;
 use support::*;

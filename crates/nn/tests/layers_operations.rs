@@ -2,7 +2,7 @@
 
 mod support;
 
-use rhyton_nn::model::{Model, json::from_record, json::model_record};
+use rhyton_model::{Model, json::from_record, json::model_record};
 use serde_json::{Value as Json, json};
 use support::*;
 

@@ -2,9 +2,10 @@
 
 mod support;
 
+use rhyton_model::Sequential;
+use rhyton_model::{Applicable, Input, Model};
 use rhyton_nn::layers::*;
-use rhyton_nn::model::{Applicable, Input, Model};
-use rhyton_nn::{LayerExt, LayerRef, Sequential};
+use rhyton_nn::{LayerExt, LayerRef};
 use rhyton_tensor::Tensor;
 use serde_json::json;
 use support::*;
@@ -144,7 +145,7 @@ fn simple_rnn_runs_both_ways() {
     close(&layer_with(rnn(), &weights, &[x.clone(), state.clone()]), &[11.0, 32.0, 164.0]);
     let data = [x, state];
     let s = inputs(&data);
-    let y = rnn().apply(rhyton_nn::model::Inputs::from(&s[0]).named("initial_state", &[&s[1]]));
+    let y = rnn().apply(rhyton_model::Inputs::from(&s[0]).named("initial_state", &[&s[1]]));
     let mut model = Model::new(&s, &[y]).unwrap();
     model.set_weights(&weights).unwrap();
     close(&run(&model, &data)[0].to_vec::<f32>(), &[11.0, 32.0, 164.0]);
@@ -251,7 +252,7 @@ fn multi_head_attention_is_attention_per_head() {
     // The path with scores agrees, and its scores are probabilities.
     let data = [query, value];
     let s = inputs(&data);
-    let call = rhyton_nn::model::Inputs::from(s.as_slice()).setting("return_attention_scores", true);
+    let call = rhyton_model::Inputs::from(s.as_slice()).setting("return_attention_scores", true);
     let y = MultiHeadAttention::new(heads, width).apply_all(call);
     let mut model = Model::new(&s, &y).unwrap();
     model.set_weights(&weights).unwrap();
@@ -266,7 +267,7 @@ fn a_causal_mask_hides_what_comes_later() {
     let x = normal(&[1, 4, 3], 1);
     let s = inputs(std::slice::from_ref(&x));
     let layer = MultiHeadAttention::new(1, 2).shared();
-    let call = rhyton_nn::model::Inputs::from([&s[0], &s[0]]).setting("use_causal_mask", true);
+    let call = rhyton_model::Inputs::from([&s[0], &s[0]]).setting("use_causal_mask", true);
     let model = Model::new(&s, &[layer.apply(call)]).unwrap();
     let first = run(&model, std::slice::from_ref(&x))[0].to_vec::<f32>();
     let mut changed = x.to_vec::<f32>();
@@ -349,7 +350,7 @@ fn whether_a_layer_trains_is_said_by_what_runs_the_model() {
     let x = Tensor::full([8, 20], 1.0f32);
     let s = inputs(std::slice::from_ref(&x));
     for said in [true, false] {
-        let y = Dropout::new(0.5).apply(rhyton_nn::model::Inputs::from(&s[0]).setting("training", said));
+        let y = Dropout::new(0.5).apply(rhyton_model::Inputs::from(&s[0]).setting("training", said));
         let model = Model::new(&s, &[y]).unwrap();
         for training in [true, false] {
             let traced = model.trace(training).unwrap();
@@ -358,7 +359,7 @@ fn whether_a_layer_trains_is_said_by_what_runs_the_model() {
             assert_eq!(out.contains(&0.0), training, "said {said}");
         }
         // The file keeps what was said.
-        let record = rhyton_nn::model::json::model_record(model.definition(), json!({}));
+        let record = rhyton_model::json::model_record(model.definition(), json!({}));
         let node = &record["config"]["layers"][1]["inbound_nodes"][0];
         assert_eq!(node["kwargs"], json!({ "training": said }));
     }

@@ -6,12 +6,12 @@
 //! - a step of Adam over a table, most rows of which have had no gradient for 1,500 steps.
 
 use rhyton::graph::{Expr, Type};
-use rhyton::nn::backend::backend;
+use rhyton::model::backend::backend;
+use rhyton::model::program::{Build, Values};
 use rhyton::nn::functions::softmax;
-use rhyton::nn::program::{Build, Values};
-use rhyton::nn::training::Verbose;
 use rhyton::prelude::*;
 use rhyton::tensor::rng::Stream;
+use rhyton::train::Verbose;
 use std::time::Instant;
 
 /// Turns; the median of their ratios counts.

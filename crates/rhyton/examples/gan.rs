@@ -5,10 +5,10 @@
 
 use rhyton::graph::ops::Distribution;
 use rhyton::graph::{Expr, grad};
-use rhyton::nn::program::Build;
-use rhyton::nn::training::Step;
+use rhyton::model::program::Build;
 use rhyton::prelude::*;
 use rhyton::tensor::rng::Stream;
+use rhyton::train::Step;
 
 const GENERATOR: usize = 0;
 const CRITIC: usize = 1;

@@ -1,6 +1,6 @@
 //! What predicting takes in float32 and in int8, side by side: `cargo run --release --example int8 -- [NAME] [profile]`.
 
-use rhyton::nn::program::Build;
+use rhyton::model::program::Build;
 use rhyton::prelude::*;
 use rhyton::tensor::rng::Stream;
 use std::time::Instant;

@@ -2,7 +2,8 @@
 //!
 //! # Modules
 //!
-//! They are the crates of the project: [`nn`] has layers, losses, metrics, optimizers and training, [`data`] data
+//! They are the crates of the project: [`nn`] has layers, losses, metrics and optimizers, [`model`] models and
+//! programs over them, [`train`] training, [`data`] data
 //! sets and what lies between a file and `fit`, [`io`] files, [`plot`] charts, [`graph`] what all of it is made of.
 //! [`counting`] tells what a program allocates, [`prelude`] brings what a usual program needs.
 
@@ -10,9 +11,11 @@ pub use rhyton_cpu::counting;
 pub use rhyton_data as data;
 pub use rhyton_graph as graph;
 pub use rhyton_io as io;
+pub use rhyton_model as model;
 pub use rhyton_nn as nn;
 pub use rhyton_plot as plot;
 pub use rhyton_tensor as tensor;
+pub use rhyton_train as train;
 
 pub use rhyton_tensor::{Error, Result, Tensor};
 
@@ -45,7 +48,7 @@ pub mod config {
 }
 
 inventory::submit! {
-    rhyton_nn::backend::Registered {
+    rhyton_model::backend::Registered {
         name: "cpu",
         default: true,
         make: || Ok(std::sync::Arc::new(rhyton_cpu::CpuBackend::new()?)),
@@ -54,7 +57,7 @@ inventory::submit! {
 
 // Slow and obvious, in double precision: to see whether a result is the program's or the processor's.
 inventory::submit! {
-    rhyton_nn::backend::Registered {
+    rhyton_model::backend::Registered {
         name: "reference",
         default: false,
         make: || Ok(std::sync::Arc::<rhyton_graph::reference::ReferenceBackend>::default()),

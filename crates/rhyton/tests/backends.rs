@@ -1,6 +1,6 @@
 //! Several backends: by value, by name, by the environment.
 
-use rhyton::nn::backend::{backend, named, set_backend};
+use rhyton::model::backend::{backend, named, set_backend};
 use rhyton::prelude::*;
 use std::process::Command;
 

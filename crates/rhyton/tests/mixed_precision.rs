@@ -3,9 +3,9 @@
 
 use rhyton::data::datasets;
 use rhyton::mixed_precision::DTypePolicy;
-use rhyton::nn::training::Verbose;
 use rhyton::prelude::*;
 use rhyton::tensor::DType;
+use rhyton::train::Verbose;
 
 fn network(policy: &str) -> Sequential {
     Sequential::new([8, 8, 1])
@@ -61,9 +61,8 @@ fn a_file_keeps_the_policy_of_every_layer() {
         .add(Dense::new(10).softmax().dtype("float32"))
         .build()
         .unwrap();
-    let record = |m: &Model| {
-        rhyton::nn::model::json::model_record(m.definition(), serde_json::Value::Null).to_string()
-    };
+    let record =
+        |m: &Model| rhyton::model::json::model_record(m.definition(), serde_json::Value::Null).to_string();
     let text = record(&model);
     let count = |name: &str| text.matches(&format!(r#""name":"{name}""#)).count();
     assert_eq!((count("mixed_bfloat16"), count("float32")), (7, 2), "{text}");

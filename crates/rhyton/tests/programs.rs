@@ -2,7 +2,7 @@
 
 use rhyton::graph::backend::Backend;
 use rhyton::graph::{grad, reference::ReferenceBackend};
-use rhyton::nn::program::{Build, Values};
+use rhyton::model::program::{Build, Values};
 use rhyton::prelude::*;
 use rhyton::tensor::rng::Stream;
 use std::sync::Arc;
@@ -105,7 +105,7 @@ fn train_on(backend: &Arc<dyn Backend>) -> (Compiled, Vec<f64>) {
 
 #[test]
 fn one_model_is_trained_on_two_backends_in_one_process() {
-    let cpu = rhyton::nn::backend::backend().unwrap();
+    let cpu = rhyton::model::backend::backend().unwrap();
     let reference: Arc<dyn Backend> = Arc::<ReferenceBackend>::default();
     let [(a, losses), (b, expected)] = [&cpu, &reference].map(train_on);
     assert_eq!(b.backend().unwrap().name(), "reference");

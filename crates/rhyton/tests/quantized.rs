@@ -147,7 +147,7 @@ fn quantized_models_are_evaluated_but_not_trained() {
     let before = model.evaluate_with((&x, &y), Evaluate::new().verbose(0)).unwrap();
     model.quantize("int8").unwrap();
     let after = model.evaluate_with((&x, &y), Evaluate::new().verbose(0)).unwrap();
-    let mae = |logs: &rhyton::nn::training::Logs| logs.get("mae").unwrap();
+    let mae = |logs: &rhyton::train::Logs| logs.get("mae").unwrap();
     assert!((mae(&before) - mae(&after)).abs() < 0.02, "{before} {after}");
     let weights = model.weights().to_vec();
     for e in [

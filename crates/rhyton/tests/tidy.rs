@@ -11,12 +11,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("rhyton-graph", &["tensor"]),
     ("rhyton-cpu", &["tensor", "graph"]),
     ("rhyton-nn", &["tensor", "graph"]),
+    ("rhyton-model", &["tensor", "graph", "nn"]),
+    ("rhyton-train", &["tensor", "graph", "nn", "model"]),
     ("rhyton-data", &["tensor"]),
     ("rhyton-plot", &["tensor"]),
-    ("rhyton-io", &["tensor", "graph", "nn"]),
-    ("rhyton", &["tensor", "graph", "cpu", "nn", "data", "plot", "io"]),
+    ("rhyton-io", &["tensor", "graph", "nn", "model", "train"]),
+    ("rhyton", &["tensor", "graph", "cpu", "nn", "model", "train", "data", "plot", "io"]),
     ("rhyton-cli", &["rhyton"]),
-    ("fuzz", &["rhyton", "cli", "tensor", "graph", "nn", "io"]),
+    ("fuzz", &["rhyton", "cli", "tensor", "graph", "nn", "model", "train", "io"]),
 ];
 const MAX_FILE_LINES: usize = 600;
 const MAX_FUNCTION_LINES: usize = 80;

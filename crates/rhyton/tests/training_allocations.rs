@@ -1,8 +1,8 @@
 //! A step of `fit` allocates nothing, and a step is all that epochs repeat.
 
 use rhyton::counting::{Counting, allocations, live_bytes};
-use rhyton::nn::callbacks::LambdaCallback;
 use rhyton::prelude::*;
+use rhyton::train::callbacks::LambdaCallback;
 
 #[global_allocator]
 static COUNTING: Counting = Counting;

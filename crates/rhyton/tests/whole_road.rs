@@ -2,9 +2,9 @@
 //! other in one step, flat memory.
 
 use rhyton::counting::{Counting, live_bytes};
-use rhyton::nn::training::{Step, Training, Verbose};
 use rhyton::prelude::*;
 use rhyton::tensor::rng::Stream;
+use rhyton::train::{Step, Training, Verbose};
 use std::sync::Mutex;
 
 #[global_allocator]

@@ -2,9 +2,9 @@
 
 use crate::output::say;
 use rhyton::data::{Standardize, datasets, resize_bilinear, timeseries_windows};
-use rhyton::nn::training::Verbose;
 use rhyton::plot::{Chart, save_panels};
 use rhyton::prelude::*;
+use rhyton::train::Verbose;
 use std::path::PathBuf;
 use std::time::Instant;
 

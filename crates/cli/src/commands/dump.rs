@@ -5,9 +5,9 @@ use crate::load_compiled;
 use crate::output::say;
 use rhyton::graph::inspect::{Compilation, watch};
 use rhyton::graph::{Type, passes, text};
-use rhyton::nn::model::Model;
-use rhyton::nn::training::Samples;
+use rhyton::model::Model;
 use rhyton::tensor::DType;
+use rhyton::train::Samples;
 use rhyton::{Error, Result, Tensor, io};
 use std::path::PathBuf;
 

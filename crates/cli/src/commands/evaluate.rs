@@ -4,7 +4,7 @@ use crate::data::Data;
 use crate::output::say;
 use crate::{json, load_compiled};
 use rhyton::Result;
-use rhyton::nn::training::Evaluate;
+use rhyton::train::Evaluate;
 use std::path::PathBuf;
 
 #[derive(clap::Args)]

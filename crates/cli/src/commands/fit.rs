@@ -8,7 +8,7 @@ use crate::output::Target;
 use crate::{json, load_compiled, signals};
 use checkpoint::Checkpoint;
 use rhyton::io::{files, write_keras};
-use rhyton::nn::training::{Compiled, Fit, History};
+use rhyton::train::{Compiled, Fit, History};
 use rhyton::{Error, Result};
 use std::path::{Path, PathBuf};
 

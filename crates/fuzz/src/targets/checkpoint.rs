@@ -3,9 +3,9 @@
 use super::{Target, array, safetensors, to_file, written};
 use crate::form::{Envelope, Form};
 use rhyton::io::{load_state, save_state};
-use rhyton::nn::callbacks::{Callback, SavePoint};
-use rhyton::nn::training::{Compile, Compiled, Fit, TrainingState};
 use rhyton::prelude::*;
+use rhyton::train::callbacks::{Callback, SavePoint};
+use rhyton::train::{Compile, Compiled, Fit, TrainingState};
 use serde_json::Value as Json;
 use std::path::Path;
 

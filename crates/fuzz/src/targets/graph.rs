@@ -38,7 +38,7 @@ fn run(input: &[u8], _: &Path) -> Result<()> {
     if text::print(&again) != printed {
         return Err(Error::new("printing and reading once more gave another text"));
     }
-    let backend = rhyton::nn::backend::backend()?;
+    let backend = rhyton::model::backend::backend()?;
     let plan = compile(&f, 0, &[], &*backend)?;
     text::print_plan(&plan);
     let mut program = backend.load(Arc::new(plan))?.session();

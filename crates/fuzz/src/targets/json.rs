@@ -2,8 +2,8 @@
 
 use super::{Target, array};
 use crate::form::{Envelope, Form};
-use rhyton::nn::training::{Compile, Fit};
 use rhyton::prelude::*;
+use rhyton::train::{Compile, Fit};
 use std::path::Path;
 
 pub const TARGET: Target = Target {

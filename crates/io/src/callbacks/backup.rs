@@ -1,9 +1,9 @@
 //! [`BackupAndRestore`].
 
 use crate::{files, load_state, save_state};
-use rhyton_nn::callbacks::{Callback, SavePoint};
-use rhyton_nn::training::{Training, TrainingState};
 use rhyton_tensor::{Error, Result};
+use rhyton_train::callbacks::{Callback, SavePoint};
+use rhyton_train::{Training, TrainingState};
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -17,11 +17,11 @@ use std::time::{Duration, Instant};
 /// The file is removed when the trained model is saved, not before: a program that is killed between training and
 /// saving, or whose disk is full when it saves, has lost nothing. Started again, it finds its training at the end.
 /// What goes on has to begin with the same model, data and arguments; see
-/// [`Fit::resume_anyway`](rhyton_nn::training::Fit::resume_anyway).
+/// [`Fit::resume_anyway`](rhyton_train::Fit::resume_anyway).
 ///
 /// ```no_run
 /// use rhyton_io::callbacks::BackupAndRestore;
-/// use rhyton_nn::training::Fit;
+/// use rhyton_train::Fit;
 /// Fit::epochs(100).callback(BackupAndRestore::new("training.state").every_steps(500));
 /// ```
 #[derive(Clone, Debug)]

@@ -2,9 +2,9 @@
 
 use super::name;
 use crate::{files, save_keras, save_weights};
-use rhyton_nn::callbacks::{Callback, CallbackState, Mode, Monitor};
-use rhyton_nn::training::Training;
 use rhyton_tensor::{Error, Result};
+use rhyton_train::Training;
+use rhyton_train::callbacks::{Callback, CallbackState, Mode, Monitor};
 use serde_json::json;
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use std::path::Path;
 ///
 /// ```
 /// use rhyton_io::callbacks::ModelCheckpoint;
-/// use rhyton_nn::training::Fit;
+/// use rhyton_train::Fit;
 /// Fit::epochs(10).callback(ModelCheckpoint::new("best.keras").save_best_only(true));
 /// Fit::epochs(10).callback(ModelCheckpoint::new("{epoch:02d}-{val_loss:.3f}.weights.h5"));
 /// ```

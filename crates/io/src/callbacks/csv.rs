@@ -1,9 +1,9 @@
 //! [`CSVLogger`].
 
 use crate::files;
-use rhyton_nn::callbacks::{Callback, CallbackState};
-use rhyton_nn::training::{Logs, Training};
 use rhyton_tensor::Result;
+use rhyton_train::callbacks::{Callback, CallbackState};
+use rhyton_train::{Logs, Training};
 use serde_json::json;
 use std::fs::OpenOptions;
 use std::io::{Seek, SeekFrom, Write};

@@ -1,7 +1,8 @@
 //! A model around every example of every layer, for the tests of this crate and the seeds of the fuzzer.
 
+use rhyton_model::{Applicable, Input, Model, Symbolic};
 use rhyton_nn::registry::Example;
-use rhyton_nn::{Applicable, Input, Kind, Layer, LayerExt, Model, Symbolic};
+use rhyton_nn::{Kind, Layer, LayerExt};
 use rhyton_tensor::{Dim, Tensor};
 
 /// The examples of all layers that take inputs.

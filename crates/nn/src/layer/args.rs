@@ -80,7 +80,7 @@ impl Args {
 }
 
 /// A float as `dtype`; other values stay what they are.
-pub(crate) fn float_as(e: &Expr, dtype: DType) -> Expr {
+pub fn float_as(e: &Expr, dtype: DType) -> Expr {
     if e.dtype().is_float() { e.cast(dtype) } else { e.clone() }
 }
 

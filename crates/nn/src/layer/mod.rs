@@ -4,9 +4,9 @@
 mod args;
 mod trace;
 
-pub(crate) use args::float_as;
+pub use args::float_as;
 pub use args::{Args, Outputs, Value};
-pub(crate) use trace::OPERATIONS;
+pub use trace::OPERATIONS;
 pub use trace::{Cx, Place, Trace, Variable, Weight};
 
 use crate::handle::{Handle, record_of};
@@ -47,7 +47,7 @@ impl Base {
     }
 
     /// The policy in force for the layer.
-    pub(crate) fn policy(&self) -> DTypePolicy {
+    pub fn policy(&self) -> DTypePolicy {
         self.dtype.as_ref().and_then(|p| p.as_ref().ok().copied()).unwrap_or_else(policy::around)
     }
 }
@@ -146,8 +146,19 @@ impl<L: Layer> From<L> for LayerRef {
     }
 }
 
+/// What a model can apply: a layer, owned, or a shared one by reference. Applying a shared layer must not use it up.
+pub trait IntoLayer: Into<LayerRef> {}
+impl<L: Layer> IntoLayer for L {}
+impl IntoLayer for &LayerRef {}
+
+impl From<&LayerRef> for LayerRef {
+    fn from(layer: &LayerRef) -> LayerRef {
+        layer.clone()
+    }
+}
+
 /// A layer from its configuration, with what every layer has besides.
-pub(crate) fn build<L: DeserializeOwned + Into<LayerRef>>(config: Json) -> Result<Arc<dyn Layer>> {
+pub fn build<L: DeserializeOwned + Into<LayerRef>>(config: Json) -> Result<Arc<dyn Layer>> {
     let (name, trainable) = (config["name"].as_str().map(String::from), config["trainable"].as_bool());
     check_name(name.as_deref())?;
     let place = name.clone().unwrap_or_default();
@@ -171,7 +182,7 @@ pub(crate) fn build<L: DeserializeOwned + Into<LayerRef>>(config: Json) -> Resul
 }
 
 /// An error when a layer cannot have this name: names are steps of the paths of weights and go into files.
-pub(crate) fn check_name(name: Option<&str>) -> Result<()> {
+pub fn check_name(name: Option<&str>) -> Result<()> {
     let Some(name) = name else { return Ok(()) };
     let start: String = name.chars().take(40).collect();
     if name.chars().nth(limits::NAME).is_some() {
@@ -191,7 +202,7 @@ pub fn layer_record(layer: &LayerRef, name: &str) -> Json {
 }
 
 /// The configuration of a layer of which `name` is the only key that all layers have.
-pub(crate) fn plain_config(layer: &(impl Layer + ?Sized), name: &str) -> Map<String, Json> {
+pub fn plain_config(layer: &(impl Layer + ?Sized), name: &str) -> Map<String, Json> {
     let mut config = layer.config();
     config.insert("name".into(), name.into());
     config

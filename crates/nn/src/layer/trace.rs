@@ -95,7 +95,7 @@ impl Variable {
 const LARGEST_WEIGHT: usize = 1 << 36;
 
 /// The place of operations on tensors, which Keras does not count as layers: weight files do not name them.
-pub(crate) const OPERATIONS: &str = "_operations";
+pub const OPERATIONS: &str = "_operations";
 
 /// An object of the model: a place that weight files name even when it holds no weight.
 #[derive(Clone, Debug, PartialEq)]
@@ -188,7 +188,8 @@ impl Trace {
         param
     }
 
-    pub(crate) fn visit(&mut self, location: String, name: &str) {
+    /// Notes an object that weight files name.
+    pub fn visit(&mut self, location: String, name: &str) {
         if location.split('/').any(|part| part == OPERATIONS) {
             return;
         }
@@ -434,6 +435,7 @@ impl<'a> Cx<'a> {
     }
 
     /// Notes a part that holds no weights but that weight files name.
+    /// Notes an object that weight files name.
     pub fn visit(&mut self, attribute: &str, name: &str) {
         self.trace.visit(join(&self.scope.location, attribute), name);
     }

@@ -1,10 +1,9 @@
 //! int8 arithmetic for predicting: weights are rounded once, inputs as they come, and products are sums of whole
-//! numbers. [`Model::quantize`](crate::Model::quantize) turns a trained model into one that computes this way.
+//! numbers. `Model::quantize` turns a trained model into one that computes this way.
 
-mod model;
 mod product;
 
-pub(crate) use model::quantized;
+pub use product::scale_of;
 pub(crate) use product::{embedding, pays, product};
 
 use crate::layer::Layer;

@@ -28,7 +28,7 @@ fn weight(cx: &mut Cx<'_>, name: &str, shape: &[usize], kept: usize) -> (Expr, E
 }
 
 /// The name of the scales of a weight.
-pub(super) fn scale_of(name: &str) -> String {
+pub fn scale_of(name: &str) -> String {
     format!("{name}_scale")
 }
 

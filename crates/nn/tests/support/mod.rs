@@ -6,8 +6,8 @@ pub mod interval;
 use rhyton_graph::interp::{Value, run_function};
 use rhyton_graph::plan::{Param, bind};
 use rhyton_graph::{Expr, Function, grad};
+use rhyton_model::{Applicable, Input, Model, Symbolic, Traced};
 use rhyton_nn::LayerRef;
-use rhyton_nn::model::{Applicable, Input, Model, Symbolic, Traced};
 use rhyton_tensor::rng::Stream;
 use rhyton_tensor::{DType, Result, Tensor};
 

@@ -1,8 +1,8 @@
 //! Callbacks and their rules.
 
 use super::*;
-use rhyton::nn::callbacks::{Callback, LambdaCallback, Mode};
-use rhyton::nn::training::Training;
+use rhyton::train::Training;
+use rhyton::train::callbacks::{Callback, LambdaCallback, Mode};
 
 /// Puts given values into the logs, as if they had been measured.
 struct Plays(&'static str, Vec<f64>);

@@ -4,7 +4,7 @@ use super::*;
 use rhyton::graph::grad;
 use rhyton::graph::ops::Distribution;
 use rhyton::nn::losses::{MeanSquaredError, loss_value};
-use rhyton::nn::training::Step;
+use rhyton::train::Step;
 
 fn dense(units: usize, inputs: usize) -> Model {
     Sequential::new([inputs]).add(Dense::new(6).activation("tanh")).add(Dense::new(units)).build().unwrap()

@@ -42,7 +42,7 @@ fn every_unknown_name_is_reported_at_once() {
 
 #[test]
 fn compile_checks_its_arguments() {
-    let none = rhyton::nn::training::Losses::none();
+    let none = rhyton::train::Losses::none();
     assert_eq!(
         text(build().compile(Compile::new("sgd", none))),
         "the model has no loss to train with\n  in:       compile\n  \

@@ -5,9 +5,9 @@ use super::sources::Stream;
 use super::*;
 use rhyton::graph::Expr;
 use rhyton::nn::losses::custom;
-use rhyton::nn::training::Step;
 use rhyton::nn::{Args, Cx, Layer, Outputs};
 use rhyton::tensor::DType;
+use rhyton::train::Step;
 
 /// Two tokens a sample, 5 rows.
 fn reader() -> Compiled {

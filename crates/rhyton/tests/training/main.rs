@@ -15,9 +15,9 @@ mod two_updates;
 mod warnings;
 mod wgan;
 
-use rhyton::nn::training::{Compile, Compiled};
 use rhyton::prelude::*;
 use rhyton::tensor::rng::Stream;
+use rhyton::train::{Compile, Compiled};
 
 /// Reproducible normal numbers.
 fn normal(shape: &[usize], seed: u64) -> Tensor {

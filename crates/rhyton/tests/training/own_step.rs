@@ -4,9 +4,9 @@ use super::*;
 use rhyton::graph::function::scan;
 use rhyton::graph::ops::Distribution;
 use rhyton::graph::{Expr, grad};
-use rhyton::nn::callbacks::{Callback, SavePoint};
 use rhyton::nn::losses::{SparseCategoricalCrossentropy, loss_value};
-use rhyton::nn::training::{PerOutput, TrainStep, TrainingState};
+use rhyton::train::callbacks::{Callback, SavePoint};
+use rhyton::train::{PerOutput, TrainStep, TrainingState};
 
 fn network(seed: u64) -> Model {
     let net = Sequential::new([4]).seed(seed).add(Dense::new(8).activation("tanh"));
@@ -103,7 +103,7 @@ impl Callback for Cut {
     }
 }
 
-use rhyton::nn::training::Training;
+use rhyton::train::Training;
 
 /// All that two trainings keep has the same bits, but for what evaluation counted.
 fn same_values(a: &Compiled, b: &Compiled) -> bool {

@@ -1,9 +1,9 @@
 //! Training that stops at any step and goes on from what was saved ends in the same bits.
 
 use super::*;
-use rhyton::nn::callbacks::{Callback, SavePoint};
 use rhyton::nn::optimizers::OptimizerRef;
-use rhyton::nn::training::{Training, TrainingState};
+use rhyton::train::callbacks::{Callback, SavePoint};
+use rhyton::train::{Training, TrainingState};
 
 /// Keeps the state after so many steps, over all epochs.
 struct SavesAfter {

@@ -3,7 +3,7 @@
 use super::*;
 use rhyton::nn::losses::custom;
 use rhyton::nn::metrics;
-use rhyton::nn::training::{Metrics, PerOutput};
+use rhyton::train::{Metrics, PerOutput};
 use serde_json::json;
 
 #[test]

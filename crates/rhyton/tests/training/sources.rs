@@ -1,7 +1,7 @@
 //! Where data comes from.
 
 use super::*;
-use rhyton::nn::training::{Batch, Batches, Source};
+use rhyton::train::{Batch, Batches, Source};
 
 /// Rows of tensors, dealt out by a user's own code; a length may be unknown.
 pub(super) struct Stream {
@@ -95,7 +95,7 @@ fn fewer_steps_than_batches_go_on_in_the_next_epoch() {
     let (mut a, mut b) = (build(), build());
     // 7 batches: epochs of 4, 3 and 4 steps.
     let mut seen = vec![];
-    let count = rhyton::nn::callbacks::LambdaCallback::new().on_train_batch_end(|batch, _| {
+    let count = rhyton::train::callbacks::LambdaCallback::new().on_train_batch_end(|batch, _| {
         seen.push(batch);
         Ok(())
     });

@@ -1,7 +1,7 @@
 //! `summary()` is, character by character, what Keras 3.15.1 printed. The samples are in `summary/`.
 
 use super::*;
-use rhyton::nn::training::Compile;
+use rhyton::train::Compile;
 
 fn images() -> Model {
     Sequential::new([28, 28, 1])

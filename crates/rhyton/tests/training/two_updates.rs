@@ -2,11 +2,11 @@
 
 use super::*;
 use rhyton::graph::Expr;
+use rhyton::model::program::Build;
 use rhyton::nn::initializers::Constant;
 use rhyton::nn::optimizers::{LossScaleOptimizer, OptimizerRef, RMSprop};
-use rhyton::nn::program::Build;
-use rhyton::nn::training::Step;
 use rhyton::tensor::DType;
+use rhyton::train::Step;
 
 type Loss = fn(&mut Build, &Expr) -> Expr;
 

@@ -1,10 +1,10 @@
 //! What is legal and almost surely a mistake is said in one line, once.
 
 use super::*;
-use rhyton::nn::callbacks::Callback;
 use rhyton::nn::losses::custom;
-use rhyton::nn::training::{Step, Training};
 use rhyton::nn::{Args, Cx, Layer, Outputs};
+use rhyton::train::callbacks::Callback;
+use rhyton::train::{Step, Training};
 
 /// The warnings that `fit` writes, each without `warning: `, two calls of it together.
 fn warnings(model: &mut Compiled, x: &Tensor, y: &Tensor, weights: &[(i64, f64)]) -> Vec<String> {
@@ -18,19 +18,14 @@ fn warnings(model: &mut Compiled, x: &Tensor, y: &Tensor, weights: &[(i64, f64)]
     text.lines().map(|l| l.strip_prefix("warning: ").unwrap_or(l).to_string()).collect()
 }
 
-fn net(units: usize, activation: &str, loss: impl Into<rhyton::nn::training::Losses>) -> Compiled {
+fn net(units: usize, activation: &str, loss: impl Into<rhyton::train::Losses>) -> Compiled {
     let net = Sequential::new([2])
         .add(Dense::new(4).relu())
         .add(Dense::new(units).activation(activation).name("end"));
     net.build().unwrap().compile(Compile::new(Adam::new(0.01), loss)).unwrap()
 }
 
-fn of(
-    units: usize,
-    activation: &str,
-    loss: impl Into<rhyton::nn::training::Losses>,
-    y: &Tensor,
-) -> Vec<String> {
+fn of(units: usize, activation: &str, loss: impl Into<rhyton::train::Losses>, y: &Tensor) -> Vec<String> {
     warnings(&mut net(units, activation, loss), &normal(&[y.shape()[0], 2], 1), y, &[])
 }
 

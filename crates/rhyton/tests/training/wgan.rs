@@ -4,8 +4,8 @@
 use super::*;
 use rhyton::graph::ops::Distribution;
 use rhyton::graph::{Expr, grad};
-use rhyton::nn::program::Build;
-use rhyton::nn::training::Step;
+use rhyton::model::program::Build;
+use rhyton::train::Step;
 
 const CRITIC_UPDATES: usize = 3;
 

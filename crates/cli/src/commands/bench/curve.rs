@@ -4,9 +4,9 @@ use super::{median, time_epoch};
 use crate::output::say;
 use crate::workloads::Workload;
 use rhyton::io::files;
-use rhyton::nn::training::Compiled;
 use rhyton::plot::{Chart, save_panels};
 use rhyton::prelude::*;
+use rhyton::train::Compiled;
 use serde_json::{Value as Json, json};
 use std::path::Path;
 

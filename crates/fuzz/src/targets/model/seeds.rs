@@ -8,8 +8,8 @@ use rhyton::nn::initializers::Initialize;
 use rhyton::nn::losses::Loss;
 use rhyton::nn::metrics::Metric;
 use rhyton::nn::optimizers::Optimizer;
-use rhyton::nn::training::Compile;
 use rhyton::prelude::*;
+use rhyton::train::Compile;
 use rhyton_nn::LayerRef;
 
 pub fn seeds() -> Result<Vec<Vec<u8>>> {

@@ -67,12 +67,12 @@ impl Operation {
     }
 
     /// Whether a layer is an operation on tensors, which Keras does not count as a layer.
-    pub(crate) fn is(layer: &dyn Layer) -> bool {
+    pub fn is(layer: &dyn Layer) -> bool {
         layer.module().is_some_and(|m| m.starts_with(MODULES))
     }
 
     /// Whether the operation takes one list of tensors.
-    pub(crate) fn takes_list(name: &str) -> bool {
+    pub fn takes_list(name: &str) -> bool {
         matches!(name, "Concatenate" | "Stack" | "Hstack" | "Vstack")
     }
 }
