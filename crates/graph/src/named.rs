@@ -147,10 +147,10 @@ table! {
     POISSON = "poisson", "mean(p - t log p)";
     BINARY_FOCAL_CROSSENTROPY = "binary_focal_crossentropy", "binary crossentropy in which easy samples count less";
     CATEGORICAL_FOCAL_CROSSENTROPY = "categorical_focal_crossentropy", "categorical crossentropy in which easy samples count less";
-    CATEGORICAL_GENERALIZED_CROSS_ENTROPY = "categorical_generalized_cross_entropy", "(1 - p[t]^`q`) / `q`";
+    CATEGORICAL_GENERALIZED_CROSS_ENTROPY = "categorical_generalized_cross_entropy", "(1 - p_t^`q`) / `q`";
     BINARY_CROSSENTROPY = "binary_crossentropy", "mean(-(t log p + (1 - t) log(1 - p)))";
     CATEGORICAL_CROSSENTROPY = "categorical_crossentropy", "-sum(t log p)";
-    SPARSE_CATEGORICAL_CROSSENTROPY = "sparse_categorical_crossentropy", "-log p[t]";
+    SPARSE_CATEGORICAL_CROSSENTROPY = "sparse_categorical_crossentropy", "-log p_t";
     MEAN_SQUARED_ERROR = "mean_squared_error", "mean((t - p)^2) over the last axis";
     MEAN_ABSOLUTE_ERROR = "mean_absolute_error", "mean(|t - p|) over the last axis";
     MEAN_ABSOLUTE_PERCENTAGE_ERROR = "mean_absolute_percentage_error", "100 mean(|t - p| / max(|t|, 1e-7)) over the last axis";

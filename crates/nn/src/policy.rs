@@ -2,7 +2,7 @@
 //! them.
 //!
 //! A layer has the policy it was given ([`LayerExt::dtype`](crate::LayerExt::dtype)), else the one of the model around
-//! it ([`Sequential::dtype_policy`](crate::Sequential::dtype_policy)), else the global one when it was made, which is
+//! it (`Sequential::dtype_policy`), else the global one when it was made, which is
 //! `float32` unless [`set_global_policy`] says otherwise.
 
 use rhyton_tensor::{DType, Error, Result};

@@ -10,7 +10,7 @@ use rhyton_tensor::{Error, Result, Source};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
-/// Optimizer, loss and metrics: the arguments of [`Model::compile`](rhyton_model::Model::compile).
+/// Optimizer, loss and metrics: the arguments of [`ModelExt::compile`](crate::ModelExt::compile).
 ///
 /// ```
 /// use rhyton_train::Compile;
