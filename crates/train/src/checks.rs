@@ -72,10 +72,7 @@ fn check_target(t: &Tensor, samples: usize) -> Result<()> {
 /// What the labels of an output are checked against before anything runs, for losses that take labels.
 fn labels_of(y: &Type, objective: &Objective, outputs: &[Type], output: usize) -> Option<Among> {
     let p = outputs.get(output)?;
-    let loss = objective.goals.get(output)?.loss.as_ref()?.get(y, p);
-    let classes = p.shape.last().and_then(|d| d.as_fixed())?;
-    let ignored = loss.config().get("ignore_class").and_then(serde_json::Value::as_i64);
-    (loss.class_name() == "SparseCategoricalCrossentropy").then_some(Among::Class(classes, ignored))
+    objective.goals.get(output)?.loss.as_ref()?.get(y, p).labels(p)
 }
 
 /// An error when a label is no class, for losses that take labels.

@@ -4,7 +4,7 @@ use super::check::{are_labels, axis_last, clip, mean_last, mismatch, paired, sum
 use super::{EPSILON, loss};
 use crate::functions::{log_sigmoid, log_softmax};
 use crate::indices::{Among, chosen};
-use rhyton_graph::{Expr, named};
+use rhyton_graph::{Expr, Type, named};
 use rhyton_tensor::{DType, Error};
 use serde_json::json;
 
@@ -161,7 +161,7 @@ loss! {
     impl {
         fn losses(&self, t: &Expr, p: &Expr) -> Expr {
             let name = named::SPARSE_CATEGORICAL_CROSSENTROPY.name;
-            let marked = match self.choice(p) {
+            let marked = match self.labels(p.ty()) {
                 Some(classes) => chosen(t, classes),
                 None => t.clone(),
             };
@@ -183,17 +183,16 @@ loss! {
             let t = labels("sparse_categorical_crossentropy", self.axis, t, p).ok()?.0;
             Some(t.cast(DType::I32).equal(&ignored).not())
         }
+
+        fn labels(&self, p: &Type) -> Option<Among> {
+            let axis = if self.axis < 0 { self.axis + p.shape.rank() as i64 } else { self.axis };
+            let classes = p.shape.get(usize::try_from(axis).ok()?)?.as_fixed()?;
+            Some(Among::Class(classes, self.ignore_class))
+        }
     }
 }
 
 impl SparseCategoricalCrossentropy {
-    /// What labels of these predictions may be, where the number of classes is known.
-    fn choice(&self, p: &Expr) -> Option<Among> {
-        let axis = if self.axis < 0 { self.axis + p.rank() as i64 } else { self.axis };
-        let classes = p.shape().get(usize::try_from(axis).ok()?)?.as_fixed()?;
-        Some(Among::Class(classes, self.ignore_class))
-    }
-
     /// Only the probability of the label goes through division, clipping and logarithm: the same bits as all of
     /// them would give, for one logarithm a sample.
     fn surprise(&self, t: &Expr, p: &Expr) -> Expr {

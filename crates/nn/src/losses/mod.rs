@@ -27,8 +27,9 @@ pub use resolve::resolve;
 pub use value::{align, loss_value};
 
 use crate::Handle;
+use crate::indices::Among;
 use crate::object::{Object, Setting};
-use rhyton_graph::Expr;
+use rhyton_graph::{Expr, Type};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -71,6 +72,12 @@ pub trait Loss: Object {
 
     /// True (shaped like the losses) where a target counts; `None` when all do.
     fn keep(&self, _y_true: &Expr, _y_pred: &Expr) -> Option<Expr> {
+        None
+    }
+
+    /// What targets may be beside predictions of this type, for a loss whose targets are labels: they are checked
+    /// before anything is computed.
+    fn labels(&self, _y_pred: &Type) -> Option<Among> {
         None
     }
 }

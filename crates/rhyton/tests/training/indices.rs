@@ -233,3 +233,15 @@ fn labels_of_a_step_and_of_a_loss_of_ones_own_are_checked() {
     let text = refused(model.fit((&x, &y), quiet(1)));
     assert!(text.starts_with("the label 3 of sample 1 is no class"), "{text}");
 }
+
+#[test]
+fn labels_are_among_the_classes_along_the_axis_of_the_loss() {
+    let loss = SparseCategoricalCrossentropy::new().axis(1);
+    let model = Sequential::new([3, 10]).add(Dense::new(10).sigmoid()).build().unwrap();
+    let mut model = model.compile(Compile::new("adam", loss)).unwrap();
+    let x = Tensor::zeros(DType::F32, [2, 3, 10]);
+    let wrong = Tensor::from_fn([2, 10], |i| if i == 14 { 5i32 } else { 2 });
+    let text = refused(model.fit((&x, &wrong), quiet(1)));
+    assert!(text.contains("the label 5 of sample 1 is no class"), "{text}");
+    assert!(text.contains("whole numbers from 0 to 2"), "{text}");
+}
