@@ -302,7 +302,11 @@ impl Model {
     }
 
     /// The program that predicts: shared by all threads, and by copies of the model.
-    fn predictor(&self) -> Result<&Program> {
+    /// It takes inputs that [`check_inputs`](Model::check_inputs) has checked, and the model's [`values`](Model::values).
+    ///
+    /// # Errors
+    /// When the backend cannot be had or lacks something.
+    pub fn predictor(&self) -> Result<&Program> {
         if self.predictor.get().is_none() {
             let mut b = Build::new(&[self], false);
             let x = b.inputs_of(0);

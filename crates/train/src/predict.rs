@@ -30,7 +30,10 @@ impl Compiled {
             run.each(|c, cx| c.on_predict_batch_begin(step, cx))?;
             let rows = step * size..n.min((step + 1) * size);
             let batch: Vec<Tensor> = x.iter().map(|t| t.slice_rows(rows.clone())).collect::<Result<_>>()?;
-            parts.push(run.cx.model.predict_all(&batch, size)?);
+            // Checked above, all at once.
+            let (model, mut part) = (&*run.cx.model, vec![]);
+            model.predictor()?.infer(model.values(), &batch, &mut part)?;
+            parts.push(part);
             run.each(|c, cx| c.on_predict_batch_end(step, cx))?;
             progress.step(step + 1, &run.cx.console, Logs::default);
             run.go_on("prediction")?;
