@@ -293,6 +293,11 @@ pub enum Step {
 }
 
 impl Plan {
+    /// Of each state parameter, whether a result updates it.
+    pub fn written(&self) -> Vec<bool> {
+        (0..self.state).map(|p| self.updates.iter().any(|(_, u)| *u == p)).collect()
+    }
+
     /// The launch that writes a buffer first.
     pub fn writer(&self, buffer: BufferId) -> Option<&Launch> {
         self.launches.iter().find(|l| l.writes.iter().any(|w| w.buffer == buffer))

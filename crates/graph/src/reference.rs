@@ -125,9 +125,7 @@ impl Loaded {
         results: &mut Vec<Tensor>,
     ) -> Result<Vec<(usize, Tensor)>> {
         let plan = &*self.plan;
-        let written: Vec<bool> =
-            (0..slots.len()).map(|p| plan.updates.iter().any(|(_, u)| *u == p)).collect();
-        check_slots(slots, &written, store)?;
+        check_slots(slots, &plan.written(), store)?;
         let state: Vec<&Tensor> = slots.iter().map(|s| &store.values[*s]).collect();
         let args: Vec<&Tensor> = state.iter().copied().chain(batch).collect();
         let params = &plan.params;

@@ -68,7 +68,7 @@ impl Program {
             return Err(Error::new(format!("the plan '{}' does not fit its own buffers", plan.name)));
         }
         let returned = (0..plan.outputs.len()).filter(|r| plan.updates.iter().all(|(u, _)| u != r)).collect();
-        let written = (0..plan.state).map(|p| plan.updates.iter().any(|(_, u)| *u == p)).collect();
+        let written = plan.written();
         Ok(Program(Arc::new(Loaded { plan, threads, isa, returned, written })))
     }
 }
