@@ -76,6 +76,7 @@ fn convolution(name: &str, batch: usize, size: usize, channels: [usize; 2], stri
     let groups = if name.contains("depthwise") { channels[0] } else { 1 };
     let y = (size + 2 * pad - 3) / stride + 1;
     let s = ConvShape {
+        kind: ConvKind::Forward,
         batch,
         x: [1, size, size],
         k: [1, 3, 3],
@@ -95,17 +96,14 @@ fn convolution(name: &str, batch: usize, size: usize, channels: [usize; 2], stri
         fill(batch * y * y * channels[1]),
     ];
     for kind in [ConvKind::Forward, ConvKind::InputGrad, ConvKind::KernelGrad] {
-        let mut scratch = vec![0.0; conv_scratch_len(kind, false, &s, 2)];
-        let (a, b, out) = match kind {
-            ConvKind::Forward => (0, 1, 2),
-            ConvKind::InputGrad => (2, 1, 0),
-            ConvKind::KernelGrad => (0, 2, 1),
-        };
+        let s = ConvShape { kind, ..s };
+        let mut scratch = vec![0.0; conv_scratch_len(false, &s, 2)];
+        let [a, b, out] = kind.sides([0, 1, 2]);
         let [a, b] = [sides[a].as_ptr(), sides[b].as_ptr()];
         let out = sides[out].as_mut_ptr();
         report(&format!("{name} {kind:?}"), work, |pool| {
             let (isa, out, scratch) = (Isa::detect(), Some(out), &mut scratch[..]);
-            let args = ConvArgs { kind, isa, pairs: false, pool, s: &s, a, b, out, epilogue: None, scratch };
+            let args = ConvArgs { isa, pairs: false, pool, s: &s, a, b, out, epilogue: None, scratch };
             // SAFETY: the vectors have the sizes of the sides.
             unsafe { conv(args) }
         });

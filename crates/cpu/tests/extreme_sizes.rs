@@ -4,7 +4,7 @@
 
 use rhyton_cpu::CpuBackend;
 use rhyton_cpu::isa::Isa;
-use rhyton_graph::ops::{Contract, ConvKind, Op, PoolKind, Window};
+use rhyton_graph::ops::{Contract, ConvKind, Convolution, Op, PoolKind, Window};
 use rhyton_graph::testing::{Runner, assert_close, random_args};
 use rhyton_graph::{Expr, Function, Type, compile, expr, interpret, text};
 use rhyton_tensor::rng::Stream;
@@ -85,14 +85,14 @@ impl Random {
         let channels = x.shape().last().cloned().unwrap_or_default();
         let groups = if self.below(2) == 0 { 1 } else { self.size() };
         let w = Expr::full(vec![self.dim(), channels.floor_div(groups.max(1)), self.dim()], 0.5);
-        let op = Contract::Conv {
+        let op = Contract::Conv(Convolution {
             kind: ConvKind::Forward,
             sizes: vec![self.dim()],
             strides: vec![self.size()],
             dilation: vec![self.size()],
             pad_lo: vec![self.dim()],
             groups,
-        };
+        });
         Expr::apply(op, vec![x.clone(), w])
     }
 

@@ -54,16 +54,17 @@ fn kernels_allocate_nothing() {
     }
     let (k, y, one) = ([1, 3, 3], [1, 14, 14], [1; 3]);
     let (batch, x, groups, c_in, c_out) = (8, [1, 16, 16], 1, 16, 32);
-    let s = ConvShape { batch, x, k, y, stride: one, dilation: one, pad_lo: [0; 3], groups, c_in, c_out };
+    let kind = ConvKind::Forward;
+    let s =
+        ConvShape { kind, batch, x, k, y, stride: one, dilation: one, pad_lo: [0; 3], groups, c_in, c_out };
     for kind in [ConvKind::Forward, ConvKind::InputGrad, ConvKind::KernelGrad] {
-        let mut scratch = vec![0.0; conv_scratch_len(kind, false, &s, 2)];
+        let s = ConvShape { kind, ..s };
+        let mut scratch = vec![0.0; conv_scratch_len(false, &s, 2)];
         let (pool, s, a, b) = (&threads, &s, a.as_ptr(), a.as_ptr());
         let run = || {
             let (out, scratch) = (Some(out), &mut scratch[..]);
             // SAFETY: all sides have at most 2^20 numbers.
-            unsafe {
-                conv(ConvArgs { kind, isa, pairs: false, pool, s, a, b, out, epilogue: None, scratch })
-            };
+            unsafe { conv(ConvArgs { isa, pairs: false, pool, s, a, b, out, epilogue: None, scratch }) };
         };
         assert_eq!(allocations(run), 0, "{kind:?}");
     }

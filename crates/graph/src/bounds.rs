@@ -13,7 +13,7 @@
 //! [`MOST_ELEMENTS`]: rhyton_tensor::memory::MOST_ELEMENTS
 
 use crate::expr::Type;
-use crate::ops::{Class, ConvKind};
+use crate::ops::{Class, Convolution};
 use crate::plan::{Kernel, Launch, Place, Plan, View};
 use rhyton_tensor::memory::{self, MOST_ELEMENTS};
 use rhyton_tensor::{Bindings, Dim, Error, Result};
@@ -243,7 +243,8 @@ impl At<'_> {
     }
 
     fn conv(&self, kernel: &Kernel) -> Result<()> {
-        let Kernel::Conv { x, w, y, strides, dilation, pad_lo, groups, .. } = kernel else { return Ok(()) };
+        let Kernel::Conv { conv, x, w, y, .. } = kernel else { return Ok(()) };
+        let Convolution { strides, dilation, pad_lo, groups, .. } = conv;
         let n = strides.len();
         let ranks = [x.len(), w.len(), y.len()].iter().all(|r| *r == n + 2);
         if n == 0 || !ranks || dilation.len() != n || pad_lo.len() != n {
@@ -291,9 +292,7 @@ impl At<'_> {
 fn contiguous(kernel: &Kernel) -> (usize, bool) {
     match kernel {
         Kernel::Loop { .. } | Kernel::Reduce { .. } | Kernel::Dot { .. } => (0, false),
-        Kernel::Conv { kind: ConvKind::Forward | ConvKind::InputGrad | ConvKind::KernelGrad, .. } => {
-            (2, true)
-        }
+        Kernel::Conv { .. } => (2, true),
         Kernel::Pool { window, .. } => (window.kind.inputs_full().len(), true),
         Kernel::Primitive { .. } | Kernel::Scan { .. } | Kernel::Named { .. } => (usize::MAX, true),
     }

@@ -4,7 +4,7 @@
 use crate::expr::{Expr, Type};
 use crate::function::Function;
 use crate::named::Named;
-use crate::ops::{Control, ConvKind, Elementwise, Fold, Literal, Op, Scalar, Window};
+use crate::ops::{Control, Convolution, Elementwise, Fold, Literal, Op, Scalar, Window};
 use rhyton_tensor::{Bindings, DType, Dim, Error, Result, Shape};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -144,25 +144,17 @@ pub enum Kernel {
         /// What happens to the product on its way to memory.
         epilogue: Option<Program>,
     },
-    /// Convolution; reads 0 and 1 and all writes are contiguous (see `Contract::Conv` for their layout). Types and
-    /// epilogue are as for `Dot`, over the result's shape.
+    /// Convolution; reads 0 and 1 and all writes are contiguous. Types and epilogue are as for `Dot`, over the
+    /// result's shape.
     Conv {
-        /// Which side is computed.
-        kind: ConvKind,
-        /// Sizes of the three sides.
+        /// Which one.
+        conv: Convolution,
+        /// Sizes of the three sides: `[batch, spatial.., in]`.
         x: Vec<Dim>,
         /// `[window.., in/groups, out]`.
         w: Vec<Dim>,
         /// `[batch, spatial.., out]`.
         y: Vec<Dim>,
-        /// Step per spatial dim.
-        strides: Vec<usize>,
-        /// Distance between window entries per spatial dim.
-        dilation: Vec<usize>,
-        /// Zeros before the input per spatial dim.
-        pad_lo: Vec<Dim>,
-        /// Channel groups.
-        groups: usize,
         /// What happens to the result on its way to memory.
         epilogue: Option<Program>,
     },
@@ -359,12 +351,8 @@ impl Launch {
                 let whole = join([batch, m, n]);
                 (fill(vec![join([batch, m, k]), join([batch, k, n])], &whole, r), fill(vec![], &whole, w))
             }
-            Kernel::Conv { kind, x, w: kernel, y, .. } => {
-                let (a, b, out) = match kind {
-                    ConvKind::Forward => (x, kernel, y),
-                    ConvKind::InputGrad => (y, kernel, x),
-                    ConvKind::KernelGrad => (x, y, kernel),
-                };
+            Kernel::Conv { conv, x, w: kernel, y, .. } => {
+                let [a, b, out] = conv.kind.sides([x, kernel, y]);
                 (fill(vec![a.clone(), b.clone()], out, r), fill(vec![], out, w))
             }
             Kernel::Pool { window, outer: [batch, channels], .. } => {

@@ -6,7 +6,7 @@ use crate::bounds::{self, sizes};
 use crate::expr::{Expr, Type};
 use crate::function::Function;
 use crate::interp::Value;
-use crate::ops::{Contract, ConvKind, Op};
+use crate::ops::{Contract, Op};
 use crate::plan::{Kernel, Launch, NamedCall, Place, Plan, Program, Reduction, Step, Stop, View, bind};
 use crate::verify::elements;
 use rhyton_tensor::{Bindings, Dim, Error, Result, Tensor};
@@ -234,21 +234,9 @@ fn compute(
             let product = matrix_product(&inputs, [size(batch)?, size(m)?, size(n)?, size(k)?]);
             finish(product, epilogue, &inputs[2..], &whole, bindings)
         }
-        Kernel::Conv { kind, x, w, y, strides, dilation, pad_lo, groups, epilogue } => {
-            let (out, spatial) = match kind {
-                ConvKind::Forward => (y, &y[1..y.len() - 1]),
-                ConvKind::InputGrad => (x, &x[1..x.len() - 1]),
-                ConvKind::KernelGrad => (w, &w[..w.len() - 2]),
-            };
-            let op = Contract::Conv {
-                kind: *kind,
-                sizes: spatial.to_vec(),
-                strides: strides.clone(),
-                dilation: dilation.clone(),
-                pad_lo: pad_lo.clone(),
-                groups: *groups,
-            };
-            let product = product(op, &inputs[..2], &reads[..2], out, bindings)?;
+        Kernel::Conv { conv, x, w, y, epilogue } => {
+            let [_, _, out] = conv.kind.sides([x, w, y]);
+            let product = product(Contract::Conv(conv.clone()), &inputs[..2], &reads[..2], out, bindings)?;
             finish(product, epilogue, &inputs[2..], out, bindings)
         }
         Kernel::Pool { window, epilogue, .. } => {

@@ -1,6 +1,7 @@
 //! One spatial dim of a convolution or of its transpose, and pieces of images with zeros around them.
 
 use super::ConvShape;
+use rhyton_graph::ops::ConvKind;
 
 /// How positions of a result meet positions of the source along one dim. With `t = o * mul + add`, result `o` reads
 /// the source at `t div `**div**` + offset(tap)` for the taps whose phase is `t mod `**div**: a convolution has div 1
@@ -23,8 +24,9 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// The three dims of a forward convolution (result y, source x) or of its input gradient (result x, source y).
-    pub fn all(s: &ConvShape, transposed: bool) -> [Axis; 3] {
+    /// The three dims of an input gradient (result x, source y), or of any other kind (result y, source x).
+    pub fn all(s: &ConvShape) -> [Axis; 3] {
+        let transposed = s.kind == ConvKind::InputGrad;
         std::array::from_fn(|d| {
             let (pad, stride) = (s.pad_lo[d] as isize, s.stride[d].max(1));
             let (out, src) = if transposed { (s.x[d], s.y[d]) } else { (s.y[d], s.x[d]) };

@@ -3,9 +3,8 @@
 
 use super::axis::Region;
 use super::slide::Cut;
-use super::{ConvShape, Job, volume};
+use super::{ConvArgs, ConvShape, volume};
 use crate::gemm::byte_tile::{ByteKernel, ByteTile, Columns, STRIP, strip_len};
-use rhyton_graph::ops::ConvKind;
 
 /// What the tiles read beyond a copied source, rounded up.
 const SLACK: usize = 64;
@@ -25,7 +24,7 @@ struct Sizes {
 
 impl Sizes {
     fn new(s: &ConvShape) -> Sizes {
-        let cut = Cut::new(ConvKind::Forward, s);
+        let cut = Cut::new(s);
         let run = cut.run;
         let runs = cut.taps() / run;
         let [_, region, tile] = cut.worker_len();
@@ -46,34 +45,34 @@ pub(super) fn scratch_len(s: &ConvShape, threads: usize) -> usize {
 }
 
 struct Bytes<'a> {
-    job: &'a Job<'a, i8>,
+    args: &'a ConvArgs<'a, i8>,
     sizes: Sizes,
     kernel: &'static ByteKernel,
     packed: *mut u8,
     workers: *mut u8,
 }
 
-// SAFETY: as for `Job`.
+// SAFETY: as for `ConvArgs`.
 unsafe impl Sync for Bytes<'_> {}
 
 /// Computes the convolution.
 ///
 /// # Safety
 /// As for [`super::conv`].
-pub(super) unsafe fn run(job: &Job<i8>) {
-    let (s, sizes) = (job.s, Sizes::new(job.s));
-    let packed = job.scratch.cast::<u8>();
+pub(super) unsafe fn run(args: &ConvArgs<i8>) {
+    let (s, sizes) = (args.s, Sizes::new(args.s));
+    let packed = args.scratch().cast::<u8>();
     let workers = packed.wrapping_add(sizes.packed(s.groups));
     let [bands, pieces] = sizes.cut.parts();
     let (packs, planes) = (s.groups * sizes.strips, sizes.cut.axes[0].out);
-    let bytes = Bytes { job, kernel: ByteKernel::of(job.isa), packed, workers, sizes };
+    let bytes = Bytes { args, kernel: ByteKernel::of(args.isa), packed, workers, sizes };
     // SAFETY: the frame's contract, 2 and 6.
     let (pack, task) = (
         |_: usize, i: usize| unsafe { bytes.pack(i) },
         |worker: usize, task: usize| unsafe { bytes.task(worker, task) },
     );
-    job.pool.run_if(bytes.sizes.packed(s.groups) >= 1 << 15, packs, &pack);
-    job.run(s.batch * planes * bands * pieces, &task);
+    args.pool.run_if(bytes.sizes.packed(s.groups) >= 1 << 15, packs, &pack);
+    args.run(s.batch * planes * bands * pieces, &task);
 }
 
 impl Bytes<'_> {
@@ -82,8 +81,8 @@ impl Bytes<'_> {
         let (sizes, [inner, outer]) = (&self.sizes, self.sizes.cut.per);
         let (group, col) = (at / sizes.strips, at % sizes.strips * STRIP);
         let columns = Columns {
-            from: self.job.b.wrapping_add(group * outer + col),
-            rs: self.job.s.c_out as isize,
+            from: self.args.b.wrapping_add(group * outer + col),
+            rs: self.args.s.c_out as isize,
             cs: 1,
             runs: sizes.runs,
             len: sizes.run * inner,
@@ -94,7 +93,7 @@ impl Bytes<'_> {
     }
 
     unsafe fn task(&self, worker: usize, task: usize) {
-        let (sizes, job) = (&self.sizes, self.job);
+        let (sizes, args) = (&self.sizes, self.args);
         let (cut, axes) = (&sizes.cut, &sizes.cut.axes);
         let part = cut.task(task);
         let own = self.workers.wrapping_add(worker * sizes.worker.iter().sum::<usize>());
@@ -102,7 +101,7 @@ impl Bytes<'_> {
         let src = axes.map(|a| a.src);
         let reach = part.reach(axes);
         let (start, size) = (reach.map(|r| r.0), reach.map(|r| r.1));
-        let source = job.a.wrapping_add(part.image * volume(src) * cut.all[0]);
+        let source = args.a.wrapping_add(part.image * volume(src) * cut.all[0]);
         // SAFETY: the image lies inside x; the box and the list fit `worker`.
         let (region, runs) = unsafe {
             let region = Region::copied(source.cast::<u8>(), src, cut.all[0], start, size, box_at);
@@ -110,10 +109,10 @@ impl Bytes<'_> {
             (region, self.runs(&region, own.cast()))
         };
         let own_tile = box_at.wrapping_add(sizes.worker[1]).cast();
-        let to = job.rows_at(part.first, own_tile);
+        let to = args.rows_at(part.first, own_tile);
         let panel = self.kernel.columns(part.cols(), cut.per[1]);
         let [inner, outer] = cut.per;
-        for (group, col) in (0..job.s.groups).flat_map(|g| (0..outer).step_by(panel).map(move |c| (g, c))) {
+        for (group, col) in (0..args.s.groups).flat_map(|g| (0..outer).step_by(panel).map(move |c| (g, c))) {
             for y in part.rows[0]..part.rows[1] {
                 let at = [axes[0].base(part.plane).0, axes[1].base(y).0, axes[2].base(part.x[0]).0];
                 let line = (y - part.rows[0]) * axes[2].out * cut.all[1] + group * outer + col;
@@ -134,7 +133,7 @@ impl Bytes<'_> {
                 unsafe { self.kernel.run(tile, part.cols()) };
             }
         }
-        job.finish(part.first, part.pixels(axes[2].out), to);
+        args.finish(part.first, part.pixels(axes[2].out), to);
     }
 
     /// Where the runs of taps start in the box.

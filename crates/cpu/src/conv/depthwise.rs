@@ -1,43 +1,43 @@
 //! Convolutions whose groups have one input channel each: no sums over channels, so vectors run along them.
 
 use super::axis::Axis;
-use super::{ConvShape, Job, volume};
+use super::{ConvArgs, ConvShape, volume};
 use crate::isa::Loops;
 use crate::simd::Simd;
 use rhyton_graph::ops::ConvKind;
 
 /// Rows of a task: a row of the result image, or a tap of the kernel.
-fn row_len(kind: ConvKind, s: &ConvShape) -> usize {
-    match kind {
+fn row_len(s: &ConvShape) -> usize {
+    match s.kind {
         ConvKind::Forward => s.y[2] * s.c_out,
         ConvKind::InputGrad => s.x[2] * s.c_in,
         ConvKind::KernelGrad => s.c_out,
     }
 }
 
-pub(super) fn scratch_len(kind: ConvKind, s: &ConvShape, threads: usize) -> usize {
-    16 + threads * row_len(kind, s).next_multiple_of(16)
+pub(super) fn scratch_len(s: &ConvShape, threads: usize) -> usize {
+    16 + threads * row_len(s).next_multiple_of(16)
 }
 
-pub(super) unsafe fn run(job: &Job) {
-    let (s, len) = (job.s, row_len(job.kind, job.s));
-    let (rows, cols) = s.result(job.kind);
+pub(super) unsafe fn run(args: &ConvArgs) {
+    let (s, len) = (args.s, row_len(args.s));
+    let (rows, cols) = s.result();
     let tasks = rows * cols / len;
-    let axes = Axis::all(s, job.kind == ConvKind::InputGrad);
-    job.run(tasks, &|worker, task| {
-        let own = job.scratch.wrapping_add(worker * len.next_multiple_of(16));
+    let axes = Axis::all(s);
+    args.run(tasks, &|worker, task| {
+        let own = args.scratch().wrapping_add(worker * len.next_multiple_of(16));
         let row = task * (len / cols);
-        let to = job.rows_at(row, own);
+        let to = args.rows_at(row, own);
         // SAFETY: a task writes one row of the result.
         let line = unsafe { std::slice::from_raw_parts_mut(to, len) };
-        job.isa.run(Row { job, axes: &axes, task, line });
-        job.finish(row, len / cols, to);
+        args.isa.run(Row { args, axes: &axes, task, line });
+        args.finish(row, len / cols, to);
     });
 }
 
 /// One task: a row of the result image, or a tap of the kernel.
 struct Row<'a> {
-    job: &'a Job<'a>,
+    args: &'a ConvArgs<'a>,
     axes: &'a [Axis; 3],
     task: usize,
     line: &'a mut [f32],
@@ -49,9 +49,9 @@ impl Loops for Row<'_> {
         self.line.fill(0.0);
         // SAFETY: the caller of `conv` vouches for the sides; all positions read are inside them.
         unsafe {
-            match self.job.kind {
-                ConvKind::KernelGrad => tap_gradient(self.job, self.axes, self.task, self.line),
-                _ => line_of_pixels(self.job, self.axes, self.task, self.line),
+            match self.args.s.kind {
+                ConvKind::KernelGrad => tap_gradient(self.args, self.axes, self.task, self.line),
+                _ => line_of_pixels(self.args, self.axes, self.task, self.line),
             }
         }
     }
@@ -59,9 +59,9 @@ impl Loops for Row<'_> {
 
 /// One row of y (forward) or of x (input gradient).
 #[inline(always)]
-unsafe fn line_of_pixels(job: &Job, axes: &[Axis; 3], row: usize, line: &mut [f32]) {
-    let s = job.s;
-    let forward = job.kind == ConvKind::Forward;
+unsafe fn line_of_pixels(args: &ConvArgs, axes: &[Axis; 3], row: usize, line: &mut [f32]) {
+    let s = args.s;
+    let forward = s.kind == ConvKind::Forward;
     let (out, src) = (axes.map(|a| a.out), axes.map(|a| a.src));
     let depth = if forward { s.c_in } else { s.c_out };
     let (image, plane, y) = (row / out[1] / out[0], row / out[1] % out[0], row % out[1]);
@@ -74,12 +74,12 @@ unsafe fn line_of_pixels(job: &Job, axes: &[Axis; 3], row: usize, line: &mut [f3
             let tap = if forward { tap } else { volume(s.k) - 1 - tap };
             let pairs = axes[2].pairs(kx);
             // SAFETY: the tap is inside the kernel.
-            let w = unsafe { std::slice::from_raw_parts(job.b.add(tap * s.c_out), s.c_out) };
+            let w = unsafe { std::slice::from_raw_parts(args.b.add(tap * s.c_out), s.c_out) };
             for i in 0..pairs.count {
                 let pixel = &mut line[(pairs.first + i * axes[2].div) * channels..][..channels];
                 let at = (first + pairs.source + i * axes[2].mul) * depth;
                 // SAFETY: pairs are inside both sides.
-                let from = unsafe { std::slice::from_raw_parts(job.a.add(at), depth) };
+                let from = unsafe { std::slice::from_raw_parts(args.a.add(at), depth) };
                 if forward { multiply_add(pixel, from, w) } else { fold_add(pixel, from, w) }
             }
         }
@@ -88,8 +88,8 @@ unsafe fn line_of_pixels(job: &Job, axes: &[Axis; 3], row: usize, line: &mut [f3
 
 /// One tap of the kernel: the sum over all pixels, in order.
 #[inline(always)]
-unsafe fn tap_gradient(job: &Job, axes: &[Axis; 3], tap: usize, line: &mut [f32]) {
-    let s = job.s;
+unsafe fn tap_gradient(args: &ConvArgs, axes: &[Axis; 3], tap: usize, line: &mut [f32]) {
+    let s = args.s;
     let (kz, ky) = (tap / s.k[2] / s.k[1], tap / s.k[2] % s.k[1]);
     let pairs = axes[2].pairs(tap % s.k[2]);
     for row in 0..s.batch * s.y[0] * s.y[1] {
@@ -101,8 +101,8 @@ unsafe fn tap_gradient(job: &Job, axes: &[Axis; 3], tap: usize, line: &mut [f32]
             let pixel = row * s.y[2] + pairs.first + i;
             // SAFETY: pairs are inside both sides.
             unsafe {
-                let x = std::slice::from_raw_parts(job.a.add(from), s.c_in);
-                let y = std::slice::from_raw_parts(job.b.add(pixel * s.c_out), s.c_out);
+                let x = std::slice::from_raw_parts(args.a.add(from), s.c_in);
+                let y = std::slice::from_raw_parts(args.b.add(pixel * s.c_out), s.c_out);
                 multiply_add(line, x, y);
             }
         }

@@ -5,7 +5,7 @@
 //! and the sums are added in order.
 
 use super::axis::{Axis, Region};
-use super::{ConvShape, Job, volume};
+use super::{ConvArgs, ConvShape, volume};
 use crate::gemm::tile::{MicroKernel, Tile};
 
 /// Pixels between two visits of a sum.
@@ -31,7 +31,7 @@ struct Cut {
 
 impl Cut {
     fn new(s: &ConvShape) -> Cut {
-        let axes = Axis::all(s, false);
+        let axes = Axis::all(s);
         let len = volume(s.k) * s.per_in() * s.c_out;
         let (images, work) = (s.batch.max(1), s.work());
         let tasks = if work > 1e9 { 16 } else { ((work / 3e5) as usize).clamp(1, 8) };
@@ -62,22 +62,22 @@ pub(super) fn scratch_len(s: &ConvShape, threads: usize) -> usize {
 }
 
 struct Sums<'a> {
-    job: &'a Job<'a>,
+    args: &'a ConvArgs<'a>,
     cut: Cut,
     kernel: &'static MicroKernel,
     width: usize,
 }
 
-pub(super) unsafe fn run(job: &Job) {
-    let (s, cut) = (job.s, Cut::new(job.s));
-    let kernel = MicroKernel::of(job.isa, job.pairs);
-    let sums = Sums { job, cut, kernel, width: kernel.width(cut.rows.div_ceil(cut.blocks), s.per_out()) };
+pub(super) unsafe fn run(args: &ConvArgs) {
+    let (s, cut) = (args.s, Cut::new(args.s));
+    let kernel = MicroKernel::of(args.isa, args.pairs);
+    let sums = Sums { args, cut, kernel, width: kernel.width(cut.rows.div_ceil(cut.blocks), s.per_out()) };
     // SAFETY: the frame's contract, 2 and 6.
-    job.run(cut.chunks * cut.blocks, &|worker, task| unsafe { sums.task(worker, task) });
+    args.run(cut.chunks * cut.blocks, &|worker, task| unsafe { sums.task(worker, task) });
     let rows = cut.len / s.c_out;
     let per_task = (ADD / s.c_out).max(1);
     // SAFETY: as above; all sums are complete.
-    job.run(rows.div_ceil(per_task), &|_, task| unsafe {
+    args.run(rows.div_ceil(per_task), &|_, task| unsafe {
         sums.add(task * per_task, rows.min((task + 1) * per_task));
     });
 }
@@ -85,15 +85,15 @@ pub(super) unsafe fn run(job: &Job) {
 impl Sums<'_> {
     /// The sum of a chunk: a single one is the result itself.
     fn sum(&self, chunk: usize) -> *mut f32 {
-        let own = self.job.scratch.wrapping_add(chunk * self.cut.sum_len());
-        if self.cut.chunks == 1 { self.job.rows_at(0, own) } else { own }
+        let own = self.args.scratch().wrapping_add(chunk * self.cut.sum_len());
+        if self.cut.chunks == 1 { self.args.rows_at(0, own) } else { own }
     }
 
     /// Adds the chunks' sums for some rows of the kernel.
     unsafe fn add(&self, from: usize, to: usize) {
-        let cols = self.job.s.c_out;
+        let cols = self.args.s.c_out;
         let first = self.sum(0).wrapping_add(from * cols);
-        let result = self.job.rows_at(from, first);
+        let result = self.args.rows_at(from, first);
         let len = (to - from) * cols;
         // SAFETY: the rows lie inside the kernel; tasks have disjoint rows, sums are apart from each other and,
         // if there are several, from the result.
@@ -107,14 +107,14 @@ impl Sums<'_> {
                 total.iter_mut().zip(sum).for_each(|(total, x)| *total += x);
             }
         }
-        self.job.finish(from, to - from, result);
+        self.args.finish(from, to - from, result);
     }
 
     unsafe fn task(&self, worker: usize, task: usize) {
-        let (cut, job, s) = (&self.cut, self.job, self.job.s);
+        let (cut, args, s) = (&self.cut, self.args, self.args.s);
         let (chunk, block) = (task / cut.blocks, task % cut.blocks);
         let lens = cut.worker_len(s);
-        let own = job.scratch.wrapping_add(cut.chunks * cut.sum_len() + worker * (lens[0] + lens[1]));
+        let own = args.scratch().wrapping_add(cut.chunks * cut.sum_len() + worker * (lens[0] + lens[1]));
         let images = chunk * s.batch / cut.chunks..(chunk + 1) * s.batch / cut.chunks;
         let mut accumulate = false;
         for (image, plane) in images.flat_map(|n| (0..s.y[0]).map(move |z| (n, z))) {
@@ -142,11 +142,11 @@ impl Sums<'_> {
         [from, to]: [usize; 2],
         accumulate: bool,
     ) {
-        let (cut, job, s) = (&self.cut, self.job, self.job.s);
+        let (cut, args, s) = (&self.cut, self.args, self.args.s);
         let lens = cut.worker_len(s);
         let spans = [[plane, plane + 1], [from, to], [0, s.y[2]]];
         let reach: [_; 3] = std::array::from_fn(|d| cut.axes[d].reach(spans[d][0], spans[d][1]));
-        let source = job.a.wrapping_add(image * volume(s.x) * s.c_in);
+        let source = args.a.wrapping_add(image * volume(s.x) * s.c_in);
         let (start, size) = (reach.map(|r| r.0), reach.map(|r| r.1));
         // SAFETY: the image lies inside x; the box fits `worker_len`.
         let region = unsafe { Region::new(source, s.x, s.c_in, start, size, own.wrapping_add(lens[0])) };
@@ -164,7 +164,7 @@ impl Sums<'_> {
             a: region.at(start),
             a_rs: 1,
             a_cs: (s.stride[2] * s.c_in) as isize,
-            b: job.b.wrapping_add(first_row * s.c_out),
+            b: args.b.wrapping_add(first_row * s.c_out),
             b_ks: s.c_out as isize,
             c: self.sum(chunk),
             c_ld: s.c_out,
@@ -177,7 +177,7 @@ impl Sums<'_> {
 
     /// The kernel's rows of one block; `tile` is set for the first tap.
     unsafe fn block(&self, region: &Region, mut tile: Tile, block: usize) {
-        let (cut, s) = (&self.cut, self.job.s);
+        let (cut, s) = (&self.cut, self.args.s);
         let (a, b, c) = (tile.a, tile.b, tile.c);
         let units = volume(s.k) / cut.run;
         let total = units * s.groups * cut.rows;
@@ -202,5 +202,5 @@ impl Sums<'_> {
     }
 }
 
-// SAFETY: as for `Job`.
+// SAFETY: as for `ConvArgs`.
 unsafe impl Sync for Sums<'_> {}

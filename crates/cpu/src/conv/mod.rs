@@ -17,10 +17,13 @@ use crate::isa::Isa;
 use crate::pool::Pool;
 use rhyton_graph::ops::ConvKind;
 
-/// Sizes of a convolution: x `[batch, x.., c_in]`, w `[k.., c_in / groups, c_out]`, y `[batch, y.., c_out]`. Leading
-/// spatial dims that are not used are 1 (their stride and dilation too, their padding 0).
+/// A convolution or one of its transposes: one side from the other two, `Forward` (x, w) to y, `InputGrad` (y, w) to x,
+/// `KernelGrad` (x, y) to w. The sides are x `[batch, x.., c_in]`, w `[k.., c_in / groups, c_out]`,
+/// y `[batch, y.., c_out]`. Leading spatial dims that are not used are 1 (their stride and dilation too, their padding 0).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvShape {
+    /// Which side is computed.
+    pub kind: ConvKind,
     /// Number of images.
     pub batch: usize,
     /// Spatial sizes of x.
@@ -65,8 +68,8 @@ impl ConvShape {
     }
 
     /// Rows and columns of the result: its leading axes, its last.
-    fn result(&self, kind: ConvKind) -> (usize, usize) {
-        match kind {
+    fn result(&self) -> (usize, usize) {
+        match self.kind {
             ConvKind::Forward => (self.batch * volume(self.y), self.c_out),
             ConvKind::InputGrad => (self.batch * volume(self.x), self.c_in),
             ConvKind::KernelGrad => (volume(self.k) * self.per_in(), self.c_out),
@@ -88,9 +91,9 @@ impl ConvShape {
     }
 
     /// Rows, columns and summed size of the product, if it is one.
-    fn product_sizes(&self, kind: ConvKind) -> [usize; 3] {
+    fn product_sizes(&self) -> [usize; 3] {
         let pixels = self.batch * volume(self.x);
-        match kind {
+        match self.kind {
             ConvKind::Forward => [pixels, self.c_out, self.c_in],
             ConvKind::InputGrad => [pixels, self.c_in, self.c_out],
             ConvKind::KernelGrad => [self.c_in, self.c_out, pixels],
@@ -99,23 +102,21 @@ impl ConvShape {
 }
 
 /// Numbers of scratch memory that [`conv`] needs; `pairs` as in [`ConvArgs`].
-pub fn conv_scratch_len(kind: ConvKind, pairs: bool, s: &ConvShape, threads: usize) -> usize {
-    let winograd = !pairs && winograd::fits(kind, s);
-    let [m, n, k] = s.product_sizes(kind);
-    match kind {
+pub fn conv_scratch_len(pairs: bool, s: &ConvShape, threads: usize) -> usize {
+    let winograd = !pairs && winograd::fits(s);
+    let [m, n, k] = s.product_sizes();
+    match s.kind {
         _ if s.is_product() => scratch_len(1, m, n, k, threads),
-        _ if s.is_depthwise() => depthwise::scratch_len(kind, s, threads),
-        _ if winograd => winograd::scratch_len(kind, false, s, threads),
+        _ if s.is_depthwise() => depthwise::scratch_len(s, threads),
+        _ if winograd => winograd::scratch_len(false, s, threads),
         ConvKind::KernelGrad => kernel_grad::scratch_len(s, threads),
-        _ => slide::scratch_len(kind, s, threads),
+        _ => slide::scratch_len(s, threads),
     }
 }
 
-/// A convolution or one of its transposes: one side from the other two, `Forward` (x, w) to y, `InputGrad` (y, w) to x,
-/// `KernelGrad` (x, y) to w.
+/// What [`conv`] takes.
+#[derive(Clone, Copy)]
 pub struct ConvArgs<'a, T = f32> {
-    /// Which side is computed.
-    pub kind: ConvKind,
     /// Instruction set.
     pub isa: Isa,
     /// The numbers of both sides are pairs of bfloat16, neighbours along what is summed; sizes count pairs.
@@ -134,43 +135,24 @@ pub struct ConvArgs<'a, T = f32> {
     /// Called with every finished block.
     pub epilogue: Option<&'a dyn Epilogue>,
     /// At least [`conv_scratch_len`] numbers, of any value.
-    pub scratch: &'a mut [f32],
-}
-
-impl<'a, T> ConvArgs<'a, T> {
-    fn is_empty(&self) -> bool {
-        let (rows, cols) = self.s.result(self.kind);
-        rows * cols == 0
-    }
-
-    fn job(self) -> Job<'a, T> {
-        let ConvArgs { kind, isa, pairs, pool, s, a, b, out, epilogue, scratch } = self;
-        Job { kind, isa, pairs, pool, s, a, b, out, epilogue, scratch: crate::gemm::cache_line(scratch) }
-    }
-}
-
-/// What the kinds of convolution share.
-#[derive(Clone, Copy)]
-struct Job<'a, T = f32> {
-    kind: ConvKind,
-    isa: Isa,
-    /// Numbers are pairs of bfloat16, see [`pairs`].
-    pairs: bool,
-    pool: &'a Pool,
-    s: &'a ConvShape,
-    a: *const T,
-    b: *const T,
-    out: Option<*mut f32>,
-    epilogue: Option<&'a dyn Epilogue>,
-    /// Scratch memory, at the start of a cache line.
-    scratch: *mut f32,
+    pub scratch: *mut [f32],
 }
 
 // SAFETY: tasks read the operands, which nobody writes, and write disjoint parts of the result and of the
 // scratch memory.
-unsafe impl<T> Sync for Job<'_, T> {}
+unsafe impl<T> Sync for ConvArgs<'_, T> {}
 
-impl<T> Job<'_, T> {
+impl<T> ConvArgs<'_, T> {
+    fn is_empty(&self) -> bool {
+        let (rows, cols) = self.s.result();
+        rows * cols == 0
+    }
+
+    /// Scratch memory, from its first cache line on.
+    fn scratch(&self) -> *mut f32 {
+        crate::gemm::cache_line(self.scratch)
+    }
+
     /// Runs tasks on the threads if the work is worth a split.
     fn run(&self, tasks: usize, task: &(dyn Fn(usize, usize) + Sync)) {
         self.pool.run_if(self.s.work() >= crate::gemm::SPLIT, tasks, task);
@@ -178,25 +160,23 @@ impl<T> Job<'_, T> {
 
     /// Memory for `rows` of the result from `row` on: the result itself, or `own` where it is not wanted.
     fn rows_at(&self, row: usize, own: *mut f32) -> *mut f32 {
-        let cols = self.s.result(self.kind).1;
+        let cols = self.s.result().1;
         self.out.map_or(own, |out| out.wrapping_add(row * cols))
     }
 
     /// Hands finished rows to the epilogue.
     fn finish(&self, row: usize, rows: usize, tile: *mut f32) {
-        let cols = self.s.result(self.kind).1;
+        let cols = self.s.result().1;
         if let (Some(e), true) = (self.epilogue, rows * cols > 0) {
             e.block(0, row, rows, 0, cols, tile, cols);
         }
     }
-}
 
-impl<T> Job<'_, T> {
     /// The kernel's matrix of one tap for a group, from column `col` on: its rows are channels of the source, its
     /// columns those of the result. w is [tap, channel of x, channel of y]; taps of a transpose count from the last.
     fn tap(&self, group: usize, tap: usize, col: usize) -> MatView<T> {
         let (s, all) = (self.s, self.s.c_out);
-        let (at, rs, cs) = if self.kind == ConvKind::Forward {
+        let (at, rs, cs) = if s.kind == ConvKind::Forward {
             (tap * s.per_in() * all + group * s.per_out() + col, all as isize, 1)
         } else {
             let tap = volume(s.k) - 1 - tap;
@@ -209,28 +189,27 @@ impl<T> Job<'_, T> {
 /// Computes the convolution.
 ///
 /// # Safety
-/// `a`, `b` and `out` must be valid for the sides that `kind` names, `out` for writing, and nothing else may use `out`
-/// meanwhile.
+/// `a`, `b` and `out` must be valid for the sides that the kind names, `out` and `scratch` for writing, and nothing else
+/// may use these two meanwhile.
 pub unsafe fn conv(args: ConvArgs) {
-    let ConvArgs { kind, pairs, s, .. } = args;
+    let ConvArgs { pairs, s, .. } = args;
     if args.is_empty() {
         return;
     }
-    let need = conv_scratch_len(kind, pairs, s, args.pool.threads());
+    let need = conv_scratch_len(pairs, s, args.pool.threads());
     assert!(args.scratch.len() >= need, "scratch memory is too small");
     if s.is_product() {
         // SAFETY: the frame's contract, 2 and 6.
         return unsafe { product(args) };
     }
-    let winograd = !pairs && winograd::fits(kind, s);
-    let job = args.job();
+    let winograd = !pairs && winograd::fits(s);
     // SAFETY: the frame's contract, 2 and 6.
     unsafe {
-        match kind {
-            _ if s.is_depthwise() => depthwise::run(&job),
-            _ if winograd => winograd::run(&job),
-            ConvKind::KernelGrad => kernel_grad::run(&job),
-            _ => slide::run(&job),
+        match s.kind {
+            _ if s.is_depthwise() => depthwise::run(&args),
+            _ if winograd => winograd::run(&args),
+            ConvKind::KernelGrad => kernel_grad::run(&args),
+            _ => slide::run(&args),
         }
     }
 }
@@ -245,27 +224,30 @@ pub fn conv_bytes_scratch_len(s: &ConvShape, threads: usize) -> usize {
 /// # Safety
 /// As for [`conv`].
 pub unsafe fn conv_bytes(args: ConvArgs<i8>) {
-    assert!(args.kind == ConvKind::Forward, "there are no gradients of int8 convolutions");
+    assert!(args.s.kind == ConvKind::Forward, "there are no gradients of int8 convolutions");
     if args.is_empty() {
         return;
     }
     let need = conv_bytes_scratch_len(args.s, args.pool.threads());
     assert!(args.scratch.len() >= need, "scratch memory is too small");
     // SAFETY: the frame's contract, 2 and 6.
-    unsafe { bytes::run(&args.job()) }
+    unsafe { bytes::run(&args) }
 }
 
 unsafe fn product(args: ConvArgs) {
-    let ConvArgs { kind, isa, pairs, pool, s, a, b, out, epilogue, scratch } = args;
-    let [m, n, k] = s.product_sizes(kind);
+    let ConvArgs { isa, pairs, pool, s, a, b, out, epilogue, scratch } = args;
+    let [m, n, k] = s.product_sizes();
     let rows = |ptr, ld: usize| MatView { ptr, rs: ld as isize, cs: 1, batch: Steps::NONE };
     let columns = |ptr, ld: usize| MatView { ptr, rs: 1, cs: ld as isize, batch: Steps::NONE };
-    let (a, b) = match kind {
+    let (a, b) = match s.kind {
         ConvKind::Forward => (rows(a, k), rows(b, n)),
         ConvKind::InputGrad => (rows(a, k), columns(b, k)),
         ConvKind::KernelGrad => (columns(a, m), rows(b, n)),
     };
     let c = out.map(|out| (out, n, Steps::NONE));
-    // SAFETY: the frame's contract, 2 and 6.
-    unsafe { gemm(GemmArgs { isa, pairs, pool, batch: 1, m, n, k, a, b, c, epilogue, scratch }) }
+    // SAFETY: the frame's contract, 2 and 6; nobody else uses the scratch memory.
+    unsafe {
+        let scratch = &mut *scratch;
+        gemm(GemmArgs { isa, pairs, pool, batch: 1, m, n, k, a, b, c, epilogue, scratch })
+    }
 }

@@ -51,19 +51,18 @@ impl Layout {
 /// A convolution of bfloat16, as one of pairs where there are sides.
 #[derive(Clone, Debug)]
 pub(crate) struct Paired {
-    kind: ConvKind,
     shape: ConvShape,
     sides: Option<[Layout; 2]>,
 }
 
 impl Paired {
     /// `aligned`: each side begins at a multiple of four bytes. There are no groups.
-    pub fn new(kind: ConvKind, s: &ConvShape, aligned: [bool; 2]) -> Paired {
+    pub fn new(s: &ConvShape, aligned: [bool; 2]) -> Paired {
         let mut shape = *s;
-        if winograd::fits(kind, s) {
-            return Paired { kind, shape, sides: None };
+        if winograd::fits(s) {
+            return Paired { shape, sides: None };
         }
-        let sides = match kind {
+        let sides = match s.kind {
             ConvKind::Forward => {
                 shape.c_in = s.c_in.div_ceil(2);
                 let w = Interleave::neighbours(volume(s.k), s.c_in, s.c_out);
@@ -92,15 +91,15 @@ impl Paired {
                 [Layout::Interleaved(x), Layout::Interleaved(y)]
             }
         };
-        Paired { kind, shape, sides: Some(sides) }
+        Paired { shape, sides: Some(sides) }
     }
 
     /// Numbers of scratch memory that [`Paired::run`] needs.
     pub fn scratch_len(&self, threads: usize) -> usize {
         let Some(sides) = &self.sides else {
-            return winograd::scratch_len(self.kind, true, &self.shape, threads);
+            return winograd::scratch_len(true, &self.shape, threads);
         };
-        sides.iter().map(Layout::len).sum::<usize>() + conv_scratch_len(self.kind, true, &self.shape, threads)
+        sides.iter().map(Layout::len).sum::<usize>() + conv_scratch_len(true, &self.shape, threads)
     }
 
     /// Computes the convolution of bfloat16 that `args` describe.
@@ -114,9 +113,11 @@ impl Paired {
                 "scratch memory is too small"
             );
             // SAFETY: the frame's contract, 2 and 6.
-            return unsafe { winograd::run(&args.job()) };
+            return unsafe { winograd::run(&args) };
         };
         let ConvArgs { isa, pool, out, epilogue, scratch, .. } = args;
+        // SAFETY: the frame's contract, 6.
+        let scratch = unsafe { &mut *scratch };
         let [first, second] = sides.each_ref().map(Layout::len);
         let (to_a, rest) = scratch.split_at_mut(first);
         let (to_b, scratch) = rest.split_at_mut(second);
@@ -124,8 +125,8 @@ impl Paired {
         unsafe {
             let a = sides[0].prepare(isa, pool, args.a, to_a);
             let b = sides[1].prepare(isa, pool, args.b, to_b);
-            let (kind, s) = (self.kind, &self.shape);
-            conv(ConvArgs { kind, isa, pairs: true, pool, s, a, b, out, epilogue, scratch });
+            let s = &self.shape;
+            conv(ConvArgs { isa, pairs: true, pool, s, a, b, out, epilogue, scratch });
         }
     }
 }

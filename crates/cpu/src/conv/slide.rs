@@ -2,7 +2,7 @@
 //! image; the source it needs is walked in place, or copied with its zeros where it leaves the image.
 
 use super::axis::{Axis, Region};
-use super::{ConvShape, Job, volume};
+use super::{ConvArgs, ConvShape, volume};
 use crate::gemm::pack::pack_panel;
 use crate::gemm::tile::{Dots, MicroKernel, Tile};
 use rhyton_graph::ops::ConvKind;
@@ -26,11 +26,10 @@ pub(super) struct Cut {
 }
 
 impl Cut {
-    pub fn new(kind: ConvKind, s: &ConvShape) -> Cut {
-        let transposed = kind == ConvKind::InputGrad;
-        let axes = Axis::all(s, transposed);
+    pub fn new(s: &ConvShape) -> Cut {
+        let axes = Axis::all(s);
         let (mut per, mut all) = ([s.per_in(), s.per_out()], [s.c_in, s.c_out]);
-        if transposed {
+        if s.kind == ConvKind::InputGrad {
             per.reverse();
             all.reverse();
         }
@@ -118,13 +117,13 @@ impl Part {
     }
 }
 
-pub(super) fn scratch_len(kind: ConvKind, s: &ConvShape, threads: usize) -> usize {
-    let cut = Cut::new(kind, s);
+pub(super) fn scratch_len(s: &ConvShape, threads: usize) -> usize {
+    let cut = Cut::new(s);
     16 + cut.packed_len(s.groups).next_multiple_of(16) + threads * cut.worker_len().iter().sum::<usize>()
 }
 
 struct Slide<'a> {
-    job: &'a Job<'a>,
+    args: &'a ConvArgs<'a>,
     cut: Cut,
     kernel: &'static MicroKernel,
     width: usize,
@@ -137,32 +136,32 @@ struct Slide<'a> {
     workers: *mut f32,
 }
 
-// SAFETY: as for `Job`.
+// SAFETY: as for `ConvArgs`.
 unsafe impl Sync for Slide<'_> {}
 
-pub(super) unsafe fn run(job: &Job) {
-    let (s, cut) = (job.s, Cut::new(job.kind, job.s));
-    let kernel = MicroKernel::of(job.isa, job.pairs);
+pub(super) unsafe fn run(args: &ConvArgs) {
+    let (s, cut) = (args.s, Cut::new(args.s));
+    let kernel = MicroKernel::of(args.isa, args.pairs);
     let width = kernel.width(cut.cols.div_ceil(cut.axes[2].div), cut.per[1]);
     let results = s.batch * volume(cut.axes.map(|a| a.out));
     let dots = cut.per[1] * 4 <= kernel.lanes && cut.run * cut.per[0] >= kernel.lanes;
-    let packed = dots || job.kind == ConvKind::InputGrad || results > PACK;
+    let packed = dots || args.s.kind == ConvKind::InputGrad || results > PACK;
     let most = if dots { 1 } else { kernel.columns(width) };
     let panel = most.min(cut.per[1].next_multiple_of(kernel.lanes));
     let row = if packed { panel } else { s.c_out };
-    let workers = job.scratch.wrapping_add(cut.packed_len(s.groups).next_multiple_of(16));
-    let slide = Slide { job, cut, kernel, width, packed, panel, row, dots, workers };
+    let workers = args.scratch().wrapping_add(cut.packed_len(s.groups).next_multiple_of(16));
+    let slide = Slide { args, cut, kernel, width, packed, panel, row, dots, workers };
     if packed {
         let (taps, panels) = (cut.taps(), cut.per[1].div_ceil(panel));
         // SAFETY: the frame's contract, 2 and 6.
         let task =
             |_: usize, i: usize| unsafe { slide.pack(i / panels / taps, i / panels % taps, i % panels) };
         let tasks = s.groups * taps * panels;
-        job.pool.run_if(cut.packed_len(s.groups) >= 1 << 15, tasks, &task);
+        args.pool.run_if(cut.packed_len(s.groups) >= 1 << 15, tasks, &task);
     }
     let [bands, pieces] = cut.parts();
     // SAFETY: the frame's contract, 2 and 6.
-    job.run(s.batch * cut.axes[0].out * bands * pieces, &|worker, task| unsafe { slide.task(worker, task) });
+    args.run(s.batch * cut.axes[0].out * bands * pieces, &|worker, task| unsafe { slide.task(worker, task) });
 }
 
 impl Slide<'_> {
@@ -170,10 +169,10 @@ impl Slide<'_> {
     fn panel_at(&self, group: usize, panel: usize) -> *mut f32 {
         let [inner, outer] = self.cut.per;
         if !self.packed {
-            return self.job.b.wrapping_add(group * outer + panel * self.panel).cast_mut();
+            return self.args.b.wrapping_add(group * outer + panel * self.panel).cast_mut();
         }
         let panels = outer.div_ceil(self.panel);
-        self.job.scratch.wrapping_add((group * panels + panel) * self.cut.taps() * inner * self.panel)
+        self.args.scratch().wrapping_add((group * panels + panel) * self.cut.taps() * inner * self.panel)
     }
 
     /// Packs one tap of one panel.
@@ -182,13 +181,13 @@ impl Slide<'_> {
         let col = panel * self.panel;
         let cols = self.panel.min(outer - col);
         let to = self.panel_at(group, panel).wrapping_add(tap * inner * self.panel);
-        let from = self.job.tap(group, tap, col);
+        let from = self.args.tap(group, tap, col);
         // SAFETY: the part lies inside w; parts are disjoint in the scratch memory.
         unsafe { pack_panel(self.kernel, from, inner, cols, self.panel, to) };
     }
 
     unsafe fn task(&self, worker: usize, task: usize) {
-        let (cut, job) = (&self.cut, self.job);
+        let (cut, args) = (&self.cut, self.args);
         let part = cut.task(task);
         let Part { image, plane, rows, x: cols, first } = part;
         let width = cut.axes[2].out;
@@ -196,15 +195,15 @@ impl Slide<'_> {
         let own = self.workers.wrapping_add(worker * lens.iter().sum::<usize>());
         let src = cut.axes.map(|a| a.src);
         let reach = part.reach(&cut.axes);
-        let source = job.a.wrapping_add(image * volume(src) * cut.all[0]);
+        let source = args.a.wrapping_add(image * volume(src) * cut.all[0]);
         let box_at = own.wrapping_add(lens[0]);
         // SAFETY: the image lies inside the source side; the box fits `worker_len`.
         let region =
             unsafe { Region::new(source, src, cut.all[0], reach.map(|r| r.0), reach.map(|r| r.1), box_at) };
-        let to = job.rows_at(first, box_at.wrapping_add(lens[1]));
+        let to = args.rows_at(first, box_at.wrapping_add(lens[1]));
         let mut runs = Runs { list: own.cast(), count: 0, phases: None };
         for (group, panel) in
-            (0..job.s.groups).flat_map(|g| (0..cut.per[1].div_ceil(self.panel)).map(move |p| (g, p)))
+            (0..args.s.groups).flat_map(|g| (0..cut.per[1].div_ceil(self.panel)).map(move |p| (g, p)))
         {
             for y in rows[0]..rows[1] {
                 let to = to.wrapping_add((y - rows[0]) * width * cut.all[1]);
@@ -212,7 +211,7 @@ impl Slide<'_> {
                 unsafe { self.line(&region, &mut runs, [plane, y], cols, [group, panel], to) };
             }
         }
-        job.finish(first, part.pixels(width), to);
+        args.finish(first, part.pixels(width), to);
     }
 
     /// One row of the result, one panel wide.

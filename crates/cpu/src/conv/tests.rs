@@ -18,8 +18,8 @@ fn grid(d: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
 }
 
 /// The definition, in double precision; also the sums of magnitudes, for the error that is allowed.
-fn slow(kind: ConvKind, s: &ConvShape, a: &[f32], b: &[f32]) -> Vec<(f64, f64)> {
-    let (rows, cols) = s.result(kind);
+fn slow(s: &ConvShape, a: &[f32], b: &[f32]) -> Vec<(f64, f64)> {
+    let (rows, cols) = s.result();
     let mut out = vec![(0.0, 0.0); rows * cols];
     let flat = |size: [usize; 3], at: [usize; 3]| (at[0] * size[1] + at[1]) * size[2] + at[2];
     let (per_in, per_out) = (s.per_in(), s.per_out());
@@ -34,7 +34,7 @@ fn slow(kind: ConvKind, s: &ConvShape, a: &[f32], b: &[f32]) -> Vec<(f64, f64)> 
                 let x = px * s.c_in + f / per_out * per_in + c;
                 let w = (flat(s.k, k) * per_in + c) * s.c_out + f;
                 let y = py * s.c_out + f;
-                let (to, product) = match kind {
+                let (to, product) = match s.kind {
                     ConvKind::Forward => (y, f64::from(a[x]) * f64::from(b[w])),
                     ConvKind::InputGrad => (x, f64::from(a[y]) * f64::from(b[w])),
                     ConvKind::KernelGrad => (w, f64::from(a[x]) * f64::from(b[y])),
@@ -72,18 +72,10 @@ impl Epilogue for Collect<'_> {
     }
 }
 
-fn run(
-    kind: ConvKind,
-    isa: Isa,
-    threads: usize,
-    s: &ConvShape,
-    a: &[f32],
-    b: &[f32],
-    stored: bool,
-) -> Vec<f32> {
-    let (rows, cols) = s.result(kind);
+fn run(isa: Isa, threads: usize, s: &ConvShape, a: &[f32], b: &[f32], stored: bool) -> Vec<f32> {
+    let (rows, cols) = s.result();
     let pool = Pool::new(threads);
-    let len = conv_scratch_len(kind, false, s, threads);
+    let len = conv_scratch_len(false, s, threads);
     // A fence behind the scratch memory.
     let mut scratch = vec![f32::NAN; len];
     scratch.resize(len + 64, 77.0);
@@ -94,7 +86,6 @@ fn run(
     // SAFETY: the vectors have the sizes of the sides.
     unsafe {
         conv(ConvArgs {
-            kind,
             isa,
             pairs: false,
             pool: &pool,
@@ -122,10 +113,9 @@ fn bytes(seed: u64, n: usize) -> (Vec<f32>, Vec<i8>) {
 
 /// Sums of products of int8 are those of the definition.
 fn check_bytes(s: &ConvShape) {
-    let len = |kind| s.result(kind).0 * s.result(kind).1;
-    let (x, xb) = bytes(3, len(ConvKind::InputGrad));
-    let (w, wb) = bytes(4, len(ConvKind::KernelGrad));
-    let want: Vec<i32> = slow(ConvKind::Forward, s, &x, &w).iter().map(|(sum, _)| *sum as i32).collect();
+    let [x, w, _] = sizes(s);
+    let ((x, xb), (w, wb)) = (bytes(3, x), bytes(4, w));
+    let want: Vec<i32> = slow(s, &x, &w).iter().map(|(sum, _)| *sum as i32).collect();
     for (isa, threads) in Isa::available().into_iter().flat_map(|i| [1, 2, 3].map(|t| (i, t))) {
         let pool = Pool::new(threads);
         let len = conv_bytes_scratch_len(s, threads);
@@ -135,7 +125,6 @@ fn check_bytes(s: &ConvShape) {
         // SAFETY: the vectors have the sizes of the sides.
         unsafe {
             conv_bytes(ConvArgs {
-                kind: ConvKind::Forward,
                 isa,
                 pairs: false,
                 pool: &pool,
@@ -152,30 +141,35 @@ fn check_bytes(s: &ConvShape) {
     }
 }
 
+/// The convolution and its two transposes.
+fn kinds(s: &ConvShape) -> [ConvShape; 3] {
+    [ConvKind::InputGrad, ConvKind::KernelGrad, ConvKind::Forward].map(|kind| ConvShape { kind, ..*s })
+}
+
+/// Numbers of x, w and y.
+fn sizes(s: &ConvShape) -> [usize; 3] {
+    kinds(s).map(|s| s.result().0 * s.result().1)
+}
+
 fn check(s: &ConvShape) {
     check_bytes(s);
-    let sizes = [ConvKind::InputGrad, ConvKind::KernelGrad, ConvKind::Forward].map(|k| {
-        let (rows, cols) = s.result(k);
-        rows * cols
-    });
-    let [x, w, y] = [0, 1, 2].map(|i| values(i as u64, sizes[i]));
-    for (kind, a, b) in
-        [(ConvKind::Forward, &x, &w), (ConvKind::InputGrad, &y, &w), (ConvKind::KernelGrad, &x, &y)]
-    {
-        let mut want = slow(kind, s, a, b);
-        if winograd::fits(kind, s) {
+    let [x, w, y] = [0, 1, 2].map(|i| values(i as u64, sizes(s)[i]));
+    for s in &kinds(s) {
+        let [a, b, _] = s.kind.sides([&x, &w, &y]);
+        let mut want = slow(s, a, b);
+        if winograd::fits(s) {
             // Results of a square share their rounding, so a small one has as much of it as a large one.
             let most = want.iter().fold(0.0f64, |most, w| most.max(w.1));
             want.iter_mut().for_each(|w| w.1 = most / 2.0);
         }
         for isa in Isa::available() {
-            let got = run(kind, isa, 1, s, a, b, true);
+            let got = run(isa, 1, s, a, b, true);
             for (threads, stored) in [(2, false), (3, true)] {
-                assert_eq!(bits(&got), bits(&run(kind, isa, threads, s, a, b, stored)), "{kind:?} {s:?}");
+                assert_eq!(bits(&got), bits(&run(isa, threads, s, a, b, stored)), "{s:?}");
             }
             for (i, (got, (want, size))) in got.iter().zip(&want).enumerate() {
                 let error = (f64::from(*got) - want).abs();
-                assert!(error <= 2e-6 * (size + 1.0), "{kind:?} {isa:?} {s:?} at {i}: {got} is not {want}");
+                assert!(error <= 2e-6 * (size + 1.0), "{isa:?} {s:?} at {i}: {got} is not {want}");
             }
         }
     }
@@ -183,6 +177,7 @@ fn check(s: &ConvShape) {
 
 fn shape2(batch: usize, size: [usize; 2], k: [usize; 2], channels: [usize; 2]) -> ConvShape {
     ConvShape {
+        kind: ConvKind::Forward,
         batch,
         x: [1, size[0], size[1]],
         k: [1, k[0], k[1]],
@@ -239,9 +234,7 @@ fn windows_of_three_with_many_channels() {
         ConvShape { y: [1, 13, 10], pad_lo: [0, 1, 2], ..shape2(7, [13, 9], [3, 3], [35, 33]) },
         shape2(3, [34, 19], [3, 3], [40, 130]),
     ] {
-        for kind in [ConvKind::Forward, ConvKind::InputGrad, ConvKind::KernelGrad] {
-            assert!(winograd::fits(kind, &s), "{kind:?} {s:?}");
-        }
+        kinds(&s).iter().for_each(|s| assert!(winograd::fits(s), "{s:?}"));
         check(&s);
     }
 }
@@ -251,9 +244,9 @@ fn halves(seed: u64, n: usize) -> (Vec<u16>, Vec<f32>) {
     values(seed, n).into_iter().map(bf16::from_f32).map(|x| (x.to_bits(), x.to_f32())).unzip()
 }
 
-fn run_paired(kind: ConvKind, isa: Isa, threads: usize, s: &ConvShape, a: &[u16], b: &[u16]) -> Vec<f32> {
-    let (rows, cols) = s.result(kind);
-    let (pool, paired) = (Pool::new(threads), Paired::new(kind, s, [true; 2]));
+fn run_paired(isa: Isa, threads: usize, s: &ConvShape, a: &[u16], b: &[u16]) -> Vec<f32> {
+    let (rows, cols) = s.result();
+    let (pool, paired) = (Pool::new(threads), Paired::new(s, [true; 2]));
     let len = paired.scratch_len(threads);
     let mut scratch = vec![f32::NAN; len];
     scratch.resize(len + 64, 77.0);
@@ -263,7 +256,7 @@ fn run_paired(kind: ConvKind, isa: Isa, threads: usize, s: &ConvShape, a: &[u16]
     // SAFETY: the vectors have the sizes of the sides.
     unsafe {
         let epilogue = None;
-        paired.run(ConvArgs { kind, isa, pairs: false, pool, s, a, b, out: target, epilogue, scratch: room })
+        paired.run(ConvArgs { isa, pairs: false, pool, s, a, b, out: target, epilogue, scratch: room })
     };
     assert!(scratch[len..].iter().all(|x| *x == 77.0), "wrote past the scratch memory");
     out
@@ -285,26 +278,21 @@ fn windows_of_three_over_bfloat16() {
         shape(4, [24, 20], [40, 130]),
         shape(9, [20, 12], [64, 64]),
     ] {
-        let sizes = [ConvKind::InputGrad, ConvKind::KernelGrad, ConvKind::Forward].map(|k| {
-            let (rows, cols) = s.result(k);
-            rows * cols
-        });
-        let [x, w, y] = [0, 1, 2].map(|i| halves(i as u64, sizes[i]));
-        for (kind, a, b) in
-            [(ConvKind::Forward, &x, &w), (ConvKind::InputGrad, &y, &w), (ConvKind::KernelGrad, &x, &y)]
-        {
-            assert!(winograd::fits(kind, &s), "{kind:?} {s:?}");
-            let want = slow(kind, &s, &a.1, &b.1);
+        let [x, w, y] = [0, 1, 2].map(|i| halves(i as u64, sizes(&s)[i]));
+        for s in &kinds(&s) {
+            let [a, b, _] = s.kind.sides([&x, &w, &y]);
+            assert!(winograd::fits(s), "{s:?}");
+            let want = slow(s, &a.1, &b.1);
             let squares = want.iter().map(|w| w.0 * w.0).sum::<f64>();
             for isa in Isa::available() {
-                let got = run_paired(kind, isa, 1, &s, &a.0, &b.0);
+                let got = run_paired(isa, 1, s, &a.0, &b.0);
                 let errors = got.iter().zip(&want).map(|(got, (want, _))| (f64::from(*got) - want).powi(2));
                 let (sum, most) = errors.fold((0.0, 0.0f64), |(sum, most), e| (sum + e, most.max(e)));
                 let (mean, most) = ((sum / squares).sqrt(), (most * want.len() as f64 / squares).sqrt());
-                assert!(mean < 0.014 && most < 0.09, "{kind:?} {isa:?} {s:?}: {mean}, at most {most}");
+                assert!(mean < 0.014 && most < 0.09, "{isa:?} {s:?}: {mean}, at most {most}");
                 for threads in [2, 3] {
-                    let other = run_paired(kind, isa, threads, &s, &a.0, &b.0);
-                    assert_eq!(bits(&got), bits(&other), "{kind:?} {s:?}");
+                    let other = run_paired(isa, threads, s, &a.0, &b.0);
+                    assert_eq!(bits(&got), bits(&other), "{s:?}");
                 }
             }
         }
@@ -353,7 +341,7 @@ fn nan_stays_where_its_window_is() {
     let (mut x, w) = (values(1, 72), values(2, 90));
     x[(2 * 6 + 3) * 2] = f32::NAN;
     for isa in Isa::available() {
-        let y = run(ConvKind::Forward, isa, 2, &s, &x, &w, true);
+        let y = run(isa, 2, &s, &x, &w, true);
         for (i, v) in y.iter().enumerate() {
             let (row, col) = (i / 30, i / 5 % 6);
             assert_eq!(v.is_nan(), row.abs_diff(2) <= 1 && col.abs_diff(3) <= 1, "at {row}, {col}");

@@ -246,7 +246,6 @@ pub(super) fn epilogue(
 
 /// A prepared convolution.
 pub(crate) struct ConvTask {
-    kind: ConvKind,
     shape: ConvShape,
     /// The sides are bfloat16.
     pairs: Option<Paired>,
@@ -263,54 +262,48 @@ pub(crate) struct ConvTask {
 
 impl ConvTask {
     pub fn new(plan: &Plan, launch: &Launch, setting: &Setting) -> Result<ConvTask> {
-        let Kernel::Conv { kind, x, w, y, strides, dilation, pad_lo, groups, epilogue: program } =
-            &launch.kernel
-        else {
+        let Kernel::Conv { conv: c, x, w, y, epilogue: program } = &launch.kernel else {
             return Err(Error::new("not a convolution"));
         };
         let (x, w, y) = (setting.sizes(x)?, setting.sizes(w)?, setting.sizes(y)?);
-        let n = strides.len();
+        let n = c.strides.len();
         let reads = setting.views(&launch.reads)?;
         let writes = setting.views(&launch.writes)?;
         let ranks = [x.len(), w.len(), y.len()].iter().all(|r| *r == n + 2);
-        if !ranks || dilation.len() != n || pad_lo.len() != n || reads.len() < 2 || writes.is_empty() {
+        if !ranks || c.dilation.len() != n || c.pad_lo.len() != n || reads.len() < 2 || writes.is_empty() {
             return Err(Error::new("a convolution's views do not fit its axes"));
         }
         let shape = ConvShape {
+            kind: c.kind,
             batch: x[0],
             x: three(&x[1..=n], 1)?,
             k: three(&w[..n], 1)?,
             y: three(&y[1..=n], 1)?,
-            stride: three(strides, 1)?,
-            dilation: three(dilation, 1)?,
-            pad_lo: three(&setting.sizes(pad_lo)?, 0)?,
-            groups: *groups,
+            stride: three(&c.strides, 1)?,
+            dilation: three(&c.dilation, 1)?,
+            pad_lo: three(&setting.sizes(&c.pad_lo)?, 0)?,
+            groups: c.groups,
             c_in: x[n + 1],
             c_out: y[n + 1],
         };
-        let result = match kind {
-            ConvKind::Forward => &y,
-            ConvKind::InputGrad => &x,
-            ConvKind::KernelGrad => &w,
-        };
+        let [_, _, result] = c.kind.sides([&x, &w, &y]);
         let finish = match program {
             Some(p) => Some(epilogue(setting, p, result, [0, n + 1, 1], &reads[2..], &writes)?),
             None => None,
         };
         let dtype = plan.buffers[reads[0].buffer].dtype;
         let sides = [aligned(plan, &reads[0]), aligned(plan, &reads[1])];
-        let pairs = (dtype == DType::BF16).then(|| Paired::new(*kind, &shape, sides));
+        let pairs = (dtype == DType::BF16).then(|| Paired::new(&shape, sides));
         let (bytes, _) = sums_of(dtype);
-        if bytes && *kind != ConvKind::Forward {
+        if bytes && c.kind != ConvKind::Forward {
             return Err(Error::new("there are no gradients of int8 convolutions"));
         }
         let work = match &pairs {
             Some(p) => p.scratch_len(setting.threads),
             None if bytes => conv_bytes_scratch_len(&shape, setting.threads),
-            None => conv_scratch_len(*kind, false, &shape, setting.threads),
+            None => conv_scratch_len(false, &shape, setting.threads),
         };
         Ok(ConvTask {
-            kind: *kind,
             shape,
             pairs,
             a: reads[0].clone(),
@@ -351,7 +344,6 @@ impl ConvTask {
         // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             ConvArgs {
-                kind: self.kind,
                 isa: cx.isa,
                 pairs: false,
                 pool: cx.pool,
@@ -360,7 +352,7 @@ impl ConvTask {
                 b: cx.at(&self.b),
                 out: self.out.as_ref().map(|l| cx.at(l)),
                 epilogue,
-                scratch: std::slice::from_raw_parts_mut(cx.scratch.cast(), self.work),
+                scratch: std::ptr::slice_from_raw_parts_mut(cx.scratch.cast(), self.work),
             }
         }
     }

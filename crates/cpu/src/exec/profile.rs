@@ -65,8 +65,8 @@ fn describe(kernel: &Kernel, setting: &Setting) -> Result<String> {
             let times = if batch.is_empty() { String::new() } else { format!("{} times ", many(batch)?) };
             format!("dot {times}{} x {}, sums of {}", many(m)?, many(n)?, many(k)?)
         }
-        Kernel::Conv { kind, x, w, y, .. } => {
-            let kind = match kind {
+        Kernel::Conv { conv, x, w, y, .. } => {
+            let kind = match conv.kind {
                 ConvKind::Forward => "conv",
                 ConvKind::InputGrad => "conv input gradient",
                 ConvKind::KernelGrad => "conv kernel gradient",
@@ -108,12 +108,8 @@ pub(crate) fn flops(kernel: &Kernel, setting: &Setting) -> Result<f64> {
         Kernel::Dot { batch, m, n, k, epilogue } => {
             many(batch)? * many(m)? * many(n)? * (2.0 * many(k)? + after(epilogue))
         }
-        Kernel::Conv { kind, x, w, y, epilogue, .. } => {
-            let result = match kind {
-                ConvKind::Forward => y,
-                ConvKind::InputGrad => x,
-                ConvKind::KernelGrad => w,
-            };
+        Kernel::Conv { conv, x, w, y, epilogue } => {
+            let [_, _, result] = conv.kind.sides([x, w, y]);
             // Every output pixel meets every weight of its group once.
             let pixels = many(&y[..y.len().saturating_sub(1)])?;
             2.0 * pixels * many(w)? + many(result)? * after(epilogue)

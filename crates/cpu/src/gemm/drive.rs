@@ -99,8 +99,9 @@ pub(super) fn run_scratch_len(batch: usize, m: usize, n: usize, k: usize, thread
 }
 
 /// The first cache line of scratch memory, at most 16 numbers in.
-pub(crate) fn cache_line(scratch: &mut [f32]) -> *mut f32 {
-    scratch.as_mut_ptr().wrapping_add(scratch.as_ptr().align_offset(64).min(16))
+pub(crate) fn cache_line(scratch: *mut [f32]) -> *mut f32 {
+    let first = scratch.cast::<f32>();
+    first.wrapping_add(first.align_offset(64).min(16))
 }
 
 /// How the tiles come by the right side.

@@ -5,7 +5,7 @@ use super::graph::{internal, must};
 use super::lower;
 use crate::access::Access;
 use crate::expr::Expr;
-use crate::ops::{Contract, Control, ConvKind, Op};
+use crate::ops::{Contract, Control, Op};
 use crate::plan::{Kernel, Launch, NamedCall, Program, View, row_major};
 use rhyton_tensor::{Dim, Result};
 
@@ -14,7 +14,7 @@ impl Emit<'_> {
     pub fn fused(&self, e: &Expr, epilogue: Option<Program>) -> Result<(Kernel, Vec<View>)> {
         match e.op() {
             Op::Contract(Contract::Dot { .. }) => self.dot(e, epilogue),
-            Op::Contract(Contract::Conv { .. }) => self.conv(e, epilogue),
+            Op::Contract(Contract::Conv(_)) => self.conv(e, epilogue),
             Op::Window(window) => {
                 let shape = e.shape();
                 let channels = must(shape.last(), "pooling without channels")?;
@@ -54,26 +54,10 @@ impl Emit<'_> {
     }
 
     fn conv(&self, e: &Expr, epilogue: Option<Program>) -> Result<(Kernel, Vec<View>)> {
-        let Op::Contract(Contract::Conv { kind, strides, dilation, pad_lo, groups, .. }) = e.op() else {
-            return Err(internal("no convolution"));
-        };
-        let (a, b, c) = (&e.inputs()[0], &e.inputs()[1], e);
-        let (x, w, y) = match kind {
-            ConvKind::Forward => (a, b, c),
-            ConvKind::InputGrad => (c, b, a),
-            ConvKind::KernelGrad => (a, c, b),
-        };
-        let kernel = Kernel::Conv {
-            kind: *kind,
-            x: x.shape().to_vec(),
-            w: w.shape().to_vec(),
-            y: y.shape().to_vec(),
-            strides: strides.clone(),
-            dilation: dilation.clone(),
-            pad_lo: pad_lo.clone(),
-            groups: *groups,
-            epilogue,
-        };
+        let Op::Contract(Contract::Conv(conv)) = e.op() else { return Err(internal("no convolution")) };
+        let (a, b) = (&e.inputs()[0], &e.inputs()[1]);
+        let [x, w, y] = conv.kind.sides([a, b, e]).map(|e| e.shape().to_vec());
+        let kernel = Kernel::Conv { conv: conv.clone(), x, w, y, epilogue };
         Ok((kernel, vec![self.contiguous(a)?, self.contiguous(b)?]))
     }
 

@@ -1,6 +1,7 @@
 //! Sums of products: matrix products and convolutions.
 
 use super::Class;
+use super::convolution::{ConvKind, Convolution};
 use crate::broadcast_shapes;
 use crate::expr::{Expr, Type};
 use crate::interp::{Value, coordinates};
@@ -25,37 +26,8 @@ pub enum Contract {
         /// Their partners in the right input.
         rhs_contract: Vec<usize>,
     },
-    /// Channels-last cross-correlation in any number of spatial dims, or one of its two transposes. The family
-    /// is closed under differentiation, so gradients of gradients are convolutions again.
-    ///
-    /// With input x `[batch, spatial.., in]`, kernel w `[window.., in/groups, out]`, output y `[batch, sizes.., out]`:
-    /// `y[n,o,f] = sum over k,c of x[n, o*stride + k*dilation - pad_lo, c] * w[k,c,f]`, zeros outside.
-    Conv {
-        /// Which of x, w, y is computed from the other two.
-        kind: ConvKind,
-        /// Spatial sizes of the result (of w for `kernel_grad`).
-        sizes: Vec<Dim>,
-        /// Step of the window per spatial dim.
-        strides: Vec<usize>,
-        /// Distance between window entries per spatial dim.
-        dilation: Vec<usize>,
-        /// Zeros before the input per spatial dim; as many as needed are after it.
-        pad_lo: Vec<Dim>,
-        /// Channel groups.
-        groups: usize,
-    },
-}
-
-/// The three sides of a convolution.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ConvKind {
-    /// Inputs (x, w), result y.
-    Forward,
-    /// Inputs (y, w), result x: the transposed convolution.
-    InputGrad,
-    /// Inputs (x, y), result w.
-    KernelGrad,
+    /// Convolution.
+    Conv(Convolution),
 }
 
 fn free(rank: usize, batch: &[usize], contract: &[usize]) -> Vec<usize> {
@@ -64,17 +36,16 @@ fn free(rank: usize, batch: &[usize], contract: &[usize]) -> Vec<usize> {
 
 names!(Contract {
     Contract::Dot { .. } => "dot",
-    Contract::Conv { kind: ConvKind::Forward, .. } => "conv",
-    Contract::Conv { kind: ConvKind::InputGrad, .. } => "conv_input_grad",
-    Contract::Conv { kind: ConvKind::KernelGrad, .. } => "conv_kernel_grad",
+    Contract::Conv(Convolution { kind: ConvKind::Forward, .. }) => "conv",
+    Contract::Conv(Convolution { kind: ConvKind::InputGrad, .. }) => "conv_input_grad",
+    Contract::Conv(Convolution { kind: ConvKind::KernelGrad, .. }) => "conv_kernel_grad",
 });
 
 impl Contract {
     pub(crate) fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
         let [a, b] = inputs else { return Err(Error::new("a product takes two inputs")) };
-        let grouped = matches!(self, Contract::Conv { groups, .. } if *groups != 1);
-        let gradient =
-            matches!(self, Contract::Conv { kind: ConvKind::InputGrad | ConvKind::KernelGrad, .. });
+        let grouped = matches!(self, Contract::Conv(c) if c.groups != 1);
+        let gradient = matches!(self, Contract::Conv(c) if c.kind != ConvKind::Forward);
         let dtype = match (a.dtype, b.dtype) {
             (DType::F32, DType::F32) => DType::F32,
             (DType::BF16, DType::BF16) if !grouped => DType::F32,
@@ -86,7 +57,7 @@ impl Contract {
         };
         let shape = match self {
             Contract::Dot { .. } => self.infer_dot(&a.shape, &b.shape)?,
-            Contract::Conv { .. } => self.infer_conv(&a.shape, &b.shape)?,
+            Contract::Conv(c) => c.infer(&a.shape, &b.shape)?,
         };
         Ok(vec![Type::new(dtype, shape)])
     }
@@ -113,51 +84,6 @@ impl Contract {
         Ok(dims.collect())
     }
 
-    fn infer_conv(&self, a: &Shape, b: &Shape) -> Result<Shape> {
-        let Contract::Conv { kind, sizes, strides, dilation, pad_lo, groups } = self else {
-            return Err(Error::new("not a convolution"));
-        };
-        let n = sizes.len();
-        let lists = strides.len() == n && dilation.len() == n && pad_lo.len() == n;
-        let positive = strides.iter().chain(dilation).all(|s| *s > 0) && *groups > 0;
-        if n == 0 || !lists || !positive || a.rank() != n + 2 || b.rank() != n + 2 {
-            return Err(Error::new(format!("a convolution over {n} spatial dims does not fit {a} and {b}"))
-                .expected("[batch, spatial.., channels] and [window.., channels, filters]"));
-        }
-        let channels = |what: &str, have: &Dim, need: Dim| {
-            if *have == need {
-                return Ok(());
-            }
-            Err(Error::new(format!("the convolution's {what} are {have}")).expected(format!("{need}")))
-        };
-        let (outer, inner, last): (Dim, Dim, Dim);
-        match kind {
-            ConvKind::Forward => {
-                channels("input channels", &a[n + 1], b[n].clone() * *groups)?;
-                (outer, last) = (a[0].clone(), b[n + 1].clone());
-                if last.exact_div(&Dim::fixed(*groups)).is_none() {
-                    return Err(Error::new(format!("{last} filters cannot be split into {groups} groups")));
-                }
-            }
-            ConvKind::InputGrad => {
-                channels("output channels", &a[n + 1], b[n + 1].clone())?;
-                (outer, last) = (a[0].clone(), b[n].clone() * *groups);
-            }
-            ConvKind::KernelGrad => {
-                inner = a[n + 1].exact_div(&Dim::fixed(*groups)).ok_or_else(|| {
-                    Error::new(format!("{} channels cannot be split into {groups} groups", a[n + 1]))
-                })?;
-                let mut shape = sizes.clone();
-                shape.extend([inner, b[n + 1].clone()]);
-                return Ok(Shape(shape));
-            }
-        }
-        let mut shape = vec![outer];
-        shape.extend_from_slice(sizes);
-        shape.push(last);
-        Ok(Shape(shape))
-    }
-
     pub(crate) fn vjp(&self, y: &Expr, cotangents: &[Option<Expr>]) -> Vec<Option<Expr>> {
         let Some(g) = cotangents.first().cloned().flatten() else { return vec![None, None] };
         let (a, b) = (&y.inputs()[0], &y.inputs()[1]);
@@ -167,41 +93,8 @@ impl Contract {
         let g = g.cast(a.dtype());
         match self {
             Contract::Dot { .. } => self.vjp_dot(a, b, &g),
-            Contract::Conv { kind, .. } => {
-                let with = |kind, e: &Expr, first: &Expr, second: &Expr| {
-                    let spatial = match kind {
-                        ConvKind::KernelGrad => &e.shape()[..e.rank() - 2],
-                        _ => &e.shape()[1..e.rank() - 1],
-                    };
-                    Some(Expr::apply(
-                        self.sibling(kind, spatial.to_vec()),
-                        vec![first.clone(), second.clone()],
-                    ))
-                };
-                match kind {
-                    // y(x, w): dx = x-side of (g, w); dw = w-side of (x, g).
-                    ConvKind::Forward => {
-                        vec![with(ConvKind::InputGrad, a, &g, b), with(ConvKind::KernelGrad, b, a, &g)]
-                    }
-                    // x(y, w): dy = y-side of (g, w); dw = w-side of (g, y).
-                    ConvKind::InputGrad => {
-                        vec![with(ConvKind::Forward, a, &g, b), with(ConvKind::KernelGrad, b, &g, a)]
-                    }
-                    // w(x, y): dx = x-side of (y, g); dy = y-side of (x, g).
-                    ConvKind::KernelGrad => {
-                        vec![with(ConvKind::InputGrad, a, b, &g), with(ConvKind::Forward, b, a, &g)]
-                    }
-                }
-            }
+            Contract::Conv(c) => c.vjp(a, b, &g),
         }
-    }
-
-    fn sibling(&self, new_kind: ConvKind, new_sizes: Vec<Dim>) -> Contract {
-        let mut op = self.clone();
-        if let Contract::Conv { kind, sizes, .. } = &mut op {
-            (*kind, *sizes) = (new_kind, new_sizes);
-        }
-        op
     }
 
     /// With y = dot(a, b): the cotangent of `a` contracts g's right-free axes with b's free axes, and so on.
@@ -226,7 +119,7 @@ impl Contract {
         let mut out = Value::zeros(&outs[0], bindings)?;
         match self {
             Contract::Dot { .. } => self.interp_dot(inputs[0], inputs[1], &mut out),
-            Contract::Conv { .. } => self.interp_conv(inputs, &mut out, bindings)?,
+            Contract::Conv(c) => c.interp(inputs, &mut out, bindings)?,
         }
         Ok(vec![out])
     }
@@ -254,49 +147,6 @@ impl Contract {
                 out.data[o] += a.data[a.offset(&ia)] * b.data[b.offset(&ib)];
             }
         }
-    }
-
-    /// One loop nest serves all three kinds: every (output position, window position, channel pair) adds the
-    /// product of the two given sides to the third.
-    fn interp_conv(&self, inputs: &[&Value], out: &mut Value, bindings: &Bindings) -> Result<()> {
-        let Contract::Conv { kind, strides, dilation, pad_lo, groups, .. } = self else { return Ok(()) };
-        let pads: Option<Vec<usize>> = pad_lo.iter().map(|p| p.eval(bindings)).collect();
-        let pads = pads.ok_or_else(|| Error::new("the padding of a convolution is not known"))?;
-        let shape_of =
-            |k: ConvKind, i: usize| if *kind == k { out.shape.clone() } else { inputs[i].shape.clone() };
-        let x_shape = shape_of(ConvKind::InputGrad, 0);
-        let w_shape = shape_of(ConvKind::KernelGrad, 1);
-        let y_shape = shape_of(ConvKind::Forward, if *kind == ConvKind::InputGrad { 0 } else { 1 });
-        let n = strides.len();
-        let reach =
-            |d: usize| crate::bounds::reach(y_shape[d + 1], strides[d], w_shape[d], dilation[d], pads[d]);
-        (0..n).try_for_each(reach)?;
-        let (per_in, per_out) = (w_shape[n], w_shape[n + 1] / groups);
-        for y_at in coordinates(&y_shape) {
-            let group = y_at[n + 1] / per_out.max(1);
-            for k_at in coordinates(&w_shape[..n]) {
-                let mut x_at = y_at.clone();
-                let inside = (0..n).all(|d| {
-                    let at = (y_at[d + 1] * strides[d] + k_at[d] * dilation[d]).checked_sub(pads[d]);
-                    x_at[d + 1] = at.unwrap_or(usize::MAX);
-                    x_at[d + 1] < x_shape[d + 1]
-                });
-                for c in 0..if inside { per_in } else { 0 } {
-                    x_at[n + 1] = group * per_in + c;
-                    let mut w_at = k_at.clone();
-                    w_at.extend([c, y_at[n + 1]]);
-                    let offset = |shape: &[usize], at: &[usize]| crate::interp::offset(shape, at);
-                    let (ix, iw, iy) =
-                        (offset(&x_shape, &x_at), offset(&w_shape, &w_at), offset(&y_shape, &y_at));
-                    match kind {
-                        ConvKind::Forward => out.data[iy] += inputs[0].data[ix] * inputs[1].data[iw],
-                        ConvKind::InputGrad => out.data[ix] += inputs[0].data[iy] * inputs[1].data[iw],
-                        ConvKind::KernelGrad => out.data[iw] += inputs[0].data[ix] * inputs[1].data[iy],
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 
     pub(crate) fn class(&self) -> Class {
@@ -400,7 +250,7 @@ impl Expr {
         self.product(other, op, true)
     }
 
-    /// Channels-last convolution or one of its transposes; see [`Contract::Conv`].
+    /// Channels-last convolution or one of its transposes; see [`Convolution`].
     #[track_caller]
     pub fn conv(
         &self,
@@ -412,7 +262,7 @@ impl Expr {
         pad_lo: &[Dim],
         groups: usize,
     ) -> Expr {
-        let op = Contract::Conv {
+        let op = Convolution {
             kind,
             sizes: sizes.to_vec(),
             strides: strides.to_vec(),
@@ -421,7 +271,7 @@ impl Expr {
             groups,
         };
         // A product of pairs would mix the groups.
-        self.product(other, op, groups == 1)
+        self.product(other, Contract::Conv(op), groups == 1)
     }
 
     /// A product of two values of one type, and of that type; `narrow`: bfloat16 is multiplied as it is.

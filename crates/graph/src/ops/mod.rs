@@ -19,6 +19,7 @@ macro_rules! names {
 
 pub mod contract;
 pub mod control;
+pub mod convolution;
 pub mod cumulative;
 pub mod elementwise;
 pub mod index;
@@ -28,8 +29,9 @@ pub mod reduce;
 pub mod sort;
 pub mod window;
 
-pub use contract::{Contract, ConvKind};
+pub use contract::Contract;
 pub use control::{Control, Literal, Scalar};
+pub use convolution::{ConvKind, Convolution};
 pub use cumulative::{Cumulative, Running};
 pub use elementwise::{Binary, Elementwise, Unary};
 pub use index::Index;

@@ -52,7 +52,7 @@ fn kernel(k: &Kernel) -> String {
         Kernel::Loop { shape, .. } => format!("loop {shape:?}"),
         Kernel::Reduce { shape, folded, folds, .. } => format!("reduce {shape:?} last {folded} {folds:?}"),
         Kernel::Dot { batch, m, n, k, .. } => format!("dot batch {batch:?} m {m:?} n {n:?} k {k:?}"),
-        Kernel::Conv { kind, x, w, y, .. } => format!("conv {kind:?} x {x:?} w {w:?} y {y:?}"),
+        Kernel::Conv { conv, x, w, y, .. } => format!("conv {:?} x {x:?} w {w:?} y {y:?}", conv.kind),
         Kernel::Pool { window, .. } => format!("pool {:?} {:?}", window.kind, window.window),
         Kernel::Primitive { op, .. } => format!("{} {}", op.name(), family(op).1),
         Kernel::Scan { length, reverse, carries, xs, .. } => {

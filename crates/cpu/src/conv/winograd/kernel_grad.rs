@@ -6,9 +6,8 @@ use super::lines::{Cotangent, Source, WindowGrad};
 use super::number::Number;
 use super::tiles::{IN, Image, OUT, Tiles};
 use super::transforms::{Form, InputTransform, OutputTransform, SQUARE, TransformedTiles};
-use crate::conv::{ConvShape, Job};
+use crate::conv::{ConvArgs, ConvShape};
 use crate::gemm::tile::{MicroKernel, Tile};
-use rhyton_graph::ops::ConvKind;
 
 /// Numbers between the transforms, about, where all threads work on them: they stay in a third-level cache; and most
 /// squares of a product, so that a panel of it stays in a first-level cache.
@@ -42,7 +41,7 @@ struct Cut {
 
 impl Cut {
     fn new(pairs: bool, s: &ConvShape) -> Cut {
-        let (tiles, inner, outer) = (Tiles::new(ConvKind::KernelGrad, s), s.c_in, s.c_out);
+        let (tiles, inner, outer) = (Tiles::new(s), s.c_in, s.c_out);
         let (sums, parts) = (SQUARE * inner * outer, (tiles.count() / PART).min(PARTS));
         let alone = sums <= SUMS && parts >= 4;
         let parts = if alone { parts } else { 1 };
@@ -108,7 +107,7 @@ pub(super) fn scratch_len(pairs: bool, s: &ConvShape, threads: usize) -> usize {
 }
 
 struct Sums<'a, T> {
-    job: &'a Job<'a, T>,
+    args: &'a ConvArgs<'a, T>,
     cut: Cut,
     zeros: *mut f32,
     /// Those of the first part.
@@ -116,29 +115,29 @@ struct Sums<'a, T> {
     workers: *mut f32,
 }
 
-// SAFETY: as for `Job`.
+// SAFETY: as for `ConvArgs`.
 unsafe impl<T> Sync for Sums<'_, T> {}
 
-pub(super) unsafe fn run<T: Number>(job: &Job<T>) {
-    let cut = Cut::new(T::PAIRS, job.s);
+pub(super) unsafe fn run<T: Number>(args: &ConvArgs<T>) {
+    let cut = Cut::new(T::PAIRS, args.s);
     let [zeros_len, sums_len, shared_len, _] = cut.lens();
-    let zeros = job.scratch;
+    let zeros = args.scratch();
     let sums = cut.sums(zeros.wrapping_add(zeros_len));
     let shared = zeros.wrapping_add(zeros_len + sums_len);
-    let all = Sums { job, cut, zeros, sums, workers: shared.wrapping_add(shared_len) };
+    let all = Sums { args, cut, zeros, sums, workers: shared.wrapping_add(shared_len) };
     // SAFETY: the zeros have a place of their own; for the rest, the frame's contract, 2 and 6.
     unsafe {
         std::slice::from_raw_parts_mut(zeros, zeros_len).fill(0.0);
         if cut.alone {
             let plain = |tasks: usize, task: &Each| (0..tasks).for_each(task);
-            job.run(cut.parts, &|worker, part| all.part(part, cut.matrices(all.own(worker)), plain));
+            args.run(cut.parts, &|worker, part| all.part(part, cut.matrices(all.own(worker)), plain));
         } else {
-            let split = |tasks: usize, task: &Each| job.run(tasks, &|_, i| task(i));
+            let split = |tasks: usize, task: &Each| args.run(tasks, &|_, i| task(i));
             all.part(0, cut.matrices(shared), split);
         }
     }
     // SAFETY: as above; all sums are complete.
-    job.run(cut.inner.div_ceil(cut.rows()), &|worker, task| unsafe { all.last(worker, task) });
+    args.run(cut.inner.div_ceil(cut.rows()), &|worker, task| unsafe { all.last(worker, task) });
 }
 
 /// Some tasks, one number each.
@@ -181,7 +180,7 @@ impl<T: Number> Sums<'_, T> {
 
     /// Transforms the squares of a band.
     unsafe fn transform(&self, turn: &Turn, band: usize) {
-        let (job, cut, tiles) = (self.job, &self.cut, &self.cut.tiles);
+        let (args, cut, tiles) = (self.args, &self.cut, &self.cut.tiles);
         let (image, place) = tiles.place(band);
         let count = tiles.before(band + 1) - tiles.before(band);
         let row = cut.before(band) - cut.before(turn.bands[0]);
@@ -191,9 +190,9 @@ impl<T: Number> Sums<'_, T> {
             channels,
             zeros: self.zeros.cast(),
         };
-        let x = of(job.a, tiles.src, cut.inner);
-        let y = of(job.b, tiles.out, cut.outer);
-        job.isa.run(InputTransform::<_, _, IN> {
+        let x = of(args.a, tiles.src, cut.inner);
+        let y = of(args.b, tiles.out, cut.outer);
+        args.isa.run(InputTransform::<_, _, IN> {
             from: x.squares(tiles.source(place)),
             line: Source,
             count,
@@ -201,7 +200,7 @@ impl<T: Number> Sums<'_, T> {
             channels: cut.inner,
             to: turn.x,
         });
-        job.isa.run(InputTransform::<_, _, OUT> {
+        args.isa.run(InputTransform::<_, _, OUT> {
             from: y.squares(place.map(|n| n as isize)),
             line: Cotangent,
             count,
@@ -213,7 +212,7 @@ impl<T: Number> Sums<'_, T> {
 
     /// Adds the squares of a turn to some rows of a sum.
     unsafe fn product(&self, turn: &Turn, i: usize, block: usize, blocks: usize) {
-        let (cut, kernel) = (&self.cut, MicroKernel::of(self.job.isa, T::PAIRS));
+        let (cut, kernel) = (&self.cut, MicroKernel::of(self.args.isa, T::PAIRS));
         let [row, end] = [block, block + 1].map(|b| b * cut.inner / blocks);
         let [from, to] = turn.bands;
         for col in (0..cut.outer).step_by(turn.y.panel()) {
@@ -239,18 +238,18 @@ impl<T: Number> Sums<'_, T> {
 
     /// Transforms some rows of the sums to those of the window's nine matrices.
     unsafe fn last(&self, worker: usize, task: usize) {
-        let (job, cut) = (self.job, &self.cut);
+        let (args, cut) = (self.args, &self.cut);
         let [row, end] = [task, task + 1].map(|t| cut.inner.min(t * cut.rows()));
         let (own, parts) = (self.own(worker), cut.parts);
         let count = end - row;
         let taps: [_; 9] = std::array::from_fn(|tap| {
-            job.rows_at(tap * cut.inner + row, own.wrapping_add(tap * count * cut.outer))
+            args.rows_at(tap * cut.inner + row, own.wrapping_add(tap * count * cut.outer))
         });
         let to = |i: usize| {
             std::array::from_fn(|y| std::array::from_fn(|x| taps[3 * y + x].wrapping_add(i * cut.outer)))
         };
         let (from, channels) = (self.sums, cut.outer);
-        job.isa.run(OutputTransform::<_, _, 3> { from, parts, line: WindowGrad, count, row, channels, to });
-        (0..9).for_each(|tap| job.finish(tap * cut.inner + row, count, taps[tap]));
+        args.isa.run(OutputTransform::<_, _, 3> { from, parts, line: WindowGrad, count, row, channels, to });
+        (0..9).for_each(|tap| args.finish(tap * cut.inner + row, count, taps[tap]));
     }
 }

@@ -18,7 +18,7 @@ mod slide;
 mod tiles;
 mod transforms;
 
-use super::{ConvShape, Job};
+use super::{ConvArgs, ConvShape};
 use number::Number;
 use rhyton_graph::ops::ConvKind;
 use tiles::Tiles;
@@ -28,33 +28,33 @@ const CHANNELS: usize = 16;
 const SQUARES: usize = 48;
 
 /// Whether this way is the faster one.
-pub(super) fn fits(kind: ConvKind, s: &ConvShape) -> bool {
+pub(super) fn fits(s: &ConvShape) -> bool {
     let flat = s.k == [1, 3, 3] && s.stride == [1; 3] && s.dilation == [1; 3] && s.groups == 1;
     if !flat || s.pad_lo[0] != 0 || s.x[0] != s.y[0] || s.c_in.min(s.c_out) < CHANNELS {
         return false;
     }
-    let tiles = Tiles::new(kind, s);
+    let tiles = Tiles::new(s);
     let results = tiles.images * tiles.out[0] * tiles.out[1];
     // Squares that stick out of the image are lost.
     tiles.count() >= SQUARES && results >= 9 * tiles.count()
 }
 
 /// `pairs`: the sides are bfloat16.
-pub(super) fn scratch_len(kind: ConvKind, pairs: bool, s: &ConvShape, threads: usize) -> usize {
-    match kind {
+pub(super) fn scratch_len(pairs: bool, s: &ConvShape, threads: usize) -> usize {
+    match s.kind {
         ConvKind::KernelGrad => kernel_grad::scratch_len(pairs, s, threads),
-        _ => slide::scratch_len(kind, pairs, s, threads),
+        _ => slide::scratch_len(pairs, s, threads),
     }
 }
 
 /// # Safety
 /// As for [`super::conv`].
-pub(super) unsafe fn run<T: Number>(job: &Job<T>) {
+pub(super) unsafe fn run<T: Number>(args: &ConvArgs<T>) {
     // SAFETY: the frame's contract, 2 and 6.
     unsafe {
-        match job.kind {
-            ConvKind::KernelGrad => kernel_grad::run(job),
-            _ => slide::run(job),
+        match args.s.kind {
+            ConvKind::KernelGrad => kernel_grad::run(args),
+            _ => slide::run(args),
         }
     }
 }

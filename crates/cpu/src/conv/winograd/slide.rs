@@ -5,7 +5,7 @@ use super::lines::{OutputMatrix, Source, Window};
 use super::number::Number;
 use super::tiles::{IN, Image, OUT, Tiles};
 use super::transforms::{Form, InputTransform, OutputTransform, SQUARE, TransformedTiles};
-use crate::conv::{ConvShape, Job};
+use crate::conv::{ConvArgs, ConvShape};
 use crate::gemm::pack::pack_panel;
 use crate::gemm::tile::{MicroKernel, Tile};
 use rhyton_graph::ops::ConvKind;
@@ -30,9 +30,9 @@ struct Cut {
 }
 
 impl Cut {
-    fn new(kind: ConvKind, pairs: bool, s: &ConvShape) -> Cut {
-        let tiles = Tiles::new(kind, s);
-        let (inner, outer) = if kind == ConvKind::Forward { (s.c_in, s.c_out) } else { (s.c_out, s.c_in) };
+    fn new(pairs: bool, s: &ConvShape) -> Cut {
+        let tiles = Tiles::new(s);
+        let (inner, outer) = if s.kind == ConvKind::Forward { (s.c_in, s.c_out) } else { (s.c_out, s.c_in) };
         let summed = if pairs { inner.div_ceil(2) } else { inner };
         let squares = (TASK / SQUARE / (summed + outer)).clamp(SQUARES[0], SQUARES[1]);
         let count = tiles.count();
@@ -79,57 +79,57 @@ impl Cut {
     }
 }
 
-pub(super) fn scratch_len(kind: ConvKind, pairs: bool, s: &ConvShape, threads: usize) -> usize {
-    let cut = Cut::new(kind, pairs, s);
+pub(super) fn scratch_len(pairs: bool, s: &ConvShape, threads: usize) -> usize {
+    let cut = Cut::new(pairs, s);
     16 + cut.zeros_len() + cut.kernel(std::ptr::null_mut()).len() + threads * cut.worker_len()
 }
 
 struct Slide<'a, T> {
-    job: &'a Job<'a, T>,
+    args: &'a ConvArgs<'a, T>,
     cut: Cut,
     kernel: TransformedTiles,
     zeros: *mut f32,
     workers: *mut f32,
 }
 
-// SAFETY: as for `Job`.
+// SAFETY: as for `ConvArgs`.
 unsafe impl<T> Sync for Slide<'_, T> {}
 
-pub(super) unsafe fn run<T: Number>(job: &Job<T>) {
-    let cut = Cut::new(job.kind, T::PAIRS, job.s);
-    let zeros = job.scratch;
+pub(super) unsafe fn run<T: Number>(args: &ConvArgs<T>) {
+    let cut = Cut::new(T::PAIRS, args.s);
+    let zeros = args.scratch();
     let kernel = cut.kernel(zeros.wrapping_add(cut.zeros_len()));
     let workers = zeros.wrapping_add(cut.zeros_len() + kernel.len());
-    let slide = Slide { job, cut, kernel, zeros, workers };
+    let slide = Slide { args, cut, kernel, zeros, workers };
     // SAFETY: the zeros have a place of their own; tasks by the frame's contract, 7.
     unsafe {
         std::slice::from_raw_parts_mut(zeros, cut.zeros_len()).fill(0.0);
-        job.run(cut.inner.div_ceil(ROWS), &|worker, task| slide.transform(worker, task));
-        job.run(cut.tasks, &|worker, task| slide.task(worker, task));
+        args.run(cut.inner.div_ceil(ROWS), &|worker, task| slide.transform(worker, task));
+        args.run(cut.tasks, &|worker, task| slide.task(worker, task));
     }
 }
 
 impl<T: Number> Slide<'_, T> {
     /// Transforms some rows of the kernel's matrices.
     unsafe fn transform(&self, worker: usize, task: usize) {
-        let (job, cut) = (self.job, &self.cut);
+        let (args, cut) = (self.args, &self.cut);
         let [row, end] = [task * ROWS, cut.inner.min((task + 1) * ROWS)];
-        let all = job.s.c_out;
+        let all = args.s.c_out;
         let own = self.workers.wrapping_add(worker * cut.worker_len());
-        if job.kind == ConvKind::Forward {
-            let (from, tap) = (job.b.wrapping_add(row * all), cut.inner * all);
+        if args.s.kind == ConvKind::Forward {
+            let (from, tap) = (args.b.wrapping_add(row * all), cut.inner * all);
             return self.spread(from, [tap, all], [row, end]);
         }
         let (ld, rows) = (cut.outer.next_multiple_of(16), end - row);
         let floats = own.wrapping_add(9 * ROWS * ld);
         for tap in 0..9 {
-            let mut view = job.tap(0, tap, 0);
+            let mut view = args.tap(0, tap, 0);
             view.ptr = view.ptr.wrapping_offset(row as isize * view.rs);
             let to = own.wrapping_add(tap * ROWS * ld);
             // SAFETY: the rows lie inside w, and there is room for ten times so many.
             unsafe {
-                let view = T::floats(job.isa, view, rows, cut.outer, floats);
-                pack_panel(MicroKernel::of(job.isa, false), view, rows, cut.outer, ld, to);
+                let view = T::floats(args.isa, view, rows, cut.outer, floats);
+                pack_panel(MicroKernel::of(args.isa, false), view, rows, cut.outer, ld, to);
             }
         }
         self.spread(own.cast_const(), [ROWS * ld, ld], [row, end]);
@@ -141,7 +141,7 @@ impl<T: Number> Slide<'_, T> {
             let at = from.wrapping_add(i * ld);
             std::array::from_fn(|y| std::array::from_fn(|x| at.wrapping_add((3 * y + x) * tap)))
         };
-        self.job.isa.run(InputTransform::<_, _, 3> {
+        self.args.isa.run(InputTransform::<_, _, 3> {
             from: window,
             line: Window,
             count: end - row,
@@ -166,13 +166,13 @@ impl<T: Number> Slide<'_, T> {
 
     /// Transforms what a band reads.
     unsafe fn source(&self, band: usize, first: usize, to: TransformedTiles) {
-        let (job, cut) = (self.job, &self.cut);
+        let (args, cut) = (self.args, &self.cut);
         let (image, at) = cut.tiles.place(band);
         let size = cut.tiles.src;
-        let ptr = job.a.wrapping_add(image * size[0] * size[1] * cut.inner);
+        let ptr = args.a.wrapping_add(image * size[0] * size[1] * cut.inner);
         let image = Image { ptr, size, channels: cut.inner, zeros: self.zeros.cast() };
         let row = cut.tiles.before(band);
-        job.isa.run(InputTransform::<_, _, IN> {
+        args.isa.run(InputTransform::<_, _, IN> {
             from: image.squares(cut.tiles.source(at)),
             line: Source,
             count: cut.tiles.before(band + 1) - row,
@@ -184,7 +184,7 @@ impl<T: Number> Slide<'_, T> {
 
     /// One of the products over all channels.
     unsafe fn product(&self, i: usize, squares: usize, source: TransformedTiles, result: TransformedTiles) {
-        let (cut, kernel) = (&self.cut, MicroKernel::of(self.job.isa, T::PAIRS));
+        let (cut, kernel) = (&self.cut, MicroKernel::of(self.args.isa, T::PAIRS));
         for col in (0..cut.outer).step_by(self.kernel.panel()) {
             let cols = self.kernel.panel().min(cut.outer - col);
             let tile = Tile {
@@ -208,7 +208,7 @@ impl<T: Number> Slide<'_, T> {
 
     /// Transforms the products of a band back, and finishes its results.
     unsafe fn results(&self, band: usize, first: usize, from: TransformedTiles, own: *mut f32) {
-        let (job, cut) = (self.job, &self.cut);
+        let (args, cut) = (self.args, &self.cut);
         let ([height, width], outer) = (cut.tiles.out, cut.outer);
         let (image, [y, x]) = cut.tiles.place(band);
         let row = cut.tiles.before(band);
@@ -216,7 +216,7 @@ impl<T: Number> Slide<'_, T> {
         let rows = OUT.min(height - y);
         let cols = (count * OUT).min(width - x);
         let start = (image * height + y) * width + x;
-        let line = |i: usize| job.rows_at(start + i * width, own.wrapping_add(i * cols * outer));
+        let line = |i: usize| args.rows_at(start + i * width, own.wrapping_add(i * cols * outer));
         let lines: [_; OUT] = std::array::from_fn(line);
         let pixels = |tile: usize| {
             std::array::from_fn(|i| {
@@ -228,7 +228,7 @@ impl<T: Number> Slide<'_, T> {
             })
         };
         let row = row - first;
-        job.isa.run(OutputTransform::<_, _, OUT> {
+        args.isa.run(OutputTransform::<_, _, OUT> {
             from,
             parts: 1,
             line: OutputMatrix,
@@ -238,9 +238,9 @@ impl<T: Number> Slide<'_, T> {
             to: pixels,
         });
         if cols == width {
-            job.finish(start, rows * cols, lines[0]);
+            args.finish(start, rows * cols, lines[0]);
         } else {
-            (0..rows).for_each(|i| job.finish(start + i * width, cols, lines[i]));
+            (0..rows).for_each(|i| args.finish(start + i * width, cols, lines[i]));
         }
     }
 }

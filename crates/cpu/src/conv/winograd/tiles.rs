@@ -26,10 +26,10 @@ pub(super) struct Tiles {
 const LONG: usize = 32;
 
 impl Tiles {
-    pub fn new(kind: ConvKind, s: &ConvShape) -> Tiles {
+    pub fn new(s: &ConvShape) -> Tiles {
         let (x, y) = ([s.x[1], s.x[2]], [s.y[1], s.y[2]]);
         let pad = [s.pad_lo[1] as isize, s.pad_lo[2] as isize];
-        let (src, out, pad) = match kind {
+        let (src, out, pad) = match s.kind {
             ConvKind::InputGrad => (y, x, pad.map(|p| 2 - p)),
             _ => (x, y, pad),
         };
