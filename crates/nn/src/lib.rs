@@ -31,6 +31,7 @@ pub use registry::{Kind, Row};
 #[doc(hidden)]
 pub mod __private {
     pub use inventory;
+    pub use rhyton_tensor::Result;
     pub use serde::{self, Deserialize, Serialize};
     pub use serde_json::{Map, Value};
 }

@@ -19,12 +19,23 @@ pub trait Object: Any + fmt::Debug + Send + Sync {
     /// The configuration, key by key, as Keras's `get_config` gives it.
     fn config(&self) -> Map<String, Value>;
 
+    /// The object with this configuration; `name`, `dtype` and other keys it does not have are ignored.
+    ///
+    /// # Errors
+    /// When a value has the wrong type.
+    fn from_config(config: Value) -> Result<Self>
+    where
+        Self: Sized + DeserializeOwned,
+    {
+        from_fields(config)
+    }
+
     /// Keras's module, where it is not the one of the kind.
     fn module(&self) -> Option<&'static str> {
         None
     }
 
-    /// What files hold of the object, where that is not the usual record.
+    /// The object's record, where it is not the usual one.
     fn record(&self) -> Option<Value> {
         None
     }
@@ -58,7 +69,7 @@ pub fn fields(object: &impl Serialize) -> Map<String, Value> {
     }
 }
 
-/// An object from a configuration; `name`, `dtype` and other keys it does not have are ignored.
+/// An object's fields from its configuration; keys it does not have are ignored.
 ///
 /// # Errors
 /// When a value has the wrong type.
@@ -146,24 +157,26 @@ impl<T: ?Sized, X: Into<Handle<T>>> Setting<Option<Handle<T>>> for X {
 /// ```
 #[macro_export]
 macro_rules! object {
-    ($(#[$meta:meta])* $vis:vis struct $name:ident $(as $class:literal)? {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident $(as $class:literal)? { $($fields:tt)* }) => {
+        $crate::object!(@define [$(#[$meta])* $vis] $name {} $($fields)*);
+        $crate::object!(@object $name [$($class)?]);
+    };
+    (@define [$($head:tt)*] $name:ident
+        { $($(#[$cmeta:meta])* $cvis:vis $common:ident : $cty:ty = $cdefault:expr)? }
         $($(#[$fmeta:meta])* $field:ident : $ty:ty = $default:expr),* $(,)?
-    }) => {
-        $(#[$meta])*
+    ) => {
         #[derive(Clone, Debug, $crate::__private::Serialize, $crate::__private::Deserialize)]
         #[serde(default, crate = "rhyton_nn::__private::serde")]
-        $vis struct $name { $($(#[$fmeta])* pub $field: $ty,)* }
+        $($head)* struct $name {
+            $($(#[$cmeta])* $cvis $common: $cty,)?
+            $($(#[$fmeta])* pub $field: $ty,)*
+        }
 
         impl Default for $name {
             #[track_caller]
-            fn default() -> Self { $name { $($field: $default,)* } }
+            fn default() -> Self { $name { $($common: $cdefault,)? $($field: $default,)* } }
         }
 
-        $crate::object!(@setters $name [$($class)?] $($(#[$fmeta])* $field : $ty,)*);
-    };
-    (@class $name:ident) => { stringify!($name) };
-    (@class $name:ident $class:literal) => { $class };
-    (@setters $name:ident [$($class:literal)?] $($(#[$fmeta:meta])* $field:ident : $ty:ty,)*) => {
         #[allow(dead_code)]
         impl $name {
             $($(#[$fmeta])*
@@ -173,12 +186,16 @@ macro_rules! object {
                 self
             })*
         }
-
+    };
+    (@class $name:ident) => { stringify!($name) };
+    (@class $name:ident $class:literal) => { $class };
+    (@object $name:ident [$($class:literal)?] $($item:item)*) => {
         impl $crate::Object for $name {
             fn class_name(&self) -> &'static str { $crate::object!(@class $name $($class)?) }
             fn config(&self) -> $crate::__private::Map<String, $crate::__private::Value> {
                 $crate::object::fields(self)
             }
+            $($item)*
         }
     };
 }
@@ -186,24 +203,12 @@ macro_rules! object {
 /// Defines a layer: [`object!`](crate::object!) with what every layer has besides (see [`Base`](crate::Base)).
 #[macro_export]
 macro_rules! layer {
-    ($(#[$meta:meta])* $vis:vis struct $name:ident $(as $class:literal)? {
-        $($(#[$fmeta:meta])* $field:ident : $ty:ty = $default:expr),* $(,)?
-    }) => {
-        $(#[$meta])*
-        #[derive(Clone, Debug, $crate::__private::Serialize, $crate::__private::Deserialize)]
-        #[serde(default, crate = "rhyton_nn::__private::serde")]
-        $vis struct $name {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident $(as $class:literal)? { $($fields:tt)* }) => {
+        $crate::object!(@define [$(#[$meta])* $vis] $name {
             #[serde(skip)]
-            base: $crate::Base,
-            $($(#[$fmeta])* pub $field: $ty,)*
-        }
-
-        impl Default for $name {
-            #[track_caller]
-            fn default() -> Self { $name { base: $crate::Base::here(), $($field: $default,)* } }
-        }
-
-        $crate::object!(@setters $name [$($class)?] $($(#[$fmeta])* $field : $ty,)*);
+            base: $crate::Base = $crate::Base::here()
+        } $($fields)*);
+        $crate::object!(@object $name [$($class)?]);
 
         impl $crate::Based for $name {
             fn base(&self) -> &$crate::Base { &self.base }

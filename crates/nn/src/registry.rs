@@ -2,7 +2,7 @@
 //! objects. Rhyton's own are rows of [`registry!`](crate::registry!); a program adds its own with [`register`].
 
 use crate::Handle;
-use crate::object::{Object, from_fields, snake_case};
+use crate::object::{Object, snake_case};
 use rhyton_tensor::{Error, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -30,8 +30,8 @@ pub trait Kind: Object {
     ///
     /// # Errors
     /// When a value of the configuration has the wrong type or makes no sense.
-    fn build<O: DeserializeOwned + Into<Handle<Self>>>(config: Value) -> Result<Arc<Self>> {
-        from_fields::<O>(config)?.into().into_object()
+    fn build<O: Object + DeserializeOwned + Into<Handle<Self>>>(config: Value) -> Result<Arc<Self>> {
+        O::from_config(config)?.into().into_object()
     }
 
     /// What `null` stands for, where it stands for an object.

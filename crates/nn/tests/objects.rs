@@ -7,7 +7,9 @@ use rhyton_nn::initializers::{self, Initialize, Orthogonal};
 use rhyton_nn::layer::{Variable, Weight};
 use rhyton_nn::losses::{self, Loss, LossRef, loss_value};
 use rhyton_nn::metrics::{self, Metric};
-use rhyton_nn::optimizers::{self, Adam, LearningRate, OptimizerRef, Pipeline, SGD, schedules};
+use rhyton_nn::optimizers::{
+    self, Adam, CommonSettings, LearningRate, OptimizerRef, Pipeline, SGD, schedules,
+};
 use rhyton_nn::{Kind, Layer};
 use rhyton_tensor::rng::Stream;
 use rhyton_tensor::{DType, Dim, Result, Source, Tensor};
@@ -300,7 +302,7 @@ fn learning_rates_are_kept_in_float32() {
     let state = p.start(&[]).unwrap();
     assert_eq!((p.learning_rate_at(), p.learning_rate(&state).unwrap()), (Some(1), 1e-3f32.into()));
     let decaying = SGD::new(schedules::ExponentialDecay::new(0.1, 1, 0.5));
-    assert!(matches!(decaying.learning_rate, LearningRate::Schedule(_)));
+    assert!(matches!(decaying.common.learning_rate, LearningRate::Schedule(_)));
     let p = Pipeline::new(&decaying.into(), &[]).unwrap();
     let rate = p.learning_rate(&[Tensor::scalar(2i32)]).unwrap();
     assert!((rate - 0.025).abs() < 1e-8 && p.learning_rate_at().is_none());

@@ -1,6 +1,6 @@
 //! Models in int8: what they compute, what they refuse, what they are in files.
 
-use rhyton::nn::quantizers::quantize_weight;
+use rhyton::nn::quantizers::{QuantizationConfig, quantize_weight};
 use rhyton::prelude::*;
 use rhyton::tensor::DType;
 use rhyton::tensor::rng::Stream;
@@ -69,6 +69,22 @@ fn small_filters_stay_in_float32() {
     let before = model.predict(&x).unwrap();
     model.quantize("int8").unwrap();
     assert!(model.predict(&x).unwrap().same_bits(&before) && !model.is_quantized());
+}
+
+#[test]
+fn inputs_may_stay_in_float32() {
+    let x = values(13, &[9, 40]);
+    let model = |layer: Dense| Sequential::new([40]).add(layer).build().unwrap();
+    let weights_only = Dense::new(7).quantization_config(QuantizationConfig::weights_only());
+    let mut models = [model(Dense::new(7)), model(weights_only)];
+    let weights = models[0].weights().to_vec();
+    models[1].set_weights(&weights).unwrap();
+    let before = models[0].predict(&x).unwrap();
+    let [both, weights] = models.each_mut().map(|m| {
+        m.quantize("int8").unwrap();
+        difference(&m.predict(&x).unwrap(), &before)
+    });
+    assert!(0.0 < weights && weights < both, "{weights}, {both} with inputs");
 }
 
 #[test]

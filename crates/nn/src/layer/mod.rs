@@ -2,15 +2,17 @@
 //! state, random numbers - it asks of [`Cx`] by name, so calling a layer twice shares its weights.
 
 mod args;
+mod record;
 mod trace;
 
 pub use args::float_as;
 pub use args::{Args, Outputs, Value};
+pub use record::{full_config, layer_record, plain_config};
 pub use trace::OPERATIONS;
 pub use trace::{Cx, Place, Trace, Variable, Weight};
 
-use crate::handle::{Handle, record_of};
-use crate::object::{Object, from_fields, snake_case};
+use crate::handle::Handle;
+use crate::object::{Object, snake_case};
 use crate::policy::{self, DTypePolicy};
 use crate::quantizers::Quantization;
 use crate::regularizers::Regularizer;
@@ -94,12 +96,6 @@ pub trait Layer: Object + Based {
         false
     }
 
-    /// The key of the configuration after which Keras always writes `activity_regularizer`; layers without one
-    /// write it last, and only when it is set.
-    fn activity_regularizer_follows(&self) -> Option<&'static str> {
-        None
-    }
-
     /// The values that weights start with when this layer brings trained ones along (nested models), by the path
     /// inside the layer.
     fn initial(&self, _path: &str) -> Option<rhyton_tensor::Tensor> {
@@ -121,7 +117,7 @@ pub trait Layer: Object + Based {
         false
     }
 
-    /// The configuration as files hold it, under the name that a model gave the layer.
+    /// The configuration in a record, under the name that a model gave the layer.
     fn config_named(&self, name: &str) -> Map<String, Json> {
         full_config(self, name)
     }
@@ -158,7 +154,7 @@ impl From<&LayerRef> for LayerRef {
 }
 
 /// A layer from its configuration, with what every layer has besides.
-pub fn build<L: DeserializeOwned + Into<LayerRef>>(config: Json) -> Result<Arc<dyn Layer>> {
+pub fn build<L: Object + DeserializeOwned + Into<LayerRef>>(config: Json) -> Result<Arc<dyn Layer>> {
     let (name, trainable) = (config["name"].as_str().map(String::from), config["trainable"].as_bool());
     check_name(name.as_deref())?;
     let place = name.clone().unwrap_or_default();
@@ -170,7 +166,7 @@ pub fn build<L: DeserializeOwned + Into<LayerRef>>(config: Json) -> Result<Arc<d
     let policy =
         (!config["dtype"].is_null()).then(|| DTypePolicy::from_json(&config["dtype"]).unwrap_or_default());
     let quantization = Quantization::of_policy(&config["dtype"]).map_err(|e| e.place(&place))?;
-    let layer = from_fields::<L>(config).and_then(|l| l.into().into_object());
+    let layer = L::from_config(config).and_then(|l| l.into().into_object());
     let mut layer = layer.map_err(|e| e.place(place))?;
     // Nobody else has it yet.
     if let Some(base) = Arc::get_mut(&mut layer).map(|l| l.base_mut()) {
@@ -194,41 +190,6 @@ pub fn check_name(name: Option<&str>) -> Result<()> {
     }
     Err(Error::new(format!("a layer cannot be called {name:?}"))
         .expected("a name without '/' and control characters"))
-}
-
-/// Keras's record of a layer under the name that a model gave it.
-pub fn layer_record(layer: &LayerRef, name: &str) -> Json {
-    layer.get().map_or(Json::Null, |layer| record_of(&**layer, layer.config_named(name)))
-}
-
-/// The configuration of a layer of which `name` is the only key that all layers have.
-pub fn plain_config(layer: &(impl Layer + ?Sized), name: &str) -> Map<String, Json> {
-    let mut config = layer.config();
-    config.insert("name".into(), name.into());
-    config
-}
-
-/// A layer's configuration with the keys that every layer has; `name` is the one a model gave it.
-pub fn full_config(layer: &(impl Layer + ?Sized), name: &str) -> Map<String, Json> {
-    let mut config = Map::new();
-    config.insert("name".into(), name.into());
-    config.insert("trainable".into(), layer.base().trainable.into());
-    let policy = layer.base().policy();
-    let record = layer.base().quantization.map_or_else(|| policy.to_json(), Quantization::policy);
-    config.insert("dtype".into(), record);
-    let activity = layer.base().activity_regularizer.as_ref().map(Regularizer::to_json);
-    let follows = layer.activity_regularizer_follows();
-    for (key, value) in policy::within(policy, || layer.config()) {
-        let here = follows == Some(key.as_str());
-        config.insert(key, value);
-        if here {
-            config.insert("activity_regularizer".into(), activity.clone().unwrap_or_default());
-        }
-    }
-    if let (Some(r), None) = (activity, follows) {
-        config.insert("activity_regularizer".into(), r);
-    }
-    config
 }
 
 /// The name a layer gets when nothing numbers it: Keras's snake case of its class.

@@ -74,7 +74,7 @@ pub struct Variable {
     pub weight: Weight,
     /// Keras's path: `sequential/dense/kernel`.
     pub path: String,
-    /// Where weight files keep its object: `layers/dense`, `layers/lstm/cell`.
+    /// The object that has it, by the attributes that lead there from the model: `layers/dense`, `layers/lstm/cell`.
     pub location: String,
     /// False when the weight is state or its layer is frozen.
     pub trainable: bool,
@@ -94,13 +94,13 @@ impl Variable {
 /// Larger weights are mistakes, or files that mean harm.
 const LARGEST_WEIGHT: usize = 1 << 36;
 
-/// The place of operations on tensors, which Keras does not count as layers: weight files do not name them.
+/// The place of operations on tensors, which Keras does not count as layers: they are no objects of the model.
 pub const OPERATIONS: &str = "_operations";
 
-/// An object of the model: a place that weight files name even when it holds no weight.
+/// An object of the model, with weights or without.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Place {
-    /// `layers/lstm/cell`; empty for the model itself.
+    /// The attributes that lead to it: `layers/lstm/cell`; empty for the model itself.
     pub location: String,
     /// `lstm_cell`.
     pub name: String,
@@ -188,7 +188,7 @@ impl Trace {
         param
     }
 
-    /// Notes an object that weight files name.
+    /// Notes an object of the model.
     pub fn visit(&mut self, location: String, name: &str) {
         if location.split('/').any(|part| part == OPERATIONS) {
             return;
@@ -380,8 +380,8 @@ impl<'a> Cx<'a> {
         made
     }
 
-    /// Runs `f` for a part of this layer that owns weights: `attribute` is its place in weight files, `name` its
-    /// place in paths.
+    /// Runs `f` for a part of this layer that owns weights: `attribute` is where the layer keeps it, `name` its place in
+    /// paths.
     pub fn part<R>(&mut self, attribute: &str, name: &str, f: impl FnOnce(&mut Cx<'_>) -> R) -> R {
         let scope = Scope {
             path: join(&self.scope.path, name),
@@ -434,8 +434,7 @@ impl<'a> Cx<'a> {
         outputs
     }
 
-    /// Notes a part that holds no weights but that weight files name.
-    /// Notes an object that weight files name.
+    /// Notes an object without weights of its own.
     pub fn visit(&mut self, attribute: &str, name: &str) {
         self.trace.visit(join(&self.scope.location, attribute), name);
     }

@@ -289,7 +289,4 @@ impl Layer for MultiHeadAttention {
     fn supports_masking(&self) -> bool {
         true
     }
-    fn activity_regularizer_follows(&self) -> Option<&'static str> {
-        Some("bias_regularizer")
-    }
 }

@@ -8,6 +8,7 @@ use crate::{Args, Axes, Cx, Layer, Object, Outputs};
 use rhyton_graph::{Expr, named};
 use rhyton_tensor::{DType, Error, Result, Shape};
 use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
 
 crate::layer! {
     /// Inputs scaled to mean 0 and variance 1 over the batch (Ioffe and Szegedy 2015):
@@ -47,8 +48,8 @@ crate::layer! {
         synchronized: bool = false,
         /// Batch renormalization, which is not supported.
         renorm: bool = false,
-        /// Kept for Keras.
-        renorm_clipping: Json = Json::Null,
+        /// Kept for Keras: the bounds `rmax`, `rmin` and `dmax`.
+        renorm_clipping: Option<BTreeMap<String, f64>> = None,
         /// Kept for Keras.
         renorm_momentum: f64 = 0.99,
     }

@@ -4,12 +4,11 @@ use crate::activations::Activation;
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
 use crate::layers::{check, parameter};
-use crate::quantizers::{self, Quantization};
+use crate::quantizers::{self, Quantization, QuantizationConfig};
 use crate::regularizers::Regularizer;
 use crate::{Args, Cx, Layer, Object, Outputs};
 use rhyton_graph::Expr;
 use rhyton_tensor::Result;
-use serde_json::Value as Json;
 use std::sync::Arc;
 
 crate::layer! {
@@ -34,8 +33,8 @@ crate::layer! {
         kernel_constraint: Option<Constraint> = None,
         /// Projection of the bias.
         bias_constraint: Option<Constraint> = None,
-        /// As Keras writes it: whether inputs are quantized as well as weights.
-        quantization_config: Json = Json::Null,
+        /// Which quantizers the layer uses once it is quantized.
+        quantization_config: Option<QuantizationConfig> = None,
     }
 }
 
@@ -53,7 +52,7 @@ impl Dense {
         let of_kernel = (&self.kernel_initializer, &self.kernel_regularizer, &self.kernel_constraint);
         let shape = [features, self.units];
         let mut y = if self.base.quantization.is_some() {
-            let (row, config) = ([x.rank() - 1], &self.quantization_config);
+            let (row, config) = ([x.rank() - 1], self.quantization_config.as_ref());
             quantizers::product(cx, x, &shape, &row, config, |x, kernel| Ok(x.matmul(kernel)))?
         } else {
             x.float().matmul(&parameter(cx, "kernel", shape, of_kernel))

@@ -4,12 +4,11 @@ use crate::constraints::Constraint;
 use crate::indices::{Among, chosen};
 use crate::initializers::Initializer;
 use crate::layers::{check, parameter};
-use crate::quantizers::{self, Quantization};
+use crate::quantizers::{self, Quantization, QuantizationConfig};
 use crate::regularizers::Regularizer;
 use crate::{Args, Cx, Layer, Object, Outputs, Value};
 use rhyton_graph::Expr;
 use rhyton_tensor::{DType, Result};
-use serde_json::Value as Json;
 use std::sync::Arc;
 
 crate::layer! {
@@ -29,7 +28,7 @@ crate::layer! {
         /// Index 0 is padding, which layers behind leave out.
         mask_zero: bool = false,
         /// Kept for Keras.
-        quantization_config: Json = Json::Null,
+        quantization_config: Option<QuantizationConfig> = None,
     }
 }
 
@@ -61,9 +60,6 @@ impl Embedding {
 impl Layer for Embedding {
     fn call(&self, cx: &mut Cx<'_>, args: &Args) -> Outputs {
         self.output(cx, &args.x()).into()
-    }
-    fn activity_regularizer_follows(&self) -> Option<&'static str> {
-        Some("embeddings_regularizer")
     }
     fn quantized(&self, mode: Quantization) -> Option<Arc<dyn Layer>> {
         quantizers::in_mode(self, mode)

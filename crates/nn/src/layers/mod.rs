@@ -60,12 +60,15 @@ use crate::regularizers::Regularizer;
 use rhyton_graph::Expr;
 use rhyton_tensor::Shape;
 
-/// A weight from the three settings that layers have for each.
+/// The three settings that layers have for each weight.
+pub(crate) type Tuning<'a> = (&'a Initializer, &'a Option<Regularizer>, &'a Option<Constraint>);
+
+/// A weight from these settings.
 pub(crate) fn parameter(
     cx: &mut Cx<'_>,
     name: &str,
     shape: impl Into<Shape>,
-    (initializer, regularizer, constraint): (&Initializer, &Option<Regularizer>, &Option<Constraint>),
+    (initializer, regularizer, constraint): Tuning,
 ) -> Expr {
     cx.add(Weight::new(name, shape, initializer).regularizer(regularizer).constraint(constraint))
 }

@@ -1,6 +1,7 @@
 //! The table of layers: one row per class, with examples that the tests take their gradients, shapes and files of.
 
 use super::*;
+use crate::Object;
 use crate::layer::{Layer, LayerRef, build};
 use rhyton_tensor::Result;
 use serde::de::DeserializeOwned;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 
 crate::registry! {
     dyn Layer, "layer" in "keras.layers" {
-        fn build<L: DeserializeOwned + Into<LayerRef>>(config: Json) -> Result<Arc<dyn Layer>> {
+        fn build<L: Object + DeserializeOwned + Into<LayerRef>>(config: Json) -> Result<Arc<dyn Layer>> {
             build::<L>(config)
         }
     };

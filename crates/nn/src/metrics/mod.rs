@@ -35,7 +35,7 @@ pub use r2::R2Score;
 pub use resolve::resolve;
 
 use crate::Handle;
-use crate::object::{Object, from_fields};
+use crate::object::Object;
 use rhyton_graph::{Expr, Type};
 use rhyton_tensor::{Result, Tensor};
 use serde::de::DeserializeOwned;
@@ -101,7 +101,7 @@ macro_rules! metric {
             $vis struct $class {
                 /// The name in logs.
                 name: String = $name.into(),
-                /// The type of its state in files; computations are in float32.
+                /// The type of its state in records; computations are in float32.
                 dtype: String = "float32".into(),
                 $($fields)*
             }
@@ -131,8 +131,8 @@ fn poisoned(state: &[Expr], bad: Expr) -> Vec<Expr> {
 // The metrics. `accuracy` alone is resolved by shapes: see [`resolve`].
 crate::registry! {
     dyn Metric, "metric" in "keras.metrics" {
-        fn build<M: DeserializeOwned + Into<MetricRef>>(config: Value) -> Result<Arc<dyn Metric>> {
-            let metric = from_fields::<M>(config)?.into().into_object()?;
+        fn build<M: Object + DeserializeOwned + Into<MetricRef>>(config: Value) -> Result<Arc<dyn Metric>> {
+            let metric = M::from_config(config)?.into().into_object()?;
             metric.check()?;
             Ok(metric)
         }

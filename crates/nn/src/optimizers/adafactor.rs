@@ -47,7 +47,7 @@ impl Adafactor {
 impl Optimizer for Adafactor {
     fn slots(&self, of: &Variable) -> Vec<Slot> {
         let shape = &of.weight.shape;
-        // Keras gives vectors two integers that nothing uses; files hold them.
+        // Keras gives vectors two integers that nothing uses.
         let unused = || Slot { shape: Some(vec![]), dtype: DType::I32, ..Slot::new("unused") };
         let mean = |name, skip| Slot { shape: without(shape, skip), ..Slot::new(name) };
         let [r, c] =
@@ -58,7 +58,7 @@ impl Optimizer for Adafactor {
     fn update(&self, at: &Moment, g: &Expr, w: &Expr, slots: &[Expr]) -> (Expr, Vec<Expr>) {
         let [r, c, v] = slots else { return (w.clone(), slots.to_vec()) };
         let falling = 1.0 / at.step.sqrt();
-        let rate = match &self.learning_rate {
+        let rate = match &self.common.learning_rate {
             LearningRate::Number(_) if self.relative_step => at.learning_rate.minimum(&falling),
             _ => at.learning_rate.clone(),
         };

@@ -69,7 +69,7 @@ macro_rules! adam {
             fn slots(&self, _: &Variable) -> Vec<Slot> {
                 let mut slots = moment_slots();
                 if self.amsgrad {
-                    slots.push(Slot { block: 1, ..Slot::new("velocity_hat") });
+                    slots.push(Slot { group: 1, ..Slot::new("velocity_hat") });
                 }
                 slots
             }

@@ -4,12 +4,13 @@ use super::pipeline::{Pipeline, Step};
 use super::{Common, Moment, Optimizer, OptimizerRef, SGD, Settings, out_of_range};
 use rhyton_graph::Expr;
 use rhyton_tensor::{DType, Result};
+use std::sync::LazyLock;
 
 crate::object! {
     /// Multiplies the loss by a scale that halves, skipping the step, when a gradient is not finite, and doubles
     /// after `dynamic_growth_steps` good steps (Micikevicius et al. 2017).
     pub struct LossScaleOptimizer {
-        /// The name in files.
+        /// The name in records.
         name: String = "loss_scale_optimizer".into(),
         /// The optimizer that changes the weights.
         inner_optimizer: OptimizerRef = SGD::default().into(),
@@ -60,10 +61,12 @@ impl LossScaleOptimizer {
     }
 }
 
-/// Only the name is its own; the rest is set on the optimizer inside.
+/// All of them are set on the optimizer inside.
 impl Settings for LossScaleOptimizer {
-    fn common(&self) -> Common {
-        Common { name: self.name.clone(), ..SGD::new(0.0).common() }
+    fn common(&self) -> &Common {
+        static NONE: LazyLock<Common> =
+            LazyLock::new(|| Common { learning_rate: 0.0.into(), ..Common::default() });
+        &NONE
     }
 }
 

@@ -34,7 +34,7 @@ pub use pipeline::{Pipeline, Step};
 pub use rate::LearningRate;
 pub use rmsprop::RMSprop;
 pub use schedule_free::ScheduleFreeAdamW;
-pub use settings::{Common, Settings};
+pub use settings::{Common, CommonSettings, Settings};
 pub use sgd::SGD;
 
 use crate::Handle;
@@ -64,14 +64,14 @@ pub struct Slot {
     pub dtype: DType,
     /// How it starts.
     pub start: Start,
-    /// Files keep the slots of block 0 interleaved, variable by variable, then those of block 1, ..
-    pub block: usize,
+    /// The state holds the slots of group 0 first, weight by weight, then those of group 1, ..
+    pub group: usize,
 }
 
 impl Slot {
-    /// A float32 slot of the weight's shape that starts with zeros, in block 0.
+    /// A float32 slot of the weight's shape that starts with zeros, in group 0.
     pub fn new(name: &'static str) -> Slot {
-        Slot { name, shape: None, dtype: DType::F32, start: Start::Value(0.0), block: 0 }
+        Slot { name, shape: None, dtype: DType::F32, start: Start::Value(0.0), group: 0 }
     }
 }
 

@@ -107,6 +107,6 @@ impl Optimizer for Muon {
     }
 
     fn decay(&self, of: &Variable) -> Option<f64> {
-        if self.follows_adam(of) { self.adam_weight_decay } else { self.weight_decay }
+        if self.follows_adam(of) { self.adam_weight_decay } else { self.common.weight_decay }
     }
 }

@@ -31,8 +31,8 @@ pub struct Step {
     pub weights: Vec<Expr>,
 }
 
-/// An optimizer over certain variables, with the layout of its state. The state is a list of tensors in the order
-/// of Keras's files: iteration, learning rate (unless there is a schedule), averages, accumulated gradients, slots,
+/// An optimizer over certain variables, with the layout of its state. The state is a list of tensors in Keras's
+/// order: iteration, learning rate (unless there is a schedule), averages, accumulated gradients, slots,
 /// shared scalars.
 #[derive(Clone, Debug)]
 pub struct Pipeline {
@@ -72,7 +72,7 @@ impl Pipeline {
     /// When a setting is out of its range, settings contradict each other, or a constraint is unknown.
     pub fn new(optimizer: &OptimizerRef, variables: &[Variable]) -> Result<Pipeline> {
         let object = optimizer.get()?;
-        let common = object.common();
+        let common = object.common().clone();
         object.check()?;
         common.check(object.class_name())?;
         for v in variables {
@@ -117,11 +117,11 @@ impl Pipeline {
             self.accumulators = Some(self.one_each("gradient_accumulator"));
         }
         let slots: Vec<Vec<Slot>> = self.variables.iter().map(|v| object.slots(v)).collect();
-        let blocks = slots.iter().flatten().map(|s| s.block).max().map_or(0, |b| b + 1);
+        let groups = slots.iter().flatten().map(|s| s.group).max().map_or(0, |g| g + 1);
         self.slots = slots.iter().map(|s| vec![0; s.len()]).collect();
-        for block in 0..blocks {
+        for group in 0..groups {
             for (v, of_v) in slots.iter().enumerate() {
-                for (s, slot) in of_v.iter().enumerate().filter(|(_, s)| s.block == block) {
+                for (s, slot) in of_v.iter().enumerate().filter(|(_, s)| s.group == group) {
                     self.slots[v][s] = self.entries.len();
                     self.entries.push(slot_entry(slot, &self.variables[v], v));
                 }
@@ -149,7 +149,7 @@ impl Pipeline {
         &self.common
     }
 
-    /// Names of the state's tensors, in Keras's file order.
+    /// Names of the state's tensors, in Keras's order.
     pub fn names(&self) -> Vec<String> {
         self.entries.iter().map(|e| e.name.clone()).collect()
     }

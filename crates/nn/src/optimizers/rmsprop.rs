@@ -23,10 +23,10 @@ impl Optimizer for RMSprop {
     fn slots(&self, _: &Variable) -> Vec<Slot> {
         let mut slots = vec![Slot::new("velocity")];
         if self.momentum > 0.0 {
-            slots.push(Slot { block: 1, ..Slot::new("momentum") });
+            slots.push(Slot { group: 1, ..Slot::new("momentum") });
         }
         if self.centered {
-            slots.push(Slot { block: 2, ..Slot::new("average_gradient") });
+            slots.push(Slot { group: 2, ..Slot::new("average_gradient") });
         }
         slots
     }

@@ -1,39 +1,66 @@
 //! The settings that every optimizer has.
 
 use super::{LearningRate, out_of_range};
+use crate::object::Setting;
 use rhyton_tensor::{Error, Result};
+use serde::{Deserialize, Serialize};
 
-/// Settings that every optimizer has.
-#[derive(Clone, Debug)]
-pub struct Common {
-    /// The name in files.
-    pub name: String,
+/// Declares the settings once: as fields, and as setters of the optimizers that hold them.
+macro_rules! common {
+    ($($(#[$meta:meta])* $field:ident: $ty:ty = $default:expr,)*) => {
+        /// Settings that every optimizer has.
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        #[serde(default)]
+        pub struct Common { $($(#[$meta])* pub $field: $ty,)* }
+
+        impl Default for Common {
+            fn default() -> Common { Common { $($field: $default,)* } }
+        }
+
+        /// Setters of the [`Common`] settings; implemented by [`optimizer!`](crate::optimizer!).
+        pub trait CommonSettings: Settings + Sized {
+            /// The settings that every optimizer has.
+            fn common_mut(&mut self) -> &mut Common;
+
+            $($(#[$meta])*
+            #[track_caller]
+            fn $field(mut self, value: impl Setting<$ty>) -> Self {
+                self.common_mut().$field = value.setting();
+                self
+            })*
+        }
+    };
+}
+
+common! {
+    /// The name in records.
+    name: String = String::new(),
     /// A number or a schedule.
-    pub learning_rate: LearningRate,
+    learning_rate: LearningRate = 0.001.into(),
     /// Weights lose this part of themselves times the learning rate at every step.
-    pub weight_decay: Option<f64>,
+    weight_decay: Option<f64> = None,
     /// The largest norm of the gradient of one weight.
-    pub clipnorm: Option<f64>,
+    clipnorm: Option<f64> = None,
     /// The largest norm of all gradients together.
-    pub global_clipnorm: Option<f64>,
+    global_clipnorm: Option<f64> = None,
     /// The largest absolute value of an element of a gradient.
-    pub clipvalue: Option<f64>,
+    clipvalue: Option<f64> = None,
     /// Keeps running averages of the weights.
-    pub use_ema: bool,
+    use_ema: bool = false,
     /// Their decay.
-    pub ema_momentum: f64,
+    ema_momentum: f64 = 0.99,
     /// Overwrites the weights with their averages every so many steps; the end of training does it in any case.
-    pub ema_overwrite_frequency: Option<usize>,
+    ema_overwrite_frequency: Option<usize> = None,
     /// The loss is multiplied by this before gradients are taken, and gradients divided by it.
-    pub loss_scale_factor: Option<f64>,
+    loss_scale_factor: Option<f64> = None,
     /// Weights change once in so many steps, by the mean of the gradients.
-    pub gradient_accumulation_steps: Option<usize>,
+    gradient_accumulation_steps: Option<usize> = None,
 }
 
 /// Access to the [`Common`] settings; implemented by [`optimizer!`](crate::optimizer!).
 pub trait Settings {
     /// The settings that every optimizer has.
-    fn common(&self) -> Common;
+    fn common(&self) -> &Common;
 }
 
 impl Common {
@@ -76,66 +103,44 @@ impl Common {
 /// learning rate, and its weight decay where there is one by default.
 #[macro_export]
 macro_rules! optimizer {
-    ($(#[$meta:meta])* $vis:vis struct $class:ident($name:literal, $rate:literal) { $($fields:tt)* }) => {
-        $crate::optimizer! { $(#[$meta])* $vis struct $class($name, $rate, None) { $($fields)* } }
-    };
-    ($(#[$meta:meta])* $vis:vis struct $class:ident($name:literal, $rate:literal, $decay:expr) {
+    ($(#[$meta:meta])* $vis:vis struct $class:ident($name:literal, $rate:literal $(, $decay:expr)?) {
         $($fields:tt)*
     }) => {
-        $crate::object! {
-            $(#[$meta])*
-            $vis struct $class {
-                /// The name in files.
-                name: String = $name.into(),
-                /// A number or a schedule.
-                learning_rate: $crate::optimizers::LearningRate = $rate.into(),
-                /// Weights lose this part of themselves times the learning rate at every step.
-                weight_decay: Option<f64> = $decay,
-                /// The largest norm of the gradient of one weight.
-                clipnorm: Option<f64> = None,
-                /// The largest norm of all gradients together.
-                global_clipnorm: Option<f64> = None,
-                /// The largest absolute value of an element of a gradient.
-                clipvalue: Option<f64> = None,
-                /// Keeps running averages of the weights.
-                use_ema: bool = false,
-                /// Their decay.
-                ema_momentum: f64 = 0.99,
-                /// Overwrites the weights with their averages every so many steps; at the end of training when
-                /// nothing is set.
-                ema_overwrite_frequency: Option<usize> = None,
-                /// The loss is multiplied by this before gradients are taken, and gradients divided by it.
-                loss_scale_factor: Option<f64> = None,
-                /// Weights change once in so many steps, by the mean of the gradients.
-                gradient_accumulation_steps: Option<usize> = None,
-                $($fields)*
+        $crate::object!(@define [$(#[$meta])* $vis] $class {
+            /// The settings that every optimizer has.
+            #[serde(flatten)]
+            pub common: $crate::optimizers::Common = $crate::optimizers::Common {
+                name: $name.into(),
+                learning_rate: $rate.into(),
+                $(weight_decay: $decay,)?
+                ..Default::default()
             }
-        }
+        } $($fields)*);
+        $crate::object!(@object $class []
+            fn from_config(config: $crate::__private::Value) -> $crate::__private::Result<Self> {
+                // The settings that all share would not know the defaults of this class.
+                let mut all = <Self as $crate::Object>::config(&Self::default());
+                if let $crate::__private::Value::Object(given) = config {
+                    all.extend(given);
+                }
+                $crate::object::from_fields(all.into())
+            }
+        );
 
         impl $class {
             /// With a learning rate: a number or a schedule.
             #[track_caller]
             pub fn new(learning_rate: impl $crate::Setting<$crate::optimizers::LearningRate>) -> Self {
-                Self::default().learning_rate(learning_rate)
+                $crate::optimizers::CommonSettings::learning_rate(Self::default(), learning_rate)
             }
         }
 
         impl $crate::optimizers::Settings for $class {
-            fn common(&self) -> $crate::optimizers::Common {
-                $crate::optimizers::Common {
-                    name: self.name.clone(),
-                    learning_rate: self.learning_rate.clone(),
-                    weight_decay: self.weight_decay,
-                    clipnorm: self.clipnorm,
-                    global_clipnorm: self.global_clipnorm,
-                    clipvalue: self.clipvalue,
-                    use_ema: self.use_ema,
-                    ema_momentum: self.ema_momentum,
-                    ema_overwrite_frequency: self.ema_overwrite_frequency,
-                    loss_scale_factor: self.loss_scale_factor,
-                    gradient_accumulation_steps: self.gradient_accumulation_steps,
-                }
-            }
+            fn common(&self) -> &$crate::optimizers::Common { &self.common }
+        }
+
+        impl $crate::optimizers::CommonSettings for $class {
+            fn common_mut(&mut self) -> &mut $crate::optimizers::Common { &mut self.common }
         }
     };
 }

@@ -1,8 +1,10 @@
 //! int8 arithmetic for predicting: weights are rounded once, inputs as they come, and products are sums of whole
 //! numbers. `Model::quantize` turns a trained model into one that computes this way.
 
+mod config;
 mod product;
 
+pub use config::QuantizationConfig;
 pub use product::scale_of;
 pub(crate) use product::{embedding, pays, product};
 

@@ -1,10 +1,9 @@
 //! What quantized layers compute.
 
-use super::abs_max_quantize;
+use super::{QuantizationConfig, abs_max_quantize};
 use crate::{Cx, Weight};
 use rhyton_graph::Expr;
 use rhyton_tensor::{DType, Error, Result};
-use serde_json::Value as Json;
 
 /// Products whose sum surely fits int32.
 const LONGEST: usize = 131_071;
@@ -39,7 +38,7 @@ pub(crate) fn product(
     x: &Expr,
     shape: &[usize],
     axes: &[usize],
-    config: &Json,
+    config: Option<&QuantizationConfig>,
     apply: impl FnOnce(&Expr, &Expr) -> Result<Expr>,
 ) -> Result<Expr> {
     let (filters, summed) = (shape.len() - 1, shape[..shape.len() - 1].iter().product::<usize>());
@@ -49,24 +48,11 @@ pub(crate) fn product(
             .fix("leave this layer in float32"));
     }
     let (kernel, kernel_scale) = weight(cx, "kernel", shape, filters);
-    if !inputs_too(config)? {
+    if !config.map_or(Ok(true), QuantizationConfig::inputs_too)? {
         return Ok(apply(&x.cast(DType::F32), &kernel.cast(DType::F32))? / kernel_scale);
     }
     let (x, scale) = abs_max_quantize(x, axes);
     Ok(apply(&x, &kernel)?.cast(DType::F32) / (kernel_scale * scale))
-}
-
-/// Whether a `quantization_config` of Keras has inputs quantized too.
-fn inputs_too(config: &Json) -> Result<bool> {
-    let activations = &config["config"]["activation_quantizer"];
-    let range = &activations["config"]["value_range"];
-    match activations["class_name"].as_str() {
-        _ if config.is_null() => Ok(true),
-        None if activations.is_null() => Ok(false),
-        Some("AbsMaxQuantizer") if *range == serde_json::json!([-127, 127]) => Ok(true),
-        _ => Err(Error::new(format!("inputs cannot be quantized by {activations}"))
-            .expected("AbsMaxQuantizer with the range -127 to 127, or none")),
-    }
 }
 
 /// Rows, chosen by int32 `indices`, of an int8 table that has a scale for each row. An index out of range gives NaN.

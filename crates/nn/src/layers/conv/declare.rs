@@ -1,24 +1,19 @@
-//! What all convolutional layers are declared with: their common settings, and what a call does around the product
-//! itself.
+//! The fields of convolutional layers.
 
-/// Declares a layer with windows over `$n` spatial axes. It has a method
-/// `convolve(&self, &mut Cx, &Expr, &Convolution) -> Result<(Expr, usize)>` of its own for the result without bias
-/// and the number of its channels. Settings of its own come first, after the padding and after the dilation rate;
-/// then come its kernels: what each is called, its shape, and the names of its initializer, regularizer and
-/// constraint.
+/// Declares the fields of a convolutional layer in the order in which Keras writes them. What a kind of layer has
+/// besides comes first, after the padding and after the dilation rate; of each kernel the names are given of its
+/// initializer, regularizer and constraint.
 macro_rules! convolution {
-    (
-        $(#[$meta:meta])* $name:ident, $n:literal, causal: $causal:expr,
-        { $($(#[$first_meta:meta])* $first:ident : $first_ty:ty = $first_default:expr,)* }
-        { $($(#[$pad_meta:meta])* $after_padding:ident : $pad_ty:ty = $pad_default:expr,)* }
-        { $($(#[$rate_meta:meta])* $after_rate:ident : $rate_ty:ty = $rate_default:expr,)* }
-        { $($kernel:literal $shape:literal: $initializer:ident, $regularizer:ident, $constraint:ident;)* }
-        { $($method:item)* }
-    ) => {
+    ($(#[$meta:meta])* pub struct $name:ident<$n:literal> {
+        first { $($first:tt)* }
+        padding { $($padding:tt)* }
+        dilation_rate { $($rate:tt)* }
+        kernels { $($kernel:literal $shape:literal: $initializer:ident, $regularizer:ident, $constraint:ident;)* }
+    }) => {
         crate::layer! {
             $(#[$meta])*
             pub struct $name {
-                $($(#[$first_meta])* $first: $first_ty = $first_default,)*
+                $($first)*
                 /// Sizes of the window.
                 kernel_size: Sizes<$n> = 1usize.into(),
                 /// Steps between windows.
@@ -26,12 +21,12 @@ macro_rules! convolution {
                 /// `valid` stays inside the input, `same` keeps its size at stride 1; Conv1D and SeparableConv1D know
                 /// `causal` too.
                 padding: String = "valid".into(),
-                $($(#[$pad_meta])* $after_padding: $pad_ty = $pad_default,)*
+                $($padding)*
                 /// `channels_last`.
                 data_format: String = "channels_last".into(),
                 /// Distances between the entries of the window.
                 dilation_rate: Sizes<$n> = 1usize.into(),
-                $($(#[$rate_meta])* $after_rate: $rate_ty = $rate_default,)*
+                $($rate)*
                 /// Applied to the result.
                 activation: Activation = "linear".into(),
                 /// Adds a bias.
@@ -52,29 +47,23 @@ macro_rules! convolution {
         }
 
         impl $name {
-            fn output(&self, cx: &mut Cx<'_>, x: &Expr) -> Result<Expr> {
-                let class = self.class_name();
-                let (kernel, strides, dilation) =
-                    (&self.kernel_size[..], &self.strides[..], &self.dilation_rate[..]);
-                let windows = Windows { class, kernel, strides, dilation };
-                let conv = Convolution { windows, padding: &self.padding, causal: $causal };
-                let (mut y, channels) = self.convolve(cx, x, &conv)?;
-                if self.use_bias {
-                    let of_bias = (&self.bias_initializer, &self.bias_regularizer, &self.bias_constraint);
-                    y = y + parameter(cx, "bias", [channels], of_bias);
+            fn settings(&self) -> ConvSettings<'_, { [$($kernel),*].len() }> {
+                ConvSettings {
+                    windows: Windows {
+                        class: self.class_name(),
+                        kernel: &self.kernel_size,
+                        strides: &self.strides,
+                        dilation: &self.dilation_rate,
+                    },
+                    padding: &self.padding,
+                    causal: false,
+                    data_format: &self.data_format,
+                    activation: &self.activation,
+                    use_bias: self.use_bias,
+                    kernels: [$((&self.$initializer, &self.$regularizer, &self.$constraint)),*],
+                    bias: (&self.bias_initializer, &self.bias_regularizer, &self.bias_constraint),
                 }
-                Ok(self.activation.apply(&y))
             }
-        }
-
-        impl Layer for $name {
-            fn call(&self, cx: &mut Cx<'_>, args: &Args) -> Outputs {
-                self.output(cx, &args.x()).into()
-            }
-            fn activity_regularizer_follows(&self) -> Option<&'static str> {
-                Some("bias_regularizer")
-            }
-            $($method)*
         }
     };
 }

@@ -1,6 +1,6 @@
 //! Convolutions of every channel by itself, alone or followed by a mixture of the channels.
 
-use super::Convolution;
+use super::ConvSettings;
 use crate::activations::Activation;
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
@@ -11,7 +11,7 @@ use crate::{Args, Cx, Layer, Object, Outputs, Setting};
 use rhyton_graph::Expr;
 use rhyton_tensor::Result;
 
-impl Convolution<'_> {
+impl<const K: usize> ConvSettings<'_, K> {
     /// Every channel by itself, with `kernel` `[window.., channels, multiplier]`; result channel
     /// `c * multiplier + m` comes from channel `c`.
     fn each_channel(&self, x: &Expr, kernel: &Expr, channels: usize, multiplier: usize) -> Result<Expr> {
@@ -20,22 +20,49 @@ impl Convolution<'_> {
     }
 }
 
+impl ConvSettings<'_, 1> {
+    fn depthwise(&self, cx: &mut Cx<'_>, x: &Expr, multiplier: usize) -> Result<Expr> {
+        check::positive(self.windows.class, "depth_multiplier", multiplier)?;
+        let channels = self.channels(x)?;
+        let kernel = parameter(cx, "kernel", self.kernel_shape(channels, multiplier), self.kernels[0]);
+        let y = self.each_channel(x, &kernel, channels, multiplier)?;
+        Ok(self.finish(cx, y, channels * multiplier))
+    }
+}
+
+impl ConvSettings<'_, 2> {
+    fn separable(&self, cx: &mut Cx<'_>, x: &Expr, filters: usize, multiplier: usize) -> Result<Expr> {
+        check::positive(self.windows.class, "filters", filters)?;
+        check::positive(self.windows.class, "depth_multiplier", multiplier)?;
+        let channels = self.channels(x)?;
+        let [of_depthwise, of_pointwise] = self.kernels;
+        let depthwise =
+            parameter(cx, "depthwise_kernel", self.kernel_shape(channels, multiplier), of_depthwise);
+        let mut shape = vec![1; self.windows.kernel.len()];
+        shape.extend([channels * multiplier, filters]);
+        let pointwise =
+            parameter(cx, "pointwise_kernel", shape, of_pointwise).reshape([channels * multiplier, filters]);
+        let y = self.each_channel(x, &depthwise, channels, multiplier)?.matmul(&pointwise);
+        Ok(self.finish(cx, y, filters))
+    }
+}
+
 macro_rules! depthwise {
     ($name:ident, $n:literal, $doc:literal) => {
         convolution! {
             #[doc = $doc]
-            $name, $n, causal: false,
-            {
-                /// Results per input channel.
-                depth_multiplier: usize = 1,
+            pub struct $name<$n> {
+                first {
+                    /// Results per input channel.
+                    depth_multiplier: usize = 1,
+                }
+                padding {}
+                dilation_rate {}
+                kernels {
+                    "the kernel" "[window.., channels, depth_multiplier]":
+                        depthwise_initializer, depthwise_regularizer, depthwise_constraint;
+                }
             }
-            {}
-            {}
-            {
-                "the kernel" "[window.., channels, depth_multiplier]":
-                    depthwise_initializer, depthwise_regularizer, depthwise_constraint;
-            }
-            {}
         }
 
         impl $name {
@@ -44,15 +71,11 @@ macro_rules! depthwise {
             pub fn new(kernel_size: impl Setting<Sizes<$n>>) -> $name {
                 $name::default().kernel_size(kernel_size)
             }
+        }
 
-            fn convolve(&self, cx: &mut Cx<'_>, x: &Expr, conv: &Convolution) -> Result<(Expr, usize)> {
-                let multiplier = self.depth_multiplier;
-                check::positive(self.class_name(), "depth_multiplier", multiplier)?;
-                let channels = conv.channels(x, &self.data_format)?;
-                let of_kernel =
-                    (&self.depthwise_initializer, &self.depthwise_regularizer, &self.depthwise_constraint);
-                let kernel = parameter(cx, "kernel", conv.kernel_shape(channels, multiplier), of_kernel);
-                Ok((conv.each_channel(x, &kernel, channels, multiplier)?, channels * multiplier))
+        impl Layer for $name {
+            fn call(&self, cx: &mut Cx<'_>, args: &Args) -> Outputs {
+                self.settings().depthwise(cx, &args.x(), self.depth_multiplier).into()
             }
         }
     };
@@ -64,22 +87,22 @@ macro_rules! separable {
     ($name:ident, $n:literal, $doc:literal) => {
         convolution! {
             #[doc = $doc]
-            $name, $n, causal: $n == 1,
-            {
-                /// Results per input channel of the first half.
-                depth_multiplier: usize = 1,
-                /// Number of output channels.
-                filters: usize = 0,
+            pub struct $name<$n> {
+                first {
+                    /// Results per input channel of the first half.
+                    depth_multiplier: usize = 1,
+                    /// Number of output channels.
+                    filters: usize = 0,
+                }
+                padding {}
+                dilation_rate {}
+                kernels {
+                    "the first kernel" "[window.., channels, depth_multiplier]":
+                        depthwise_initializer, depthwise_regularizer, depthwise_constraint;
+                    "the second kernel" "[1.., channels * depth_multiplier, filters]":
+                        pointwise_initializer, pointwise_regularizer, pointwise_constraint;
+                }
             }
-            {}
-            {}
-            {
-                "the first kernel" "[window.., channels, depth_multiplier]":
-                    depthwise_initializer, depthwise_regularizer, depthwise_constraint;
-                "the second kernel" "[1.., channels * depth_multiplier, filters]":
-                    pointwise_initializer, pointwise_regularizer, pointwise_constraint;
-            }
-            {}
         }
 
         impl $name {
@@ -88,24 +111,12 @@ macro_rules! separable {
             pub fn new(filters: usize, kernel_size: impl Setting<Sizes<$n>>) -> $name {
                 $name::default().filters(filters).kernel_size(kernel_size)
             }
+        }
 
-            fn convolve(&self, cx: &mut Cx<'_>, x: &Expr, conv: &Convolution) -> Result<(Expr, usize)> {
-                let (class, multiplier) = (self.class_name(), self.depth_multiplier);
-                check::positive(class, "filters", self.filters)?;
-                check::positive(class, "depth_multiplier", multiplier)?;
-                let channels = conv.channels(x, &self.data_format)?;
-                let of_depthwise =
-                    (&self.depthwise_initializer, &self.depthwise_regularizer, &self.depthwise_constraint);
-                let depthwise =
-                    parameter(cx, "depthwise_kernel", conv.kernel_shape(channels, multiplier), of_depthwise);
-                let of_pointwise =
-                    (&self.pointwise_initializer, &self.pointwise_regularizer, &self.pointwise_constraint);
-                let mut shape = vec![1; $n];
-                shape.extend([channels * multiplier, self.filters]);
-                let pointwise = parameter(cx, "pointwise_kernel", shape, of_pointwise)
-                    .reshape([channels * multiplier, self.filters]);
-                let y = conv.each_channel(x, &depthwise, channels, multiplier)?.matmul(&pointwise);
-                Ok((y, self.filters))
+        impl Layer for $name {
+            fn call(&self, cx: &mut Cx<'_>, args: &Args) -> Outputs {
+                let settings = ConvSettings { causal: $n == 1, ..self.settings() };
+                settings.separable(cx, &args.x(), self.filters, self.depth_multiplier).into()
             }
         }
     };

@@ -10,25 +10,32 @@ pub use depthwise::{DepthwiseConv1D, DepthwiseConv2D, SeparableConv1D, Separable
 pub use plain::{Conv1D, Conv2D, Conv3D};
 pub use transposed::{Conv1DTranspose, Conv2DTranspose, Conv3DTranspose};
 
-use crate::layers::check;
+use crate::Cx;
+use crate::activations::Activation;
 use crate::layers::windows::Windows;
+use crate::layers::{Tuning, check, parameter};
 use rhyton_graph::Expr;
 use rhyton_graph::ops::ConvKind;
 use rhyton_tensor::Result;
 
-/// What convolutions share: windows over an input in channels-last order.
-struct Convolution<'a> {
+/// The settings that convolutional layers with `K` kernels share.
+struct ConvSettings<'a, const K: usize> {
     windows: Windows<'a>,
     padding: &'a str,
     /// Whether the layer knows causal padding.
     causal: bool,
+    data_format: &'a str,
+    activation: &'a Activation,
+    kernels: [Tuning<'a>; K],
+    use_bias: bool,
+    bias: Tuning<'a>,
 }
 
-impl Convolution<'_> {
+impl<const K: usize> ConvSettings<'_, K> {
     /// The number of input channels, after checking rank, order and window.
-    fn channels(&self, x: &Expr, data_format: &str) -> Result<usize> {
+    fn channels(&self, x: &Expr) -> Result<usize> {
         let class = self.windows.class;
-        check::channels_last(class, data_format)?;
+        check::channels_last(class, self.data_format)?;
         check::spatial(class, x, self.windows.kernel.len())?;
         self.windows.check()?;
         check::features(class, x)
@@ -40,6 +47,14 @@ impl Convolution<'_> {
         let placed = w.place(&x.shape()[1..x.rank() - 1], self.padding, self.causal)?;
         let kind = ConvKind::Forward;
         Ok(x.conv(kernel, kind, &placed.sizes, w.strides, w.dilation, &placed.before, groups))
+    }
+
+    /// The layer's result from that of its `channels` filters.
+    fn finish(&self, cx: &mut Cx<'_>, mut y: Expr, channels: usize) -> Expr {
+        if self.use_bias {
+            y = y + parameter(cx, "bias", [channels], self.bias);
+        }
+        self.activation.apply(&y)
     }
 
     /// The shape of a kernel: window, then `inner` and `outer`.

@@ -1,6 +1,6 @@
 //! Conv1D, Conv2D, Conv3D.
 
-use super::Convolution;
+use super::ConvSettings;
 use crate::activations::Activation;
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
@@ -11,7 +11,6 @@ use crate::regularizers::Regularizer;
 use crate::{Args, Cx, Layer, Object, Outputs, Setting};
 use rhyton_graph::Expr;
 use rhyton_tensor::{Error, Result};
-use serde_json::Value as Json;
 use std::sync::Arc;
 
 /// That channels and filters can be split into groups.
@@ -26,6 +25,31 @@ fn check_groups(class: &str, groups: usize, channels: usize, filters: usize) -> 
     Ok(())
 }
 
+impl ConvSettings<'_, 1> {
+    /// Windows over the channels of each group.
+    fn plain(
+        &self,
+        cx: &mut Cx<'_>,
+        x: &Expr,
+        [filters, groups]: [usize; 2],
+        quantized: bool,
+    ) -> Result<Expr> {
+        let class = self.windows.class;
+        check::positive(class, "filters", filters)?;
+        let channels = self.channels(x)?;
+        check_groups(class, groups, channels, filters)?;
+        let shape = self.kernel_shape(channels / groups, filters);
+        let y = if quantized && quantizers::pays(&shape) {
+            let sample: Vec<usize> = (1..x.rank()).collect();
+            let apply = |x: &Expr, kernel: &Expr| self.apply(x, kernel, groups);
+            quantizers::product(cx, x, &shape, &sample, None, apply)?
+        } else {
+            self.apply(x, &parameter(cx, "kernel", shape, self.kernels[0]), groups)?
+        };
+        Ok(self.finish(cx, y, filters))
+    }
+}
+
 macro_rules! plain {
     ($name:ident, $n:literal, $doc:literal) => {
         convolution! {
@@ -33,23 +57,19 @@ macro_rules! plain {
             ///
             /// `y[o, f] = activation(bias[f] + sum over k, c of x[o * strides + k * dilation_rate - padding,
             /// c] * kernel[k, c, f])`, as in Keras without turning the kernel around.
-            $name, $n, causal: $n == 1,
-            {
-                /// Number of output channels.
-                filters: usize = 0,
-            }
-            {}
-            {
-                /// Channels and filters are split into so many groups that do not see each other.
-                groups: usize = 1,
-            }
-            {
-                "the kernel" "[window.., channels / groups, filters]":
-                    kernel_initializer, kernel_regularizer, kernel_constraint;
-            }
-            {
-                fn quantized(&self, mode: Quantization) -> Option<Arc<dyn Layer>> {
-                    quantizers::in_mode(self, mode)
+            pub struct $name<$n> {
+                first {
+                    /// Number of output channels.
+                    filters: usize = 0,
+                }
+                padding {}
+                dilation_rate {
+                    /// Channels and filters are split into so many groups that do not see each other.
+                    groups: usize = 1,
+                }
+                kernels {
+                    "the kernel" "[window.., channels / groups, filters]":
+                        kernel_initializer, kernel_regularizer, kernel_constraint;
                 }
             }
         }
@@ -60,22 +80,16 @@ macro_rules! plain {
             pub fn new(filters: usize, kernel_size: impl Setting<Sizes<$n>>) -> $name {
                 $name::default().filters(filters).kernel_size(kernel_size)
             }
+        }
 
-            fn convolve(&self, cx: &mut Cx<'_>, x: &Expr, conv: &Convolution) -> Result<(Expr, usize)> {
-                let class = self.class_name();
-                check::positive(class, "filters", self.filters)?;
-                let channels = conv.channels(x, &self.data_format)?;
-                check_groups(class, self.groups, channels, self.filters)?;
-                let shape = conv.kernel_shape(channels / self.groups, self.filters);
-                let of_kernel = (&self.kernel_initializer, &self.kernel_regularizer, &self.kernel_constraint);
-                let y = if self.base.quantization.is_some() && quantizers::pays(&shape) {
-                    let sample: Vec<usize> = (1..x.rank()).collect();
-                    let apply = |x: &Expr, kernel: &Expr| conv.apply(x, kernel, self.groups);
-                    quantizers::product(cx, x, &shape, &sample, &Json::Null, apply)?
-                } else {
-                    conv.apply(x, &parameter(cx, "kernel", shape, of_kernel), self.groups)?
-                };
-                Ok((y, self.filters))
+        impl Layer for $name {
+            fn call(&self, cx: &mut Cx<'_>, args: &Args) -> Outputs {
+                let settings = ConvSettings { causal: $n == 1, ..self.settings() };
+                let quantized = self.base.quantization.is_some();
+                settings.plain(cx, &args.x(), [self.filters, self.groups], quantized).into()
+            }
+            fn quantized(&self, mode: Quantization) -> Option<Arc<dyn Layer>> {
+                quantizers::in_mode(self, mode)
             }
         }
     };

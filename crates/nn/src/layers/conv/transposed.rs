@@ -1,6 +1,6 @@
 //! Transposed convolutions: they undo the change of size of a convolution.
 
-use super::Convolution;
+use super::ConvSettings;
 use crate::activations::Activation;
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
@@ -12,7 +12,7 @@ use rhyton_graph::Expr;
 use rhyton_graph::ops::ConvKind;
 use rhyton_tensor::{Dim, Error, Result};
 
-impl Convolution<'_> {
+impl ConvSettings<'_, 1> {
     /// Size of the result along `axis` for an input of `n`, and how many positions of the full result lie
     /// before it, by Keras's rules.
     fn transposed_axis(&self, n: &Dim, axis: usize, extra: Option<usize>) -> Result<(Dim, usize)> {
@@ -40,7 +40,17 @@ impl Convolution<'_> {
         }
     }
 
-    fn transposed(&self, x: &Expr, kernel: &Expr, output_padding: Option<&[usize]>) -> Result<Expr> {
+    /// Every pixel of `x` spreads over a window.
+    fn transposed(
+        &self,
+        cx: &mut Cx<'_>,
+        x: &Expr,
+        filters: usize,
+        output_padding: Option<&[usize]>,
+    ) -> Result<Expr> {
+        check::positive(self.windows.class, "filters", filters)?;
+        let channels = self.channels(x)?;
+        let kernel = parameter(cx, "kernel", self.kernel_shape(filters, channels), self.kernels[0]);
         let (mut sizes, mut before) = (vec![], vec![]);
         for axis in 0..self.windows.kernel.len() {
             let extra = output_padding.map(|p| p[axis]);
@@ -49,7 +59,8 @@ impl Convolution<'_> {
             before.push(Dim::fixed(cut));
         }
         let w = &self.windows;
-        Ok(x.conv(kernel, ConvKind::InputGrad, &sizes, w.strides, w.dilation, &before, 1))
+        let y = x.conv(&kernel, ConvKind::InputGrad, &sizes, w.strides, w.dilation, &before, 1);
+        Ok(self.finish(cx, y, filters))
     }
 }
 
@@ -58,21 +69,21 @@ macro_rules! transposed {
         convolution! {
             #[doc = $doc]
             /// The result is `strides` times larger than the input.
-            $name, $n, causal: false,
-            {
-                /// Number of output channels.
-                filters: usize = 0,
+            pub struct $name<$n> {
+                first {
+                    /// Number of output channels.
+                    filters: usize = 0,
+                }
+                padding {
+                    /// Positions added at the end; chosen by the padding when not set.
+                    output_padding: Option<Sizes<$n>> = None,
+                }
+                dilation_rate {}
+                kernels {
+                    "the kernel" "[window.., filters, channels]":
+                        kernel_initializer, kernel_regularizer, kernel_constraint;
+                }
             }
-            {
-                /// Positions added at the end; chosen by the padding when not set.
-                output_padding: Option<Sizes<$n>> = None,
-            }
-            {}
-            {
-                "the kernel" "[window.., filters, channels]":
-                    kernel_initializer, kernel_regularizer, kernel_constraint;
-            }
-            {}
         }
 
         impl $name {
@@ -81,13 +92,12 @@ macro_rules! transposed {
             pub fn new(filters: usize, kernel_size: impl Setting<Sizes<$n>>) -> $name {
                 $name::default().filters(filters).kernel_size(kernel_size)
             }
+        }
 
-            fn convolve(&self, cx: &mut Cx<'_>, x: &Expr, conv: &Convolution) -> Result<(Expr, usize)> {
-                check::positive(self.class_name(), "filters", self.filters)?;
-                let channels = conv.channels(x, &self.data_format)?;
-                let of_kernel = (&self.kernel_initializer, &self.kernel_regularizer, &self.kernel_constraint);
-                let kernel = parameter(cx, "kernel", conv.kernel_shape(self.filters, channels), of_kernel);
-                Ok((conv.transposed(x, &kernel, self.output_padding.as_deref())?, self.filters))
+        impl Layer for $name {
+            fn call(&self, cx: &mut Cx<'_>, args: &Args) -> Outputs {
+                let output_padding = self.output_padding.as_deref();
+                self.settings().transposed(cx, &args.x(), self.filters, output_padding).into()
             }
         }
     };

@@ -53,7 +53,7 @@ pub(super) fn block(x: &Expr, units: usize, gates: Range<usize>) -> Expr {
 }
 
 impl Cell<'_> {
-    /// The name of the cell in weight files.
+    /// The name of the cell in the paths of its weights.
     pub fn name(&self) -> &'static str {
         match self {
             Cell::Simple { .. } => "simple_rnn_cell",

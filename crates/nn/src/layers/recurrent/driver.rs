@@ -1,21 +1,16 @@
 //! The loop over time that all recurrent layers share.
 
 use super::cells::{Cell, Recurrent, block};
-use crate::constraints::Constraint;
 use crate::initializers::{Initialize, Initializer};
 use crate::layers::noise::keep;
-use crate::layers::{check, parameter};
-use crate::regularizers::Regularizer;
+use crate::layers::{Tuning, check, parameter};
 use crate::{Args, Cx, Outputs, Value};
 use rhyton_graph::{Expr, function::scan};
 use rhyton_tensor::rng::Stream;
 use rhyton_tensor::{DType, Error, Result, Shape};
 
-/// How one weight is made.
-pub(super) type Tuning<'a> = (&'a Initializer, &'a Option<Regularizer>, &'a Option<Constraint>);
-
-/// A recurrent layer, whatever its cell.
-pub(super) struct Driver<'a> {
+/// The settings of a recurrent layer, whatever its cell.
+pub(super) struct RecurrentSettings<'a> {
     pub class: &'static str,
     pub cell: Cell<'a>,
     pub units: usize,
@@ -44,7 +39,7 @@ struct Weights {
     recurrent_bias: Option<Expr>,
 }
 
-impl Driver<'_> {
+impl RecurrentSettings<'_> {
     /// The outputs on `[batch, steps, features]`, with the states behind when they are asked for.
     pub fn run(&self, cx: &mut Cx<'_>, args: &Args) -> Result<Outputs> {
         let x = args.x().cast(DType::F32);

@@ -1,4 +1,4 @@
-//! Recurrent layers: one driver over [`rhyton_graph::function::scan`], three cells, and Bidirectional.
+//! Recurrent layers: one loop over [`rhyton_graph::function::scan`], three cells, and Bidirectional.
 
 mod bidirectional;
 mod cells;

@@ -1,7 +1,7 @@
 //! SimpleRNN, LSTM and GRU: the settings of each.
 
 use super::cells::Cell;
-use super::driver::Driver;
+use super::driver::RecurrentSettings;
 use crate::activations::Activation;
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
@@ -9,15 +9,16 @@ use crate::layer::{LayerRef, Recurrent, default_name};
 use crate::regularizers::Regularizer;
 use crate::{Args, Cx, Layer, Object, Outputs};
 
+/// Declares the fields of a recurrent layer in the order in which Keras writes them. What a kind of cell has besides
+/// comes after the activation, after the start of the bias, and last.
 macro_rules! recurrent {
-    (
-        $name:ident, $doc:literal, |$me:ident| $cell:expr, seed: $seed:expr, unit_forget_bias: $forget:expr;
-        { $($(#[$before_meta:meta])* $before:ident : $before_ty:ty = $before_default:expr,)* }
-        { $($(#[$bias_meta:meta])* $after_bias:ident : $after_bias_ty:ty = $after_bias_default:expr,)* }
-        { $($(#[$last_meta:meta])* $last:ident : $last_ty:ty = $last_default:expr,)* }
-    ) => {
+    ($(#[$meta:meta])* pub struct $name:ident {
+        activation { $($gates:tt)* }
+        bias_initializer { $($bias:tt)* }
+        last { $($last:tt)* }
+    }) => {
         crate::layer! {
-            #[doc = $doc]
+            $(#[$meta])*
             ///
             /// Takes `[batch, steps, features]`; the result is the last output `[batch, units]`, or all of
             /// them. Steps that the mask leaves out do not change the state.
@@ -38,7 +39,7 @@ macro_rules! recurrent {
                 units: usize = 0,
                 /// Applied to the new value.
                 activation: Activation = "tanh".into(),
-                $($(#[$before_meta])* $before: $before_ty = $before_default,)*
+                $($gates)*
                 /// Adds a bias.
                 use_bias: bool = true,
                 /// How the kernel of the input starts.
@@ -47,7 +48,7 @@ macro_rules! recurrent {
                 recurrent_initializer: Initializer = "orthogonal".into(),
                 /// How the bias starts.
                 bias_initializer: Initializer = "zeros".into(),
-                $($(#[$bias_meta])* $after_bias: $after_bias_ty = $after_bias_default,)*
+                $($bias)*
                 /// Penalty of the kernel of the input.
                 kernel_regularizer: Option<Regularizer> = None,
                 /// Penalty of the kernel of the state.
@@ -64,7 +65,7 @@ macro_rules! recurrent {
                 dropout: f64 = 0.0,
                 /// The share of state entries that vanish in training, the same at all steps.
                 recurrent_dropout: f64 = 0.0,
-                $($(#[$last_meta])* $last: $last_ty = $last_default,)*
+                $($last)*
             }
         }
 
@@ -75,21 +76,21 @@ macro_rules! recurrent {
                 $name::default().units(units)
             }
 
-            fn driver(&self) -> Driver<'_> {
-                let $me = self;
-                Driver {
+            /// The settings that all recurrent layers have, around a cell.
+            fn around<'a>(&'a self, cell: Cell<'a>) -> RecurrentSettings<'a> {
+                RecurrentSettings {
                     class: self.class_name(),
-                    cell: $cell,
+                    cell,
                     units: self.units,
                     use_bias: self.use_bias,
                     kernel: (&self.kernel_initializer, &self.kernel_regularizer, &self.kernel_constraint),
                     recurrent:
                         (&self.recurrent_initializer, &self.recurrent_regularizer, &self.recurrent_constraint),
                     bias: (&self.bias_initializer, &self.bias_regularizer, &self.bias_constraint),
-                    unit_forget_bias: $forget,
+                    unit_forget_bias: false,
                     dropout: self.dropout,
                     recurrent_dropout: self.recurrent_dropout,
-                    seed: $seed,
+                    seed: None,
                     return_sequences: self.return_sequences,
                     return_state: self.return_state,
                     go_backwards: self.go_backwards,
@@ -104,13 +105,9 @@ macro_rules! recurrent {
                 self.return_sequences
             }
             fn directed(&self, forward: bool) -> LayerRef {
-                let mut layer = self.clone();
-                layer.go_backwards = if forward { self.go_backwards } else { !self.go_backwards };
-                layer.zero_output_for_mask = self.return_sequences;
-                let way = if forward { "forward" } else { "backward" };
-                layer.base.name = Some(format!("{way}_{}", default_name(self)));
-                layer.base.dtype.get_or_insert(Ok(self.base.policy()));
-                layer.into()
+                let go_backwards = self.go_backwards == forward;
+                let layer = self.clone().go_backwards(go_backwards);
+                one_way(layer.zero_output_for_mask(self.return_sequences), forward)
             }
         }
 
@@ -123,61 +120,87 @@ macro_rules! recurrent {
                 true
             }
             fn call(&self, cx: &mut Cx<'_>, args: &Args) -> Outputs {
-                self.driver().run(cx, args).into()
-            }
-            fn activity_regularizer_follows(&self) -> Option<&'static str> {
-                Some("bias_regularizer")
+                self.settings().run(cx, args).into()
             }
         }
     };
 }
 
-recurrent!(
-    SimpleRNN,
-    "A recurrent layer: `h' = activation(x . kernel + bias + h . recurrent_kernel)`.",
-    |me| Cell::Simple { activation: &me.activation }, seed: None, unit_forget_bias: false;
-    {} {} {}
-);
+/// A layer for one of two directions, named after it, with the policy that is in force now.
+fn one_way<L: Layer>(mut layer: L, forward: bool) -> LayerRef {
+    let way = if forward { "forward" } else { "backward" };
+    let (name, policy) = (default_name(&layer), layer.base().policy());
+    layer.base_mut().name = Some(format!("{way}_{name}"));
+    layer.base_mut().dtype.get_or_insert(Ok(policy));
+    layer.into()
+}
 
-recurrent!(
-    LSTM,
-    "Long short-term memory (Hochreiter and Schmidhuber 1997). With `z = x . kernel + h . recurrent_kernel + bias` \
-     split into `i, f, g, o`: `c' = s(f) * c + s(i) * activation(g)`, `h' = s(o) * activation(c')`, where `s` is \
-     the recurrent activation. States: `h, c`.",
-    |me| Cell::Lstm { activation: &me.activation, recurrent: &me.recurrent_activation },
-    seed: me.seed, unit_forget_bias: me.unit_forget_bias;
-    {
-        /// Applied to the gates.
-        recurrent_activation: Activation = "sigmoid".into(),
+recurrent! {
+    /// A recurrent layer: `h' = activation(x . kernel + bias + h . recurrent_kernel)`.
+    pub struct SimpleRNN {
+        activation {}
+        bias_initializer {}
+        last {}
     }
-    {
-        /// Starts the bias of the forget gate at one.
-        unit_forget_bias: bool = true,
-    }
-    {
-        /// Gives the layer random numbers of its own.
-        seed: Option<u64> = None,
-    }
-);
+}
 
-recurrent!(
-    GRU,
-    "A gated recurrent unit (Cho et al. 2014) with the gates `z, r` and the new value `n`: \
-     `h' = z * h + (1 - z) * n`. With `reset_after`, `n = activation(x_n + r * (h . recurrent_n + bias_n))`, \
-     otherwise `n = activation(x_n + (r * h) . recurrent_n)`.",
-    |me| Cell::Gru {
-        activation: &me.activation, recurrent: &me.recurrent_activation, reset_after: me.reset_after,
-    },
-    seed: me.seed, unit_forget_bias: false;
-    {
-        /// Applied to the gates.
-        recurrent_activation: Activation = "sigmoid".into(),
+impl SimpleRNN {
+    fn settings(&self) -> RecurrentSettings<'_> {
+        self.around(Cell::Simple { activation: &self.activation })
     }
-    {}
-    {
-        /// Resets after the product with the recurrent kernel, and gives it a bias of its own.
-        reset_after: bool = true,
-        /// Gives the layer random numbers of its own.
-        seed: Option<u64> = None,
+}
+
+recurrent! {
+    /// Long short-term memory (Hochreiter and Schmidhuber 1997). With `z = x . kernel + h . recurrent_kernel + bias`
+    /// split into `i, f, g, o`: `c' = s(f) * c + s(i) * activation(g)`, `h' = s(o) * activation(c')`, where `s` is
+    /// the recurrent activation. States: `h, c`.
+    pub struct LSTM {
+        activation {
+            /// Applied to the gates.
+            recurrent_activation: Activation = "sigmoid".into(),
+        }
+        bias_initializer {
+            /// Starts the bias of the forget gate at one.
+            unit_forget_bias: bool = true,
+        }
+        last {
+            /// Gives the layer random numbers of its own.
+            seed: Option<u64> = None,
+        }
     }
-);
+}
+
+impl LSTM {
+    fn settings(&self) -> RecurrentSettings<'_> {
+        let cell = Cell::Lstm { activation: &self.activation, recurrent: &self.recurrent_activation };
+        let unit_forget_bias = self.unit_forget_bias;
+        RecurrentSettings { unit_forget_bias, seed: self.seed, ..self.around(cell) }
+    }
+}
+
+recurrent! {
+    /// A gated recurrent unit (Cho et al. 2014) with the gates `z, r` and the new value `n`:
+    /// `h' = z * h + (1 - z) * n`. With `reset_after`, `n = activation(x_n + r * (h . recurrent_n + bias_n))`,
+    /// otherwise `n = activation(x_n + (r * h) . recurrent_n)`.
+    pub struct GRU {
+        activation {
+            /// Applied to the gates.
+            recurrent_activation: Activation = "sigmoid".into(),
+        }
+        bias_initializer {}
+        last {
+            /// Resets after the product with the recurrent kernel, and gives it a bias of its own.
+            reset_after: bool = true,
+            /// Gives the layer random numbers of its own.
+            seed: Option<u64> = None,
+        }
+    }
+}
+
+impl GRU {
+    fn settings(&self) -> RecurrentSettings<'_> {
+        let (activation, recurrent) = (&self.activation, &self.recurrent_activation);
+        let cell = Cell::Gru { activation, recurrent, reset_after: self.reset_after };
+        RecurrentSettings { seed: self.seed, ..self.around(cell) }
+    }
+}
