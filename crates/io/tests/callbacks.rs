@@ -7,7 +7,7 @@ use rhyton_model::Sequential;
 use rhyton_nn::layers::{Dense, Dropout};
 use rhyton_nn::optimizers::Adam;
 use rhyton_tensor::{Error, Result, Tensor};
-use rhyton_train::callbacks::{Callback, ReduceLROnPlateau};
+use rhyton_train::callbacks::{Callback, Monitoring, ReduceLROnPlateau};
 use rhyton_train::{Compile, Compiled, Fit, ModelExt, Training};
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -3,7 +3,8 @@
 //!
 //! The mark itself computes nothing. Where the numbers are a tensor that the program is given, the check reads that
 //! tensor; where they are computed from it, or by the network itself, a small program computes them beforehand. Only
-//! numbers made inside a loop over time escape: there an index outside the table gives NaN, and never another row.
+//! numbers made inside a loop over time escape: there an index outside the table gives NaN, but a fraction or NaN is cast
+//! to a whole number as everywhere (towards zero, to 0) and chooses that row.
 
 use rhyton_graph::{Expr, named};
 use rhyton_tensor::{Data, Error, Result, Tensor};

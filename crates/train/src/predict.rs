@@ -29,11 +29,9 @@ impl Compiled {
         for step in 0..steps {
             run.each(|c, cx| c.on_predict_batch_begin(step, cx))?;
             let rows = step * size..n.min((step + 1) * size);
-            let batch: Vec<Tensor> = x.iter().map(|t| t.slice_rows(rows.clone())).collect::<Result<_>>()?;
             // Checked above, all at once.
-            let (model, mut part) = (&*run.cx.model, vec![]);
-            model.predictor()?.infer(model.values(), &batch, &mut part)?;
-            parts.push(part);
+            let model = &*run.cx.model;
+            parts.push(model.predictor()?.over_rows(model.values(), &x, rows)?);
             run.each(|c, cx| c.on_predict_batch_end(step, cx))?;
             progress.step(step + 1, &run.cx.console, Logs::default);
             run.go_on("prediction")?;

@@ -4,7 +4,7 @@ use super::name;
 use crate::{files, save_keras, save_weights};
 use rhyton_tensor::{Error, Result};
 use rhyton_train::Training;
-use rhyton_train::callbacks::{Callback, CallbackState, Mode, Monitor};
+use rhyton_train::callbacks::{Callback, CallbackState, Monitor, Monitoring};
 use serde_json::json;
 use std::path::Path;
 
@@ -45,12 +45,6 @@ impl ModelCheckpoint {
     /// The figure that says which model is the best; `val_loss` otherwise.
     pub fn monitor(mut self, figure: &str) -> Self {
         self.monitor.name = figure.into();
-        self
-    }
-
-    /// Which way the figure gets better.
-    pub fn mode(mut self, mode: Mode) -> Self {
-        self.monitor.mode = mode;
         self
     }
 
@@ -137,6 +131,12 @@ impl ModelCheckpoint {
         if self.verbose {
             cx.print(text);
         }
+    }
+}
+
+impl Monitoring for ModelCheckpoint {
+    fn monitor_mut(&mut self) -> &mut Monitor {
+        &mut self.monitor
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Program, Values};
 use rhyton_tensor::{Error, Result, Tensor, memory};
+use std::ops::Range;
 
 impl Program {
     /// Every output for all samples of `inputs`, computed `batch_size` at a time. Outputs are joined along their
@@ -27,22 +28,29 @@ impl Program {
         batch_size: usize,
     ) -> Result<Vec<Tensor>> {
         if samples <= batch_size {
-            let mut out = vec![];
-            self.infer(values, &inputs, &mut out)?;
-            return Ok(out);
+            return self.over_batch(values, &inputs);
         }
         let mut parts: Vec<Vec<Tensor>> = vec![];
         for start in (0..samples).step_by(batch_size) {
-            let rows = start..samples.min(start + batch_size);
-            let mut out = vec![];
-            let batch = inputs.iter().map(|t| t.slice_rows(rows.clone())).collect::<Result<Vec<_>>>()?;
-            self.infer(values, &batch, &mut out)?;
+            let out = self.over_rows(values, &inputs, start..samples.min(start + batch_size))?;
             if parts.is_empty() {
                 fits_all(&out, samples)?;
             }
             parts.push(out);
         }
         joined(&parts)
+    }
+
+    /// The same for these samples only, in one run.
+    pub fn over_rows(&self, values: &Values, inputs: &[Tensor], rows: Range<usize>) -> Result<Vec<Tensor>> {
+        let batch = inputs.iter().map(|t| t.slice_rows(rows.clone())).collect::<Result<Vec<_>>>()?;
+        self.over_batch(values, &batch)
+    }
+
+    fn over_batch(&self, values: &Values, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        let mut out = vec![];
+        self.infer(values, inputs, &mut out)?;
+        Ok(out)
     }
 }
 

@@ -19,6 +19,13 @@ fn standardize(x: &Expr, axes: &[usize], epsilon: f64, keep_mean: bool) -> Expr 
     if keep_mean { x * laid(scale) } else { m.shifted * laid(scale) - laid(shift) }
 }
 
+/// `y` times gamma plus beta, as far as there are these: they lie in `shape`, first the one that is `scaled` by.
+fn scaled_and_shifted(y: Expr, gamma_beta: &[Expr], scaled: bool, shape: &Shape) -> Expr {
+    let (gamma, beta) = gamma_beta.split_at(usize::from(scaled));
+    let y = gamma.iter().fold(y, |y, gamma| y * gamma.reshape(shape.clone()));
+    beta.iter().fold(y, |y, beta| y + beta.reshape(shape.clone()))
+}
+
 /// The axes of a setting, as ascending indices, and a shape that has their sizes and 1 elsewhere.
 fn axes_of(class: &str, setting: &Axes, x: &Expr) -> Result<(Vec<usize>, Vec<usize>, Shape)> {
     let mut axes = vec![];
@@ -79,26 +86,19 @@ impl LayerNormalization {
 
     fn output(&self, cx: &mut Cx<'_>, x: &Expr) -> Result<Expr> {
         let (axes, sizes, laid) = axes_of(self.class_name(), &self.axis, x)?;
+        let (scale, center) = (self.scale || self.rms_scaling, self.center && !self.rms_scaling);
         let of_gamma = (&self.gamma_initializer, &self.gamma_regularizer, &self.gamma_constraint);
-        let gamma = (self.scale || self.rms_scaling).then(|| parameter(cx, "gamma", sizes.clone(), of_gamma));
+        let gamma = scale.then(|| parameter(cx, "gamma", sizes.clone(), of_gamma));
         let of_beta = (&self.beta_initializer, &self.beta_regularizer, &self.beta_constraint);
-        let beta = (self.center && !self.rms_scaling).then(|| parameter(cx, "beta", sizes, of_beta));
-        let x = x.cast(DType::F32);
+        let beta = center.then(|| parameter(cx, "beta", sizes, of_beta));
         let attrs = json!({
             "axes": axes, "epsilon": self.epsilon, "rms_scaling": self.rms_scaling,
-            "scale": gamma.is_some(), "center": beta.is_some(),
+            "scale": scale, "center": center,
         });
-        let scaled = gamma.is_some();
-        let inputs: Vec<Expr> = std::iter::once(x).chain(gamma).chain(beta).collect();
+        let inputs: Vec<Expr> = std::iter::once(x.cast(DType::F32)).chain(gamma).chain(beta).collect();
         Ok(named::LAYER_NORM.apply(attrs, &inputs, |p| {
-            let mut y = standardize(&p[0], &axes, self.epsilon, self.rms_scaling);
-            if scaled {
-                y = y * p[1].reshape(laid.clone());
-            }
-            match p.get(1 + usize::from(scaled)) {
-                Some(beta) => y + beta.reshape(laid),
-                None => y,
-            }
+            let y = standardize(&p[0], &axes, self.epsilon, self.rms_scaling);
+            scaled_and_shifted(y, &p[1..], scale, &laid)
         }))
     }
 }
@@ -200,26 +200,16 @@ impl GroupNormalization {
         let mut split = x.shape().clone();
         split.0.splice(axis..=axis, [Dim::fixed(groups), Dim::fixed(channels / groups)]);
         let over: Vec<usize> = (1..=x.rank()).filter(|a| *a != axis).collect();
-        let gamma = self.scale.then(|| {
-            let of_gamma = (&self.gamma_initializer, &self.gamma_regularizer, &self.gamma_constraint);
-            parameter(cx, "gamma", [channels], of_gamma)
-        });
-        let beta = self.center.then(|| {
-            let of_beta = (&self.beta_initializer, &self.beta_regularizer, &self.beta_constraint);
-            parameter(cx, "beta", [channels], of_beta)
-        });
+        let of_gamma = (&self.gamma_initializer, &self.gamma_regularizer, &self.gamma_constraint);
+        let gamma = self.scale.then(|| parameter(cx, "gamma", [channels], of_gamma));
+        let of_beta = (&self.beta_initializer, &self.beta_regularizer, &self.beta_constraint);
+        let beta = self.center.then(|| parameter(cx, "beta", [channels], of_beta));
         let attrs = json!({ "groups": groups, "axis": axis, "epsilon": self.epsilon });
-        let (scaled, shape) = (gamma.is_some(), x.shape().clone());
+        let shape = x.shape().clone();
         let inputs: Vec<Expr> = std::iter::once(x.cast(DType::F32)).chain(gamma).chain(beta).collect();
         Ok(named::GROUP_NORM.apply(attrs, &inputs, |p| {
-            let mut y = standardize(&p[0].reshape(split), &over, self.epsilon, false).reshape(shape);
-            if scaled {
-                y = y * p[1].reshape(laid.clone());
-            }
-            match p.get(1 + usize::from(scaled)) {
-                Some(beta) => y + beta.reshape(laid),
-                None => y,
-            }
+            let y = standardize(&p[0].reshape(split), &over, self.epsilon, false).reshape(shape);
+            scaled_and_shifted(y, &p[1..], self.scale, &laid)
         }))
     }
 }

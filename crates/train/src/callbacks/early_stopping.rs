@@ -1,6 +1,6 @@
 //! [`EarlyStopping`].
 
-use super::{Callback, CallbackState, Mode, Monitor};
+use super::{Callback, CallbackState, Monitor, Monitoring};
 use crate::Training;
 use rhyton_tensor::{Result, Tensor};
 use serde_json::json;
@@ -44,18 +44,6 @@ impl EarlyStopping {
         self
     }
 
-    /// Smaller changes are no improvement.
-    pub fn min_delta(mut self, delta: f64) -> Self {
-        self.monitor.min_delta = delta;
-        self
-    }
-
-    /// Which way the figure gets better.
-    pub fn mode(mut self, mode: Mode) -> Self {
-        self.monitor.mode = mode;
-        self
-    }
-
     /// Only values better than this reset the waiting.
     pub fn baseline(mut self, value: f64) -> Self {
         self.baseline = Some(value);
@@ -78,6 +66,12 @@ impl EarlyStopping {
     pub fn verbose(mut self, yes: bool) -> Self {
         self.verbose = yes;
         self
+    }
+}
+
+impl Monitoring for EarlyStopping {
+    fn monitor_mut(&mut self) -> &mut Monitor {
+        &mut self.monitor
     }
 }
 

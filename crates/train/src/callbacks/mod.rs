@@ -10,7 +10,7 @@ mod terminate;
 pub use early_stopping::EarlyStopping;
 pub use lambda::LambdaCallback;
 pub use learning_rate::LearningRateScheduler;
-pub use monitor::{Mode, Monitor};
+pub use monitor::{Mode, Monitor, Monitoring};
 pub use plateau::ReduceLROnPlateau;
 pub use terminate::TerminateOnNaN;
 

@@ -29,6 +29,24 @@ pub struct Monitor {
     pub best: Option<f64>,
 }
 
+/// Setters of callbacks that watch a figure.
+pub trait Monitoring: Sized {
+    /// The figure.
+    fn monitor_mut(&mut self) -> &mut Monitor;
+
+    /// Which way the figure gets better.
+    fn mode(mut self, mode: Mode) -> Self {
+        self.monitor_mut().mode = mode;
+        self
+    }
+
+    /// Smaller changes are no improvement.
+    fn min_delta(mut self, delta: f64) -> Self {
+        self.monitor_mut().min_delta = delta;
+        self
+    }
+}
+
 impl Monitor {
     /// Watches a figure of the logs.
     pub fn new(name: &str) -> Monitor {

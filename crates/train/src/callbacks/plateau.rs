@@ -1,6 +1,6 @@
 //! [`ReduceLROnPlateau`].
 
-use super::{Callback, CallbackState, Mode, Monitor};
+use super::{Callback, CallbackState, Monitor, Monitoring};
 use crate::Training;
 use rhyton_tensor::{Error, Result};
 use serde_json::json;
@@ -46,12 +46,6 @@ impl ReduceLROnPlateau {
         self
     }
 
-    /// Smaller changes are no improvement.
-    pub fn min_delta(mut self, delta: f64) -> Self {
-        self.monitor.min_delta = delta;
-        self
-    }
-
     /// Epochs after lowering in which nothing counts.
     pub fn cooldown(mut self, epochs: usize) -> Self {
         self.cooldown = epochs;
@@ -64,16 +58,16 @@ impl ReduceLROnPlateau {
         self
     }
 
-    /// Which way the figure gets better.
-    pub fn mode(mut self, mode: Mode) -> Self {
-        self.monitor.mode = mode;
-        self
-    }
-
     /// Says when it lowers.
     pub fn verbose(mut self, yes: bool) -> Self {
         self.verbose = yes;
         self
+    }
+}
+
+impl Monitoring for ReduceLROnPlateau {
+    fn monitor_mut(&mut self) -> &mut Monitor {
+        &mut self.monitor
     }
 }
 
