@@ -112,14 +112,15 @@ fn convolution(name: &str, batch: usize, size: usize, channels: [usize; 2], stri
 
 fn pooling() {
     let (full, pooled, two) = ([1, 26, 26], [1, 13, 13], [1, 2, 2]);
-    let s = PoolShape { batch: 32, channels: 32, full, pooled, window: two, stride: two, pad_lo: [0; 3] };
     let x: Vec<f32> = (0..32 * 26 * 26 * 32).map(|i| (i * 7919 % 1013) as f32).collect();
     let mut out = vec![0.0; x.len()];
     for kind in [PoolKind::Max, PoolKind::MaxSpread, PoolKind::Sum, PoolKind::SumSpread] {
+        let (batch, channels, stride) = (32, 32, two);
+        let s = PoolShape { kind, batch, channels, full, pooled, window: two, stride, pad_lo: [0; 3] };
         report(&format!("pool 26x26x32 2x2 {kind:?}"), x.len() as f64, |threads| {
             let (sides, target) = ([x.as_ptr(); 2], Target::Memory(out.as_mut_ptr()));
             // SAFETY: the vectors have the sizes of the full side.
-            unsafe { pool(kind, Isa::detect(), threads, &s, sides, target) }
+            unsafe { pool(Isa::detect(), threads, &s, sides, target) }
         });
     }
 }

@@ -69,10 +69,11 @@ fn kernels_allocate_nothing() {
         assert_eq!(allocations(run), 0, "{kind:?}");
     }
     let (full, pooled, two) = ([1, 16, 16], [1, 8, 8], [1, 2, 2]);
-    let s = PoolShape { batch: 8, channels: 32, full, pooled, window: two, stride: two, pad_lo: [0; 3] };
     for kind in [PoolKind::Max, PoolKind::MaxSpread, PoolKind::MaxTake, PoolKind::Sum, PoolKind::SumSpread] {
+        let (batch, channels, stride) = (8, 32, two);
+        let s = PoolShape { kind, batch, channels, full, pooled, window: two, stride, pad_lo: [0; 3] };
         // SAFETY: all sides have at most 2^20 numbers.
-        let run = || unsafe { pool(kind, isa, &threads, &s, [a.as_ptr(); 2], Target::Memory(out)) };
+        let run = || unsafe { pool(isa, &threads, &s, [a.as_ptr(); 2], Target::Memory(out)) };
         assert_eq!(allocations(run), 0, "{kind:?}");
     }
 }

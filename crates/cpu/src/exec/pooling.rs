@@ -6,13 +6,11 @@ use super::task::Context;
 use crate::simd::Element;
 use crate::tile::sweep::Sweep;
 use crate::window::{PoolShape, Target, pool_of, pool_scratch_len};
-use rhyton_graph::ops::PoolKind;
 use rhyton_graph::plan::{Kernel, Launch, Plan};
 use rhyton_tensor::{DType, Error, Result};
 
 /// Pooling.
 pub(crate) struct PoolTask {
-    kind: PoolKind,
     shape: PoolShape,
     dtype: DType,
     a: Lane,
@@ -31,6 +29,7 @@ impl PoolTask {
         };
         let kind = window.kind;
         let shape = PoolShape {
+            kind,
             batch: setting.size(&outer[0])?,
             channels: setting.size(&outer[1])?,
             full: three(&setting.sizes(&window.full)?, 1)?,
@@ -52,10 +51,10 @@ impl PoolTask {
             }
             None => None,
         };
-        let work = if finish.is_some() { pool_scratch_len(kind, &shape, setting.threads) } else { 0 };
+        let work = if finish.is_some() { pool_scratch_len(&shape, setting.threads) } else { 0 };
         let dtype = plan.buffers[reads[0].buffer].dtype;
         let (a, b) = (reads[0].clone(), (operands > 1).then(|| reads[1].clone()));
-        Ok(PoolTask { kind, shape, dtype, a, b, write: writes[0].clone(), finish, work })
+        Ok(PoolTask { shape, dtype, a, b, write: writes[0].clone(), finish, work })
     }
 
     pub fn scratch(&self) -> usize {
@@ -84,7 +83,7 @@ impl PoolTask {
                 Some(finish) => Target::Epilogue(finish, cx.scratch.cast()),
                 None => Target::Memory(cx.at(&self.write)),
             };
-            pool_of(self.kind, cx.isa, cx.pool, &self.shape, [a, b], target);
+            pool_of(cx.isa, cx.pool, &self.shape, [a, b], target);
         }
     }
 }

@@ -11,6 +11,8 @@ use std::ops::Range;
 /// spatial dims that are not used are 1 (their window and stride too, their padding 0).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolShape {
+    /// What happens in a window, and to which of the two sides.
+    pub kind: PoolKind,
     /// Number of images.
     pub batch: usize,
     /// Channels.
@@ -44,26 +46,19 @@ pub enum Target<'a, E> {
 }
 
 /// Numbers of scratch memory for [`Target::Epilogue`].
-pub fn pool_scratch_len(kind: PoolKind, s: &PoolShape, threads: usize) -> usize {
-    threads * s.block_len(kind)
+pub fn pool_scratch_len(s: &PoolShape, threads: usize) -> usize {
+    threads * s.block_len()
 }
 
 /// Pools: see [`PoolKind`] for what the two operands are (the second is not used by kinds with one input). A window
 /// without any position inside has the maximum minus infinity, and takes zero.
 ///
 /// # Safety
-/// Operands and target must be valid for the contiguous sides that `kind` names, the target for writing, and
+/// Operands and target must be valid for the contiguous sides that the kind names, the target for writing, and
 /// nothing else may use it meanwhile.
-pub unsafe fn pool(
-    kind: PoolKind,
-    isa: Isa,
-    threads: &Pool,
-    s: &PoolShape,
-    operands: [*const f32; 2],
-    target: Target<f32>,
-) {
+pub unsafe fn pool(isa: Isa, threads: &Pool, s: &PoolShape, operands: [*const f32; 2], target: Target<f32>) {
     // SAFETY: the frame's contract, 2 and 6.
-    unsafe { pool_of(kind, isa, threads, s, operands, target) }
+    unsafe { pool_of(isa, threads, s, operands, target) }
 }
 
 /// [`pool`] of float32, or of bfloat16.
@@ -71,7 +66,6 @@ pub unsafe fn pool(
 /// # Safety
 /// As for [`pool`].
 pub(crate) unsafe fn pool_of<E: Element>(
-    kind: PoolKind,
     isa: Isa,
     threads: &Pool,
     s: &PoolShape,
@@ -81,8 +75,8 @@ pub(crate) unsafe fn pool_of<E: Element>(
     // SAFETY: the frame's contract, 2 and 6.
     unsafe {
         match target {
-            Target::Memory(to) => Job { kind, s, a, b, to, finish: None }.run(isa, threads),
-            Target::Epilogue(e, to) => Job { kind, s, a, b, to, finish: Some(e) }.run(isa, threads),
+            Target::Memory(to) => Job { s, a, b, to, finish: None }.run(isa, threads),
+            Target::Epilogue(e, to) => Job { s, a, b, to, finish: Some(e) }.run(isa, threads),
         }
     }
 }
@@ -98,21 +92,21 @@ struct Band {
 impl PoolShape {
     /// Whether each row of the pooled side has rows of the result for itself. Windows that overlap add up in an
     /// image, which then belongs to one task.
-    fn by_row(&self, kind: PoolKind) -> bool {
+    fn by_row(&self) -> bool {
         let flat = self.full[0] == 1 && self.pooled[0] == 1 && self.pooled[1] > 0;
-        !kind.result_full() || (flat && self.stride[1] >= self.window[1])
+        !self.kind.result_full() || (flat && self.stride[1] >= self.window[1])
     }
 
-    fn bands(&self, kind: PoolKind) -> usize {
-        self.batch * if self.by_row(kind) { self.pooled[0] * self.pooled[1] } else { 1 }
+    fn bands(&self) -> usize {
+        self.batch * if self.by_row() { self.pooled[0] * self.pooled[1] } else { 1 }
     }
 
-    fn band(&self, kind: PoolKind, band: usize) -> Band {
-        let [planes, height, width] = if kind.result_full() { self.full } else { self.pooled };
-        if !kind.result_full() {
+    fn band(&self, band: usize) -> Band {
+        let [planes, height, width] = if self.kind.result_full() { self.full } else { self.pooled };
+        if !self.kind.result_full() {
             return Band { pooled: band..band + 1, rows: band * width..(band + 1) * width };
         }
-        if !self.by_row(kind) {
+        if !self.by_row() {
             let (windows, image) = (self.pooled[0] * self.pooled[1], planes * height * width);
             return Band {
                 pooled: band * windows..(band + 1) * windows,
@@ -129,15 +123,14 @@ impl PoolShape {
     }
 
     /// Numbers of the largest band, in whole cache lines.
-    fn block_len(&self, kind: PoolKind) -> usize {
-        let first = if self.by_row(kind) { self.pooled[0] * self.pooled[1] } else { 1 };
-        let rows = (0..first).map(|band| self.band(kind, band).rows.len()).max().unwrap_or(0);
+    fn block_len(&self) -> usize {
+        let first = if self.by_row() { self.pooled[0] * self.pooled[1] } else { 1 };
+        let rows = (0..first).map(|band| self.band(band).rows.len()).max().unwrap_or(0);
         (rows * self.channels).next_multiple_of(16)
     }
 }
 
 struct Job<'a, E, O> {
-    kind: PoolKind,
     s: &'a PoolShape,
     a: *const E,
     b: *const E,
@@ -237,15 +230,15 @@ impl<E: Element, O: Element> Job<'_, E, O> {
     /// # Safety
     /// As for [`pool`].
     unsafe fn run(&self, isa: Isa, threads: &Pool) {
-        let (kind, s) = (self.kind, self.s);
-        let bands = s.bands(kind);
+        let s = self.s;
+        let bands = s.bands();
         let work = s.batch * volume(s.pooled) * volume(s.window) * s.channels;
         let per_task = (SPLIT / 2 * bands / work.max(1)).max(1);
-        let block = s.block_len(kind);
+        let block = s.block_len();
         threads.run_if(work >= SPLIT, bands.div_ceil(per_task), &|worker, task| {
             for band in task * per_task..bands.min((task + 1) * per_task) {
                 // SAFETY: the frame's contract, 2 and 6; bands are disjoint, and workers have blocks of their own.
-                unsafe { self.band(isa, s.band(kind, band), worker * block) };
+                unsafe { self.band(isa, s.band(band), worker * block) };
             }
         });
     }
@@ -255,7 +248,7 @@ impl<E: Element, O: Element> Job<'_, E, O> {
         let channels = self.s.channels;
         let (start, len) = (band.rows.start * channels, band.rows.len() * channels);
         let to = self.to.wrapping_add(if self.finish.is_some() { own } else { start });
-        if self.kind.result_full() {
+        if self.s.kind.result_full() {
             // SAFETY: the band lies inside the result or the block.
             unsafe { std::slice::from_raw_parts_mut(to, len).fill(O::default()) };
         }
@@ -311,7 +304,7 @@ impl<E: Element, O: Element> Job<'_, E, O> {
         // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             let zero = [S::splat(0.0); N];
-            match self.kind {
+            match self.s.kind {
                 PoolKind::Max => lanes.store::<S, O>(out, pooled, self.largest::<S, N>(positions, &lanes).0),
                 PoolKind::MaxSpread => {
                     let ((_, chosen), y) =

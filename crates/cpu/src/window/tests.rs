@@ -23,8 +23,8 @@ impl Epilogue for Seen {
 }
 
 /// The definition, as in `ops/window.rs`.
-fn slow(kind: PoolKind, s: &PoolShape, a: &[f32], b: &[f32]) -> Vec<f32> {
-    let size = if kind.result_full() { s.full } else { s.pooled };
+fn slow(s: &PoolShape, a: &[f32], b: &[f32]) -> Vec<f32> {
+    let size = if s.kind.result_full() { s.full } else { s.pooled };
     let flat = |size: [usize; 3], at: [usize; 3]| (at[0] * size[1] + at[1]) * size[2] + at[2];
     let mut out = vec![0.0; s.batch * volume(size) * s.channels];
     for (n, o) in (0..s.batch).flat_map(|n| grid(s.pooled).map(move |o| (n, o))) {
@@ -39,7 +39,7 @@ fn slow(kind: PoolKind, s: &PoolShape, a: &[f32], b: &[f32]) -> Vec<f32> {
             let better = |i: usize, best: usize| a[i] > a[best] || (a[i].is_nan() && !a[best].is_nan());
             let largest =
                 || positions.iter().copied().reduce(|best, i| if better(i, best) { i } else { best });
-            match kind {
+            match s.kind {
                 PoolKind::Max => out[p] = largest().map_or(f32::NEG_INFINITY, |i| a[i]),
                 PoolKind::MaxSpread => largest().into_iter().for_each(|i| out[i] += b[p]),
                 PoolKind::MaxTake => out[p] = largest().map_or(0.0, |i| b[i]),
@@ -64,24 +64,25 @@ fn values(r: &mut Stream, n: usize, special: bool) -> Vec<f32> {
 fn check(s: &PoolShape, r: &mut Stream) {
     let (full, pooled) = (s.batch * volume(s.full) * s.channels, s.batch * volume(s.pooled) * s.channels);
     for kind in [PoolKind::Max, PoolKind::MaxSpread, PoolKind::MaxTake, PoolKind::Sum, PoolKind::SumSpread] {
+        let s = &PoolShape { kind, ..*s };
         let first = if kind == PoolKind::SumSpread { pooled } else { full };
         let a = values(r, first, matches!(kind, PoolKind::Max | PoolKind::MaxSpread | PoolKind::MaxTake));
         let b = values(r, if kind == PoolKind::MaxTake { full } else { pooled }, false);
-        let want = slow(kind, s, &a, &b);
+        let want = slow(s, &a, &b);
         for (isa, threads) in Isa::available().into_iter().flat_map(|isa| [1, 2, 3].map(|t| (isa, t))) {
             let (sides, threads) = ([a.as_ptr(), b.as_ptr()], Pool::new(threads));
             let same = |(x, y): (&f32, &f32)| x == y || (x.is_nan() && y.is_nan());
             let mut out = vec![9.0; want.len()];
             // SAFETY: the vectors have the sizes of the sides.
-            unsafe { pool(kind, isa, &threads, s, sides, Target::Memory(out.as_mut_ptr())) };
-            assert!(out.iter().zip(&want).all(same), "{kind:?} {isa:?} {s:?}");
+            unsafe { pool(isa, &threads, s, sides, Target::Memory(out.as_mut_ptr())) };
+            assert!(out.iter().zip(&want).all(same), "{isa:?} {s:?}");
             let seen = Seen(Mutex::new(vec![None; want.len()]));
-            let mut blocks = vec![9.0; pool_scratch_len(kind, s, threads.threads())];
+            let mut blocks = vec![9.0; pool_scratch_len(s, threads.threads())];
             // SAFETY: as above.
-            unsafe { pool(kind, isa, &threads, s, sides, Target::Epilogue(&seen, blocks.as_mut_ptr())) };
+            unsafe { pool(isa, &threads, s, sides, Target::Epilogue(&seen, blocks.as_mut_ptr())) };
             let seen = seen.0.into_inner().unwrap();
             let shown = seen.iter().zip(&want).all(|(x, y)| x.is_some_and(|x| same((&x, y))));
-            assert!(shown, "{kind:?} {isa:?} {s:?} in blocks");
+            assert!(shown, "{isa:?} {s:?} in blocks");
         }
     }
 }
@@ -90,6 +91,7 @@ fn check(s: &PoolShape, r: &mut Stream) {
 fn agrees_with_the_definition() {
     let mut r = Stream::new(3, 0, 0);
     let common = PoolShape {
+        kind: PoolKind::Max,
         batch: 3,
         channels: 32,
         full: [1, 26, 26],
