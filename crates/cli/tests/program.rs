@@ -117,6 +117,11 @@ fn listings_name_every_kind() {
     }
     let losses = text(&rhyton(&dir, "list loss").stdout);
     assert!(losses.contains("Huber") && !losses.contains("Conv2D"));
+    let functions = text(&rhyton(&dir, "list functions").stdout);
+    assert!(
+        functions.contains("(z, hU, c; activation, recurrent_activation -> h, c) one step of an LSTM"),
+        "{functions}"
+    );
     std::fs::remove_dir_all(dir).unwrap();
 }
 

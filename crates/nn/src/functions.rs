@@ -124,12 +124,7 @@ fn clamped6(x: &Expr) -> Expr {
     x.maximum(&number(0.0)).minimum(&number(6.0))
 }
 
-/// `x` above 0, `e^x - 1` below. The exponential never sees a positive number, so that it cannot overflow.
-fn exponential_tail(x: &Expr) -> Expr {
-    x.greater(&number(0.0)).select(x, &x.minimum(&number(0.0)).expm1())
-}
-
-/// `x` above 0, `alpha (e^x - 1)` below.
+/// `x` above 0, `alpha (e^x - 1)` below. The exponential never sees a positive number, so that it cannot overflow.
 #[track_caller]
 pub fn elu_with(x: &Expr, alpha: f32) -> Expr {
     named::ELU.apply(json!({ "alpha": alpha }), &[x.float()], |p| {
@@ -172,13 +167,13 @@ pub fn threshold_relu(x: &Expr, threshold: f32, slope: f32, ceiling: Option<f32>
 /// `x` above 0, `e^x - 1` below (Clevert et al. 2015).
 #[track_caller]
 pub fn elu(x: &Expr) -> Expr {
-    plain(&named::ELU, x, exponential_tail)
+    elu_with(x, 1.0)
 }
 
 /// [`elu`] with the continuously differentiable parametrisation (Barron 2017); the same for alpha 1.
 #[track_caller]
 pub fn celu(x: &Expr) -> Expr {
-    plain(&named::CELU, x, exponential_tail)
+    plain(&named::CELU, x, |x| x.greater(&number(0.0)).select(x, &x.minimum(&number(0.0)).expm1()))
 }
 
 /// The self-normalising unit `1.0507 (x or 1.6733 (e^x - 1))` (Klambauer et al. 2017).
@@ -224,10 +219,12 @@ pub fn exponential(x: &Expr) -> Expr {
     plain(&named::EXPONENTIAL, x, Expr::exp)
 }
 
-/// `x` above 0, `0.2 x` below.
+/// `x` from 0 on, `0.2 x` below. Other than for [`leaky_relu_with`], its slope at 0 is 1.
 #[track_caller]
 pub fn leaky_relu(x: &Expr) -> Expr {
-    plain(&named::LEAKY_RELU, x, |x| x.greater_equal(&number(0.0)).select(x, &(x * 0.2)))
+    named::LEAKY_RELU.apply(json!({ "negative_slope": 0.2f32 }), &[x.float()], |p| {
+        p[0].greater_equal(&number(0.0)).select(&p[0], &(&p[0] * 0.2))
+    })
 }
 
 fn gate(x: &Expr) -> Expr {
@@ -299,6 +296,28 @@ pub fn sparse_plus(x: &Expr) -> Expr {
 #[track_caller]
 pub fn sparse_sigmoid(x: &Expr) -> Expr {
     plain(&named::SPARSE_SIGMOID, x, |x| (x + 1.0).maximum(&number(0.0)).minimum(&number(2.0)) * 0.5)
+}
+
+/// The larger of two elements; shapes broadcast.
+#[track_caller]
+pub fn maximum(a: &Expr, b: &Expr) -> Expr {
+    named::MAXIMUM.apply(Value::Null, &[a.clone(), b.clone()], |p| p[0].maximum(&p[1]))
+}
+
+/// The smaller of two elements; shapes broadcast.
+#[track_caller]
+pub fn minimum(a: &Expr, b: &Expr) -> Expr {
+    named::MINIMUM.apply(Value::Null, &[a.clone(), b.clone()], |p| p[0].minimum(&p[1]))
+}
+
+/// `x` scaled to length one along `axes`. A sum of squares below `floor` counts as `floor`, which keeps the gradient
+/// finite at zero.
+#[track_caller]
+pub fn unit_norm(x: &Expr, axes: &[usize], floor: f32) -> Expr {
+    named::UNIT_NORM.apply(json!({ "axes": axes, "floor": floor }), std::slice::from_ref(x), |p| {
+        let square = (&p[0] * &p[0]).sum(axes).expand_dims(axes);
+        &p[0] * square.maximum(&number(floor)).rsqrt()
+    })
 }
 
 /// The first half of the last axis times the sigmoid of the second half; the axis halves (Dauphin et al. 2016).

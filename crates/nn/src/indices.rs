@@ -9,6 +9,7 @@
 use rhyton_graph::{Expr, named};
 use rhyton_tensor::{Data, Error, Result, Tensor};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 /// What chosen numbers choose among.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -32,7 +33,7 @@ pub enum Among {
 /// ```
 #[track_caller]
 pub fn chosen(x: &Expr, among: Among) -> Expr {
-    named::CHOSEN.apply(serde_json::to_value(among).unwrap_or_default(), &[x.clone()], |x| x[0].clone())
+    named::CHOSEN.apply(json!({ "among": among }), std::slice::from_ref(x), |x| x[0].clone())
 }
 
 impl Among {

@@ -282,7 +282,7 @@ pub struct ListedRow {
     /// Further strings that name it.
     pub names: Vec<String>,
     /// One line; empty where the name says it all.
-    pub doc: &'static str,
+    pub doc: String,
     /// The records of its examples.
     pub examples: Vec<Value>,
 }
@@ -290,7 +290,7 @@ pub struct ListedRow {
 impl ListedRow {
     /// A row that is nothing but a name.
     pub fn of_name(name: &str) -> ListedRow {
-        ListedRow { name: name.into(), names: vec![], doc: "", examples: vec![] }
+        ListedRow { name: name.into(), names: vec![], doc: String::new(), examples: vec![] }
     }
 }
 
@@ -310,7 +310,7 @@ fn listed<T: ?Sized + Kind>() -> Vec<ListedRow> {
             names.push(snake);
         }
         let examples = (row.examples)().iter().map(|e| e.object.to_json()).collect();
-        ListedRow { name: row.registered_name(), names, doc: row.doc, examples }
+        ListedRow { name: row.registered_name(), names, doc: row.doc.into(), examples }
     };
     T::rows().into_iter().map(of).collect()
 }

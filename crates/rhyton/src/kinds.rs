@@ -1,5 +1,6 @@
 //! [`KINDS`]: everything that has a registry.
 
+use rhyton_graph::named;
 use rhyton_nn::Layer;
 use rhyton_nn::activations::Activate;
 use rhyton_nn::constraints::Constrain;
@@ -9,7 +10,7 @@ use rhyton_nn::losses::Loss;
 use rhyton_nn::metrics::Metric;
 use rhyton_nn::optimizers::Optimizer;
 use rhyton_nn::optimizers::schedules::Schedule;
-use rhyton_nn::registry::Listing;
+use rhyton_nn::registry::{ListedRow, Listing, unknown};
 use rhyton_nn::regularizers::Regularize;
 
 /// All kinds of objects that a name or a file can stand for. `rhyton list` shows them.
@@ -29,7 +30,27 @@ pub static KINDS: &[Listing] = &[
     Listing::of::<dyn Constrain>(),
     Listing::of::<dyn Schedule>(),
     Operation::LISTING,
+    FUNCTIONS,
 ];
+
+/// The functions that kernels, rules and exporters know, with their inputs, settings and results.
+const FUNCTIONS: Listing = Listing {
+    what: "named function",
+    module: "rhyton::graph::named",
+    rows: || {
+        let row = |f: &&named::Named| ListedRow {
+            doc: format!("({}) {}", f.signature, f.doc),
+            examples: vec![f.name.into()],
+            ..ListedRow::of_name(f.name)
+        };
+        named::ALL.iter().map(row).collect()
+    },
+    read: |value| {
+        let names = || named::ALL.iter().map(|f| f.name);
+        let name = value.as_str().unwrap_or_default();
+        names().find(|n| *n == name).map(Into::into).ok_or_else(|| unknown("named function", name, names()))
+    },
+};
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@ use rhyton_graph::ops::{Control, Elementwise, Op};
 use rhyton_graph::{Expr, Function, Type, named};
 use rhyton_nn::indices::Among;
 use rhyton_tensor::{Error, Result, Tensor};
+use serde::Deserialize;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
@@ -58,7 +59,7 @@ fn param_name(e: &Expr) -> Option<&str> {
 
 fn choice(e: &Expr) -> Option<Among> {
     let Op::Control(Control::Call(f)) = e.op() else { return None };
-    serde_json::from_value(f.attrs.clone()).ok().filter(|_| f.named == Some(&named::CHOSEN))
+    Among::deserialize(&f.attrs["among"]).ok().filter(|_| f.named == Some(&named::CHOSEN))
 }
 
 fn has_mark(f: &Function) -> bool {

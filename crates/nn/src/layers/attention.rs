@@ -1,7 +1,7 @@
 //! MultiHeadAttention (Vaswani et al. 2017).
 
 use crate::constraints::Constraint;
-use crate::functions::softmax;
+use crate::functions::{sigmoid, softmax};
 use crate::initializers::Initializer;
 use crate::layers::{check, noise, parameter};
 use crate::regularizers::Regularizer;
@@ -9,7 +9,7 @@ use crate::{Args, Axes, Cx, Layer, Object, OutputShape, Outputs};
 use rhyton_graph::{Expr, named};
 use rhyton_tensor::{DType, Dim, Error, Result, Shape};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 crate::layer! {
     /// Every step of the query looks at all steps of the value, in several ways at once.
@@ -156,7 +156,7 @@ impl MultiHeadAttention {
             (y, Some(scores))
         };
         if let Some(gate) = gate {
-            y = y * gate.sigmoid();
+            y = y * sigmoid(&gate);
         }
         let sizes = self.output_sizes(&query)?;
         let y = self.project(cx, &y, ("output_dense", "attention_output"), 2, &sizes)?;
@@ -237,10 +237,19 @@ struct Attention {
 }
 
 impl Attention {
+    /// The settings of a call: `scored` gives the scores too, `masked` and `dropped` say which inputs follow q, k, v.
+    fn attrs(&self, scored: bool, masked: bool, dropped: bool) -> Json {
+        let mut attrs = json!(self);
+        attrs["scored"] = scored.into();
+        attrs["masked"] = masked.into();
+        attrs["dropped"] = dropped.into();
+        attrs
+    }
+
     /// A query without anything to look at gets the mean of the values.
     fn apply(&self, q: &Expr, k: &Expr, v: &Expr, mask: Option<Expr>) -> Expr {
         let inputs: Vec<Expr> = [q, k, v].into_iter().cloned().chain(mask).collect();
-        named::ATTENTION.apply(json!(self), &inputs, |p| {
+        named::ATTENTION.apply(self.attrs(false, inputs.len() > 3, false), &inputs, |p| {
             let mut logits = logits(&p[0], &p[1]) * self.scale;
             if let Some(m) = self.seen(&p[0], &p[1], p.get(3)) {
                 logits = m.select(&logits, &Expr::scalar(-0.7 * f32::MAX));
@@ -254,9 +263,7 @@ impl Attention {
     fn scored(&self, q: &Expr, k: &Expr, v: &Expr, mask: Option<Expr>, kept: Option<Expr>) -> (Expr, Expr) {
         let (masked, dropped) = (mask.is_some(), kept.is_some());
         let inputs: Vec<Expr> = [q, k, v].into_iter().cloned().chain(mask).chain(kept).collect();
-        let mut attrs = json!(self);
-        attrs["scored"] = json!(true);
-        let [y, scores] = named::ATTENTION.apply_all(attrs, &inputs, |p| {
+        let [y, scores] = named::ATTENTION.apply_all(self.attrs(true, masked, dropped), &inputs, |p| {
             let logits = logits(&(&p[0] * self.scale), &p[1]);
             let scores = match self.seen(&p[0], &p[1], p.get(3).filter(|_| masked)) {
                 Some(m) => {

@@ -1,6 +1,6 @@
 //! Attention without projections: Attention (Luong et al. 2015) and AdditiveAttention (Bahdanau et al. 2015).
 
-use crate::activations::Activation;
+use crate::functions::{softmax, tanh};
 use crate::layers::{check, noise};
 use crate::{Args, Cx, Layer, Object, Outputs, Value};
 use rhyton_graph::Expr;
@@ -70,7 +70,7 @@ fn attend(
     if let Some(seen) = seen.into_iter().chain(causal).reduce(|a, b| a.and(&b)) {
         scores = scores + seen.select(&Expr::scalar(0.0f32), &Expr::scalar(-1e9f32));
     }
-    let weights = Activation::from("softmax").apply(&scores);
+    let weights = softmax(&scores);
     let dropped = noise::dropout(cx, &weights, rate, weights.shape().clone(), seed);
     let mut y = dropped.matmul(value);
     let mask = args.mask(0);
@@ -102,7 +102,7 @@ impl Attention {
             "concat" => {
                 let factor = number(cx, "concat_score_weight");
                 let pair = sums(&query, &key);
-                factor * scale.map_or(pair.clone(), |s| pair * s).tanh().sum(&[3])
+                factor * tanh(&scale.map_or(pair.clone(), |s| pair * s)).sum(&[3])
             }
             other => {
                 return Err(
@@ -131,7 +131,7 @@ impl AdditiveAttention {
         let class = self.class_name();
         check::rate(class, "dropout", self.dropout)?;
         let [query, value, key] = inputs(class, args)?;
-        let mut pair = sums(&query, &key).tanh();
+        let mut pair = tanh(&sums(&query, &key));
         if self.use_scale {
             let features = check::features(class, &query)?;
             pair = pair * cx.weight("scale", [features], &"glorot_uniform".into());

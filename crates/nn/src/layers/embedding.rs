@@ -7,8 +7,9 @@ use crate::layers::{check, parameter};
 use crate::quantizers::{self, Quantization, QuantizationConfig};
 use crate::regularizers::Regularizer;
 use crate::{Args, Cx, Layer, Object, Outputs, Value};
-use rhyton_graph::Expr;
+use rhyton_graph::{Expr, named};
 use rhyton_tensor::{DType, Result};
+use serde_json::json;
 use std::sync::Arc;
 
 crate::layer! {
@@ -95,8 +96,11 @@ impl Layer for Masking {
             let what = format!("Masking takes [batch, steps, features], got {}", x.shape());
             return rhyton_tensor::Error::new(what).into();
         }
-        let mask = any_last(&x.equal(&Expr::scalar(self.mask_value as f32)).not());
-        let kept = &x * mask.cast(x.dtype()).expand_dims(&[x.rank() - 1]);
+        let attrs = json!({ "mask_value": self.mask_value as f32 });
+        let [kept, mask] = named::MASKING.apply_all(attrs, &[x], |p| {
+            let mask = any_last(&p[0].equal(&Expr::scalar(self.mask_value as f32)).not());
+            [&p[0] * mask.cast(p[0].dtype()).expand_dims(&[p[0].rank() - 1]), mask]
+        });
         Value { expr: kept, mask: Some(mask) }.into()
     }
 }

@@ -1,5 +1,6 @@
 //! Layers of pair_only inputs: Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate, Dot.
 
+use crate::functions::{maximum, minimum, unit_norm};
 use crate::layers::check;
 use crate::layers::embedding::any_last;
 use crate::{Args, Axes, Cx, Layer, Object, Outputs, Value};
@@ -50,8 +51,8 @@ impl Merge {
             Merge::Add | Merge::Average => a + b,
             Merge::Subtract => a - b,
             Merge::Multiply => a * b,
-            Merge::Maximum => a.maximum(b),
-            Merge::Minimum => a.minimum(b),
+            Merge::Maximum => maximum(a, b),
+            Merge::Minimum => minimum(a, b),
         }
     }
 
@@ -233,19 +234,12 @@ impl Dot {
             .expected("two axes of one size behind the batch axis"));
         }
         if self.normalize {
-            (a, b) = (unit_length(&a, i), unit_length(&b, j));
+            (a, b) = (unit_norm(&a, &[i], 1e-14), unit_norm(&b, &[j], 1e-14));
         }
         let (a, b) = (a.float(), b.float());
         let y = a.dot_general(&b, &[0], &[0], &[i], &[j]);
         Ok(if y.rank() == 1 { y.expand_dims(&[1]) } else { y })
     }
-}
-
-/// Scaled to length one along `axis`; all zeros stay.
-fn unit_length(x: &Expr, axis: usize) -> Expr {
-    let square = (x * x).sum(&[axis]).expand_dims(&[axis]);
-    // The floor keeps the gradient finite at zero.
-    x * square.maximum(&Expr::scalar(1e-14f32)).rsqrt()
 }
 
 impl Layer for Dot {

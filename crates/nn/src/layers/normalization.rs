@@ -2,6 +2,7 @@
 //! UnitNormalization.
 
 use crate::constraints::Constraint;
+use crate::functions::unit_norm;
 use crate::initializers::Initializer;
 use crate::layers::{check, moments::moments, parameter};
 use crate::regularizers::Regularizer;
@@ -204,7 +205,10 @@ impl GroupNormalization {
         let gamma = self.scale.then(|| parameter(cx, "gamma", [channels], of_gamma));
         let of_beta = (&self.beta_initializer, &self.beta_regularizer, &self.beta_constraint);
         let beta = self.center.then(|| parameter(cx, "beta", [channels], of_beta));
-        let attrs = json!({ "groups": groups, "axis": axis, "epsilon": self.epsilon });
+        let attrs = json!({
+            "groups": groups, "axis": axis, "epsilon": self.epsilon,
+            "scale": gamma.is_some(), "center": beta.is_some(),
+        });
         let shape = x.shape().clone();
         let inputs: Vec<Expr> = std::iter::once(x.cast(DType::F32)).chain(gamma).chain(beta).collect();
         Ok(named::GROUP_NORM.apply(attrs, &inputs, |p| {
@@ -249,14 +253,7 @@ impl Layer for UnitNormalization {
     fn call(&self, _: &mut Cx<'_>, args: &Args) -> Outputs {
         let x = args.x();
         match axes_of(self.class_name(), &self.axis, &x) {
-            Ok((axes, ..)) => {
-                let y = named::UNIT_NORM.apply(json!({ "axes": axes }), &[x], |p| {
-                    let square = (&p[0] * &p[0]).sum(&axes).expand_dims(&axes);
-                    // The floor keeps the gradient finite at zero.
-                    &p[0] * square.maximum(&Expr::scalar(1e-24f32)).rsqrt()
-                });
-                y.into()
-            }
+            Ok((axes, ..)) => unit_norm(&x, &axes, 1e-24).into(),
             Err(e) => e.into(),
         }
     }

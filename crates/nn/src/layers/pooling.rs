@@ -3,9 +3,10 @@
 use crate::layers::windows::Windows;
 use crate::layers::{Sizes, check};
 use crate::{Args, Cx, Layer, Object, Outputs, Setting};
-use rhyton_graph::Expr;
 use rhyton_graph::ops::PoolKind;
+use rhyton_graph::{Expr, named};
 use rhyton_tensor::{Dim, Result};
+use serde_json::json;
 
 /// The largest or the mean element of each window. Positions outside the input do not count.
 fn pool(x: &Expr, windows: &Windows<'_>, padding: &str, kind: PoolKind) -> Result<Expr> {
@@ -13,7 +14,9 @@ fn pool(x: &Expr, windows: &Windows<'_>, padding: &str, kind: PoolKind) -> Resul
     let placed = windows.place(spatial, padding, false)?;
     let over = |x: &Expr| x.pool(kind, &placed.sizes, windows.kernel, windows.strides, &placed.before);
     if kind == PoolKind::Max {
-        return Ok(over(x));
+        let (size, strides, before) = (windows.kernel, windows.strides, &placed.before);
+        let attrs = json!({ "pool_size": size, "strides": strides, "before": before });
+        return Ok(named::MAX_POOL.apply(attrs, std::slice::from_ref(x), |p| over(&p[0])));
     }
     if !placed.outside {
         let elements: usize = windows.kernel.iter().product();
@@ -92,7 +95,12 @@ pooling!(
 /// `[batch, channels]`: the largest or the mean over all spatial axes.
 fn global(x: &Expr, n: usize, kind: PoolKind, keepdims: bool) -> Expr {
     let axes: Vec<usize> = (1..=n).collect();
-    let y = if kind == PoolKind::Max { x.max(&axes) } else { x.mean(&axes) };
+    let y = match kind {
+        PoolKind::Max => {
+            named::LARGEST.apply(json!({ "axes": axes }), std::slice::from_ref(x), |p| p[0].max(&axes))
+        }
+        _ => x.mean(&axes),
+    };
     if keepdims { y.expand_dims(&axes) } else { y }
 }
 

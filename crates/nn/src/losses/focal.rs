@@ -37,7 +37,11 @@ loss! {
                 (Ok(t), Ok(p)) => (t, p),
                 (Err(e), _) | (_, Err(e)) => return Expr::poison(e),
             };
-            paired(&named::BINARY_FOCAL_CROSSENTROPY, json!({ "gamma": self.gamma }), &t, &p, |t, p| {
+            let attrs = json!({
+                "from_logits": self.from_logits, "label_smoothing": self.label_smoothing,
+                "apply_class_balancing": self.apply_class_balancing, "alpha": self.alpha, "gamma": self.gamma,
+            });
+            paired(&named::BINARY_FOCAL_CROSSENTROPY, attrs, &t, &p, |t, p| {
                 let t = smoothed(t, self.label_smoothing, &Expr::scalar(2.0f32));
                 let p = if self.from_logits { sigmoid(p) } else { p.clone() };
                 let q = &t * &p + (1.0 - &t) * (1.0 - &p);
@@ -74,7 +78,10 @@ loss! {
                 (Ok(t), Ok(p)) => (t, p),
                 (Err(e), _) | (_, Err(e)) => return Expr::poison(e),
             };
-            let attrs = json!({ "alpha": self.alpha, "gamma": self.gamma });
+            let attrs = json!({
+                "from_logits": self.from_logits, "label_smoothing": self.label_smoothing,
+                "alpha": self.alpha, "gamma": self.gamma,
+            });
             paired(&named::CATEGORICAL_FOCAL_CROSSENTROPY, attrs, &t, &p, |t, p| {
                 let t = smoothed(t, self.label_smoothing, &classes(t));
                 let p = probabilities(&if self.from_logits { softmax(p) } else { p.clone() });

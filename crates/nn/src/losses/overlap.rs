@@ -5,7 +5,7 @@ use super::{EPSILON, loss};
 use crate::object::Setting;
 use rhyton_graph::{Expr, named};
 use rhyton_tensor::Error;
-use serde_json::{Value, json};
+use serde_json::json;
 
 type Axes = Option<Vec<i64>>;
 
@@ -46,7 +46,7 @@ loss! {
     }
     impl {
         fn losses(&self, t: &Expr, p: &Expr) -> Expr {
-            paired(&named::DICE, Value::Null, t, p, |t, p| {
+            paired(&named::DICE, json!({ "axis": self.axis }), t, p, |t, p| {
                 let sum = |e: &Expr| summed(e, &self.axis);
                 1.0 - sum(&(t * p)) * 2.0 / (sum(t) + sum(p) + EPSILON)
             })
@@ -67,7 +67,7 @@ loss! {
     }
     impl {
         fn losses(&self, t: &Expr, p: &Expr) -> Expr {
-            let attrs = json!({ "alpha": self.alpha, "beta": self.beta });
+            let attrs = json!({ "alpha": self.alpha, "beta": self.beta, "axis": self.axis });
             paired(&named::TVERSKY, attrs, t, p, |t, p| {
                 let sum = |e: &Expr| summed(e, &self.axis);
                 let both = sum(&(t * p));

@@ -5,7 +5,7 @@ use crate::losses::check::{are_labels, mismatch, paired, sum_last};
 use crate::losses::crossentropy::{at_label, labels};
 use rhyton_graph::{Expr, named};
 use rhyton_tensor::{DType, Error};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The class with the largest score along the last axis.
 fn best(e: &Expr) -> Expr {
@@ -43,7 +43,7 @@ mean_metric! {
     }
     impl {
         fn values(&self, t: &Expr, p: &Expr) -> Expr {
-            paired(&named::BINARY_ACCURACY, Value::Null, t, p, |t, p| {
+            paired(&named::BINARY_ACCURACY, json!({ "threshold": self.threshold }), t, p, |t, p| {
                 let yes = as_number(p.greater(&Expr::scalar(self.threshold as f32)));
                 as_number(t.equal(&yes))
             })

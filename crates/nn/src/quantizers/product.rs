@@ -2,8 +2,9 @@
 
 use super::{QuantizationConfig, abs_max_quantize};
 use crate::{Cx, Weight};
-use rhyton_graph::Expr;
+use rhyton_graph::{Expr, named};
 use rhyton_tensor::{DType, Error, Result};
+use serde_json::Value;
 
 /// Products whose sum surely fits int32.
 const LONGEST: usize = 131_071;
@@ -52,7 +53,8 @@ pub(crate) fn product(
         return Ok(apply(&x.cast(DType::F32), &kernel.cast(DType::F32))? / kernel_scale);
     }
     let (x, scale) = abs_max_quantize(x, axes);
-    Ok(apply(&x, &kernel)?.cast(DType::F32) / (kernel_scale * scale))
+    let (sums, scale) = (apply(&x, &kernel)?, kernel_scale * scale);
+    Ok(named::DEQUANTIZE.apply(Value::Null, &[sums, scale], |p| p[0].cast(DType::F32) / &p[1]))
 }
 
 /// Rows, chosen by int32 `indices`, of an int8 table that has a scale for each row. An index out of range gives NaN.
