@@ -6,8 +6,6 @@ use rhyton::nn::activations::Activate;
 use rhyton::nn::metrics::{Metric, mean_result, mean_start, mean_update};
 use rhyton::nn::registry::register;
 use rhyton::nn::{Args, Cx, Layer, LayerRef, Outputs};
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 rhyton::nn::layer! {
     /// Multiplies by a number and a learned factor.
@@ -83,9 +81,6 @@ fn trained_on(model: &mut Compiled) -> Vec<Tensor> {
     model.weights().to_vec()
 }
 
-/// Where the second process finds the model and leaves what it trained.
-const PLACE: &str = "RHYTON_TEST_CUSTOM_OBJECTS";
-
 fn trained_file(folder: &Path) -> PathBuf {
     folder.join("trained.keras")
 }
@@ -106,12 +101,7 @@ fn a_model_of_ones_own_objects_goes_on_in_a_new_process() {
     std::fs::create_dir_all(&folder).unwrap();
     rhyton::io::save_keras(&model, folder.join("model.keras")).unwrap();
 
-    let name = "custom_objects::the_second_process";
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args([name, "--exact", "--ignored", "--nocapture"])
-        .env(PLACE, &folder)
-        .output()
-        .unwrap();
+    let child = second_process("custom_objects::the_second_process", &folder).output().unwrap();
     let text = String::from_utf8_lossy(&child.stdout).into_owned() + &String::from_utf8_lossy(&child.stderr);
     assert!(child.status.success() && text.contains("1 passed"), "{text}");
 
@@ -123,7 +113,7 @@ fn a_model_of_ones_own_objects_goes_on_in_a_new_process() {
 #[test]
 #[ignore = "a_model_of_ones_own_objects_goes_on_in_a_new_process starts it"]
 fn the_second_process() {
-    let folder = PathBuf::from(std::env::var_os(PLACE).expect("the first process says where"));
+    let folder = place();
     let path = folder.join("model.keras");
     let e = load_keras(&path).unwrap_err().to_string();
     let file = path.display();

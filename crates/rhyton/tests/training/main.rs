@@ -5,6 +5,7 @@ mod custom_objects;
 mod custom_step;
 mod errors;
 mod indices;
+mod killed;
 mod output;
 mod own_step;
 mod resume;
@@ -18,6 +19,8 @@ mod wgan;
 use rhyton::prelude::*;
 use rhyton::tensor::rng::Stream;
 use rhyton::train::{Compile, Compiled};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Reproducible normal numbers.
 fn normal(shape: &[usize], seed: u64) -> Tensor {
@@ -58,6 +61,19 @@ fn close(a: f64, b: f64) {
 /// Whether two models have the same bits.
 fn same_bits(a: &[Tensor], b: &[Tensor]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same_bits(b))
+}
+
+/// A test of this program, run in a process of its own. It finds the folder by [`place`].
+fn second_process(test: &str, folder: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([test, "--exact", "--ignored", "--nocapture"]).env(PLACE, folder);
+    command
+}
+
+const PLACE: &str = "RHYTON_TEST_FOLDER";
+
+fn place() -> PathBuf {
+    std::env::var_os(PLACE).expect("the first process says where").into()
 }
 
 fn quiet<'f>(epochs: usize) -> Fit<'f> {

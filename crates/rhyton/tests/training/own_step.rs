@@ -8,7 +8,7 @@ use rhyton::nn::losses::{SparseCategoricalCrossentropy, loss_value};
 use rhyton::train::callbacks::{Callback, SavePoint};
 use rhyton::train::{PerOutput, TrainStep, TrainingState};
 
-fn network(seed: u64) -> Model {
+pub(super) fn network(seed: u64) -> Model {
     let net = Sequential::new([4]).seed(seed).add(Dense::new(8).activation("tanh"));
     net.add(Dropout::new(0.1)).add(Dense::new(3).activation("softmax")).build().unwrap()
 }
@@ -162,7 +162,7 @@ fn a_generator_and_a_critic_train_under_fit() {
 }
 
 /// Twenty steps up the loss within 0.3 of each input (Madry et al. 2018), as a loop.
-fn attacked(s: &mut TrainStep<'_>) -> Expr {
+pub(super) fn attacked(s: &mut TrainStep<'_>) -> Expr {
     let (x, y) = (s.inputs()[0].clone(), s.targets()[0].clone().unwrap());
     let steps = Expr::iota([20usize], 0);
     let (found, _) = scan("pgd", std::slice::from_ref(&x), &[steps], &[], false, |at, _, _| {
@@ -172,31 +172,6 @@ fn attacked(s: &mut TrainStep<'_>) -> Expr {
         (vec![up.minimum(&(&x + 0.3)).maximum(&(&x - 0.3))], vec![])
     });
     found[0].stop_gradient()
-}
-
-fn robust() -> Compiled {
-    let own = arguments().train_step(|s| {
-        let attacked = attacked(s);
-        let p = s.call(0, &[attacked])[0].clone();
-        let outputs = [p.into()];
-        let loss = s.loss(&outputs);
-        s.descend(&loss);
-        s.metrics(&outputs, &loss);
-    });
-    network(2).compile(own).unwrap()
-}
-
-#[test]
-fn adversarial_training_stops_early_and_goes_on_in_the_same_bits_after_a_cut() {
-    let x = normal(&[60, 4], 1);
-    let rows = x.as_slice::<f32>().unwrap().chunks(4);
-    let y = rows.map(|r| i32::from(r[0] > 0.0) + i32::from(r[1] > 0.0)).collect::<Vec<_>>();
-    let y = Tensor::vector(y);
-    let stop = || EarlyStopping::new("loss").min_delta(0.02).patience(2).restore_best_weights(true);
-    let fit = || quiet(50).batch_size(25).seed(4).validation_split(0.2).callback(stop());
-    let (_, history) = cut_and_resumed(robust, (&x, Some(&y)), fit, &[2, 5, 8]);
-    assert!((3..50).contains(&history.epoch.len()), "{history:?}");
-    assert!(history.last("loss").unwrap() < history.get("loss")[0]);
 }
 
 #[test]
