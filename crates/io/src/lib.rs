@@ -12,7 +12,6 @@ mod methods;
 pub mod npz;
 pub mod safetensors;
 mod state;
-mod temporary;
 mod weights;
 
 pub use archive::{Archive, ArchiveWriter};

@@ -3,7 +3,7 @@
 use kuva::backend::raster::RasterBackend;
 use kuva::backend::svg::SvgBackend;
 use kuva::render::render::Scene;
-use rhyton_tensor::{Error, Result};
+use rhyton_tensor::{Error, Result, files};
 use std::path::Path;
 
 /// Colours that stay apart for colour-blind readers (Okabe and Ito, 2008), yellow left out as it fades on white.
@@ -43,16 +43,9 @@ pub(crate) fn save(scene: &Scene, path: &Path) -> Result<()> {
     write(path, &bytes)
 }
 
-/// Writes a picture.
+/// Writes a picture: the file holds it whole, or what it held before.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    std::fs::write(path, bytes).map_err(|e| {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty() && !p.is_dir());
-        let error = Error::io("write the picture", path, &e);
-        match folder {
-            Some(folder) => error.fix(format!("create the folder {} first", folder.display())),
-            None => error,
-        }
-    })
+    files::write_atomically(path, |out| out.write_all(bytes).map_err(|e| files::write_failed(&e)))
 }
 
 /// `text` as one line without markup: the drawing library reads formulas between dollar signs.

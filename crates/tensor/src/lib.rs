@@ -5,6 +5,7 @@ pub mod batches;
 mod dim;
 mod dtype;
 mod error;
+pub mod files;
 pub mod limits;
 pub mod memory;
 pub mod rng;

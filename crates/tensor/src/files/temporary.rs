@@ -3,7 +3,7 @@
 //! A temporary file is locked while its process lives, and the system drops the lock when the process dies, however
 //! it dies. So whoever can lock one may remove it: it belongs to nobody any more.
 
-use crate::files::folder_of;
+use super::folder_of;
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
