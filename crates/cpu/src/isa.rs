@@ -52,7 +52,7 @@ impl Isa {
         false
     }
 
-    fn runs_here(self) -> bool {
+    pub(crate) fn runs_here(self) -> bool {
         match self {
             Isa::Portable => true,
             #[cfg(target_arch = "x86_64")]

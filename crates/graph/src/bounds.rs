@@ -8,15 +8,20 @@
 //! 3. What a kernel takes as contiguous is contiguous.
 //! 4. The types of a primitive follow from each other. The sides of convolutions, of pooling windows and of loops fit together, and the positions that their windows
 //!    reach are machine numbers.
-//! 5. Parameters, constants and updated state have the sizes of their buffers.
+//! 5. Parameters, constants and updated state have the sizes of their buffers, and each parameter has a buffer of its
+//!    own.
+//! 6. What a launch reads, or the plan returns, is given or was written by a launch before.
+//! 7. What a launch writes, it reads at the same elements alone, and only where it computes one element after the
+//!    other. State is written once, by the result that updates it; what else is given is never written.
 //!
 //! [`MOST_ELEMENTS`]: rhyton_tensor::memory::MOST_ELEMENTS
 
 use crate::expr::Type;
 use crate::ops::{Class, Convolution};
-use crate::plan::{Kernel, Launch, Place, Plan, View};
+use crate::plan::{Buffer, Kernel, Launch, Place, Plan, View};
 use rhyton_tensor::memory::{self, MOST_ELEMENTS};
 use rhyton_tensor::{Bindings, Dim, Error, Result};
+use std::collections::HashSet;
 
 /// Most operations of one launch: more than a machine does in years.
 pub const MOST_WORK: usize = 1 << 62;
@@ -33,7 +38,7 @@ pub fn check(plan: &Plan, bindings: &Bindings) -> Result<()> {
     }
     let at = At { plan, bindings };
     let buffers: Vec<usize> = (0..plan.buffers.len()).map(|b| at.buffer(b)).collect::<Result<_>>()?;
-    at.given(&buffers).map_err(|e| e.place(&plan.name))?;
+    at.given(&buffers).and_then(|()| at.order()).map_err(|e| e.place(&plan.name))?;
     plan.launches.iter().try_for_each(|l| at.launch(l, &buffers).map_err(|e| e.place(&l.label)))
 }
 
@@ -109,6 +114,20 @@ impl At<'_> {
     /// Parameters, constants and state.
     fn given(&self, buffers: &[usize]) -> Result<()> {
         let plan = self.plan;
+        for (i, b) in plan.buffers.iter().enumerate() {
+            let owner = match b.place {
+                Place::Input(p) => plan.inputs.get(p),
+                Place::Output(r) => plan.outputs.get(r),
+                Place::Constant(_) | Place::Temp => continue,
+            };
+            if owner != Some(&i) {
+                return Err(misfit("a buffer belongs to a parameter or result that has another"));
+            }
+        }
+        let own = |(p, b): (usize, &usize)| plan.buffers[*b].place == Place::Input(p);
+        if !plan.inputs.iter().enumerate().all(own) {
+            return Err(misfit("a parameter has no buffer of its own"));
+        }
         for (p, b) in plan.params.iter().zip(&plan.inputs) {
             if p.ty.dtype != plan.buffers[*b].dtype || p.ty.shape != plan.buffers[*b].shape {
                 return Err(misfit("a parameter differs from its buffer"));
@@ -131,6 +150,34 @@ impl At<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The order of the launches, and what each reads and writes.
+    fn order(&self) -> Result<()> {
+        let plan = self.plan;
+        let given = |b: &Buffer| matches!(b.place, Place::Input(_) | Place::Constant(_));
+        let mut written: Vec<bool> = plan.buffers.iter().map(given).collect();
+        let updated = |p: usize| plan.updates.iter().any(|(_, u)| *u == p);
+        let mut replaced = HashSet::new();
+        for launch in &plan.launches {
+            let at = |what: &str| misfit(what).place(&launch.label);
+            if launch.reads.iter().any(|v| !written[v.buffer]) {
+                return Err(at("a value is read before it is written"));
+            }
+            if !apart(launch) {
+                return Err(at("a value is read elsewhere than it is written"));
+            }
+            for write in &launch.writes {
+                match plan.buffers[write.buffer].place {
+                    Place::Constant(_) => return Err(at("a constant is written")),
+                    Place::Input(p) if !(updated(p) && replaced.insert(p)) => {
+                        return Err(at("a parameter is written that no result updates, or twice"));
+                    }
+                    _ => written[write.buffer] = true,
+                }
+            }
+        }
+        if plan.outputs.iter().all(|b| written[*b]) { Ok(()) } else { Err(misfit("a result is not written")) }
     }
 
     fn launch(&self, launch: &Launch, buffers: &[usize]) -> Result<()> {
@@ -286,6 +333,30 @@ impl At<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether what a launch writes is read by it at the same elements alone, and only where it computes one element after
+/// the other.
+fn apart(launch: &Launch) -> bool {
+    let elementwise = match launch.kernel {
+        Kernel::Loop { .. } => 0,
+        Kernel::Dot { .. } | Kernel::Conv { .. } => 2,
+        _ => usize::MAX,
+    };
+    let (reads, writes) = launch.shapes();
+    let writes: Vec<(&View, &Vec<Dim>)> = launch.writes.iter().zip(&writes).collect();
+    launch.reads.iter().zip(&reads).enumerate().all(|(i, (read, shape))| {
+        let same = |write: &View, written: &Vec<Dim>| {
+            let strides = read.strides.iter().zip(&write.strides).zip(shape);
+            shape == written
+                && read.offset == write.offset
+                && strides.into_iter().all(|((a, b), n)| a == b || n.is(1))
+        };
+        let clash = |(write, over): &(&View, &Vec<Dim>)| {
+            read.buffer == write.buffer && (i < elementwise || !same(write, over))
+        };
+        !writes.iter().any(clash)
+    })
 }
 
 /// How many leading reads a kernel takes as contiguous, and whether its writes too.

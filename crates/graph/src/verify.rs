@@ -62,7 +62,6 @@ pub fn verify_plan(plan: &Plan, bindings: &Bindings) -> Result<()> {
         let n = memory::elements(&sizes(&b.shape, bindings)?)?;
         written.push(vec![matches!(b.place, Place::Input(_) | Place::Constant(_)); n]);
     }
-    let mut replaced = HashSet::new();
     for launch in &plan.launches {
         let at = |what: String| Error::new(what).place(format!("{}: {}", plan.name, launch.label));
         let (reads, writes) = launch.shapes();
@@ -82,7 +81,6 @@ pub fn verify_plan(plan: &Plan, bindings: &Bindings) -> Result<()> {
             }
         }
         for (v, shape) in launch.writes.iter().zip(&writes) {
-            check_write(plan, launch, v, &mut replaced).map_err(at)?;
             for i in elements(v, shape, bindings)? {
                 match usize::try_from(i).ok().and_then(|i| written[v.buffer].get_mut(i)) {
                     None => return Err(at(format!("element {i} of buffer {} does not exist", v.buffer))),
@@ -101,31 +99,6 @@ pub fn verify_plan(plan: &Plan, bindings: &Bindings) -> Result<()> {
     }
     crate::bounds::check(plan, bindings)?;
     crate::memory::layout(plan, bindings)?.check(plan, bindings)
-}
-
-/// State is written once, by a result that updates it; the writing kernel reads the old value only where it
-/// writes the new one.
-fn check_write(
-    plan: &Plan,
-    launch: &crate::plan::Launch,
-    write: &View,
-    replaced: &mut HashSet<usize>,
-) -> std::result::Result<(), String> {
-    let Place::Input(param) = plan.buffers[write.buffer].place else { return Ok(()) };
-    if !plan.updates.iter().any(|(_, p)| *p == param) || !replaced.insert(param) {
-        return Err(format!("parameter {param} is written, though no result updates it, or twice"));
-    }
-    let elementwise = match launch.kernel {
-        Kernel::Loop { .. } => 0,
-        Kernel::Dot { .. } | Kernel::Conv { .. } => 2,
-        _ => usize::MAX,
-    };
-    for (i, read) in launch.reads.iter().enumerate().filter(|(_, r)| r.buffer == write.buffer) {
-        if i < elementwise || read != write {
-            return Err(format!("parameter {param} is read elsewhere than it is written"));
-        }
-    }
-    Ok(())
 }
 
 /// Positions of a view's elements in its buffer, in row-major order of `shape`.

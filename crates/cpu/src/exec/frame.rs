@@ -3,7 +3,7 @@
 use super::profile::Clock;
 use super::resolve::Setting;
 use super::task::{Context, Task};
-use super::{address, element_bytes};
+use super::{address, element_bytes, has_address};
 use crate::isa::Isa;
 use crate::pool::Pool;
 use crate::tile::space::Table;
@@ -12,7 +12,7 @@ use rhyton_graph::bounds;
 use rhyton_graph::memory::Layout;
 use rhyton_graph::ops::Literal;
 use rhyton_graph::plan::{Place, Plan, Stop};
-use rhyton_tensor::{DType, Result};
+use rhyton_tensor::{DType, Error, Result};
 use std::collections::HashSet;
 
 /// Bytes of lists and code that a task holds, of those seen.
@@ -54,24 +54,32 @@ impl Frame {
     /// Prepares every launch; temporaries lie as `layout` says. This is the door to the unsafe code.
     ///
     /// # The frame's contract
-    /// What every kernel of this crate relies on. The reasons at `unsafe` name it by these numbers. Conditions 1 to 5
-    /// are checked here, by [`bounds::check`], for the sizes at hand:
+    /// What every kernel of this crate relies on. The reasons at `unsafe` name it by these numbers. It is checked here,
+    /// once, in every build and for the sizes at hand, but for what stands behind a dash: that is what others guarantee.
     ///
     /// 1. No array and no index space is so large that distances, or sums of a few of them, wrap around.
     /// 2. Every view lies inside its buffer; so does every element that a kernel reaches through it.
     /// 3. What a kernel takes as contiguous is contiguous.
     /// 4. The sides of convolutions, pooling windows and loops fit together.
     /// 5. Parameters, constants and updated state have the sizes and types of their buffers.
-    ///
-    /// The others hold while it runs. Who calls [`Frame::run`] promises 6: the session, which checks what it is given
-    /// against the parameters, and the task of a loop for its body.
-    ///
-    /// 6. Every buffer has the address of memory of its size, aligned for its elements, and every task as much scratch
-    ///    memory as it asked for. What is read has been written.
-    /// 7. What a launch writes, nothing else uses meanwhile; its tasks write parts that do not overlap.
-    /// 8. The machine has the instruction set: an [`Isa`] is made by those who have detected it.
+    /// 6. What is read has been written. Every buffer has the address of memory of its size, aligned for its elements,
+    ///    and every task as much scratch memory as it asked for - `Session::run` and `infer` for parameters and results,
+    ///    whose types and shapes `Prepared::choose` compares with the plan's; `Prepared::prepare` for arena and scratch
+    ///    memory, of which it reserves [`Frame::bytes`]; `ScanTask` for the same of a loop's body.
+    /// 7. What a launch writes, nothing else uses meanwhile: launches run one after the other, what one writes it reads
+    ///    at the same element alone, and temporaries that are alive together do not overlap - for parameters and
+    ///    results again the session, which unshares what is written, and `check_slots`; that the tasks of one launch
+    ///    write parts apart, the kernel that splits it.
+    /// 8. The machine has the instruction set.
     pub fn new(plan: &Plan, layout: &Layout, setting: &Setting) -> Result<Frame> {
+        if !setting.isa.runs_here() {
+            return Err(Error::new(format!("this machine lacks the instruction set {}", setting.isa.name())));
+        }
         bounds::check(plan, setting.bindings)?;
+        layout.check(plan, setting.bindings)?;
+        if let Some(b) = plan.buffers.iter().find(|b| !has_address(b.dtype)) {
+            return Err(Error::new(format!("the cpu backend has no arrays of {}", b.dtype)).place(&plan.name));
+        }
         let mut frame = Frame {
             isa: setting.isa,
             table: vec![std::ptr::null_mut(); plan.buffers.len()],
@@ -188,8 +196,8 @@ impl Frame {
     /// Runs every launch.
     ///
     /// # Safety
-    /// The frame's contract, 6 and 7: all parameters and results have been given addresses, and [`Frame::place`] memory
-    /// of [`Frame::bytes`].
+    /// The frame's contract, what it leaves to others in 6 and 7: all parameters and results have been given addresses,
+    /// and [`Frame::place`] memory of [`Frame::bytes`].
     pub unsafe fn run(&mut self, pool: &Pool) {
         debug_assert!(self.table.iter().all(|a| !a.is_null()), "every buffer has an address");
         let table = Table(self.table.as_ptr());
@@ -219,5 +227,59 @@ impl Frame {
             // SAFETY: both have the size of the result; regions may be the same one.
             unsafe { std::ptr::copy(from, to, n) };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::CpuBackend;
+    use rhyton_graph::{Function, Type, compile, memory};
+    use rhyton_tensor::Bindings;
+
+    /// Two products of which the second reads what the first writes, and a third that both are alive for.
+    fn plan() -> Plan {
+        let f = Function::trace("f", &[Type::f32([4, 4]), Type::f32([4, 4])], |p| {
+            let a = p[0].matmul(&p[1]);
+            vec![a.matmul(&p[1]).matmul(&a)]
+        });
+        compile(&f, 0, &[], &CpuBackend::with(1, Isa::Portable)).unwrap()
+    }
+
+    fn enter(isa: Isa, change: impl FnOnce(&mut Plan, &mut Layout)) -> Result<Frame> {
+        let (mut plan, bindings) = (plan(), Bindings::new());
+        let mut layout = memory::layout(&plan, &bindings).unwrap();
+        change(&mut plan, &mut layout);
+        Frame::new(&plan, &layout, &Setting { isa, threads: 1, bindings: &bindings, profile: false })
+    }
+
+    #[test]
+    fn what_breaks_the_contract_stays_outside() {
+        enter(Isa::Portable, |_, _| {}).unwrap();
+        type Change = fn(&mut Plan, &mut Layout);
+        let damages: [(&str, Change); 9] = [
+            ("read before it is written", |p, _| p.launches.reverse()),
+            ("a result is not written", |p, _| drop(p.launches.pop())),
+            ("read elsewhere than it is written", |p, _| {
+                let first = p.launches[0].writes[0].clone();
+                p.launches[1].writes[0] = first;
+            }),
+            ("written that no result updates", |p, _| {
+                let x = p.launches[0].reads[0].clone();
+                p.launches[2].writes[0] = x;
+            }),
+            ("overlap", |_, l| l.offsets.fill(0)),
+            ("outside the arena", |_, l| l.total -= 64),
+            ("outside the arena", |_, l| l.offsets.iter_mut().for_each(|o| *o += 4)),
+            ("result that has another", |p, _| p.inputs[1] = p.inputs[0]),
+            ("no buffer of its own", |p, _| p.buffers[p.inputs[1]].place = Place::Temp),
+        ];
+        for (wanted, damage) in damages {
+            let e = enter(Isa::Portable, damage).err().unwrap_or_else(|| panic!("{wanted} is let in"));
+            assert!(e.to_string().contains(wanted), "{wanted}: {e}");
+        }
+        let foreign = if cfg!(target_arch = "x86_64") { Isa::Neon } else { Isa::Avx2 };
+        let e = enter(foreign, |_, _| {}).err().unwrap().to_string();
+        assert!(e.contains("lacks the instruction set"), "{e}");
     }
 }

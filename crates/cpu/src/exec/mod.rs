@@ -323,6 +323,12 @@ fn name(p: &Param, i: usize) -> String {
     if p.name.is_empty() { format!("parameter {i}") } else { p.name.clone() }
 }
 
+/// Whether arrays of this type have an address here.
+pub(crate) fn has_address(dtype: DType) -> bool {
+    use DType::{BF16, Bool, F32, I8, I32, U8};
+    matches!(dtype, F32 | BF16 | I32 | I8 | U8 | Bool)
+}
+
 /// Address of the elements, for reading.
 pub(crate) fn address(t: &Tensor) -> *mut u8 {
     match t.data() {
@@ -332,7 +338,7 @@ pub(crate) fn address(t: &Tensor) -> *mut u8 {
         Data::I8(v) => v.as_ptr().cast::<u8>().cast_mut(),
         Data::U8(v) => v.as_ptr().cast_mut(),
         Data::Bool(v) => v.as_ptr().cast::<u8>().cast_mut(),
-        // No parameter has another type.
+        // Frames have no others: see `has_address`.
         _ => std::ptr::null_mut(),
     }
 }
