@@ -51,6 +51,32 @@ fn elementwise_chains() {
     });
 }
 
+/// A cast rounds wherever it stands: in the middle of a kernel, kept for a fold, or on the way to memory.
+#[test]
+fn casts_round_within_a_kernel() {
+    let types = [typed(DType::F32, &[37]), Type::f32([37])];
+    let f = Function::trace("f", &types, |p| {
+        let (x, b) = (narrow(&p[0]), narrow(&p[1]));
+        let apart = x.cast(DType::F32) - &p[0];
+        let many = (&p[0] * 1000.0).cast(DType::I32).cast(DType::BF16).cast(DType::F32) * 3.0;
+        vec![apart.clone(), apart.abs().max(&[1]), x.cast(DType::F32) * b.cast(DType::F32), x, many]
+    });
+    for batch in [1, 3, 8] {
+        let args = random_args(&f, batch, 7);
+        let want = interpret(&f, &args).unwrap();
+        for isa in Isa::available() {
+            let backend = CpuBackend::with(2, isa);
+            let mut program = Runner::new(&backend, compile(&f, 0, &[], &backend).unwrap()).unwrap();
+            let mut have = vec![];
+            program.run(&mut [], &args, &mut have).unwrap();
+            assert!(
+                want.iter().zip(&have).all(|(a, b)| a.same_bits(b)),
+                "batch {batch}, {isa:?}: {want:?} {have:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn movements() {
     let types = [typed(DType::F32, &[6, 5]), typed(DType::BF16, &[6, 5])];

@@ -48,7 +48,7 @@ pub fn assemble(
         operand: (0..n).collect(),
     };
     let leaves: Vec<Option<Preload>> = (0..n).map(leaf).collect();
-    a.flow(&leaves);
+    a.flow(&leaves, outputs);
     a.join_products(&leaves);
     let written = a.place_outputs(&leaves, outputs);
     a.emit(&leaves, outputs, written)
@@ -61,8 +61,13 @@ fn too_large(registers: usize) -> Error {
 
 impl Assembler<'_> {
     /// Widths, moves and last uses.
-    fn flow(&mut self, leaves: &[Option<Preload>]) {
+    fn flow(&mut self, leaves: &[Option<Preload>], outputs: &[Output]) {
         let inputs = self.program.inputs.len();
+        // What is rounded for memory alone is rounded when it is stored.
+        let mut read = vec![false; self.same.len()];
+        let kept = self.program.outputs.iter().zip(outputs).filter(|(_, o)| o.access.is_none());
+        let args = self.program.code.iter().flat_map(|i| &i.args);
+        args.chain(kept.map(|(r, _)| r)).for_each(|r| read[*r] = true);
         for (r, leaf) in leaves.iter().enumerate() {
             match leaf {
                 Some(Preload::Constant(_)) => (self.widths[r], self.stages[r]) = (Width::One, Stage::Once),
@@ -74,7 +79,8 @@ impl Assembler<'_> {
                     let args: Vec<usize> = i.args.iter().map(|x| self.same[*x]).collect();
                     self.widths[r] = args.iter().map(|x| self.widths[*x]).max().unwrap_or(Width::One);
                     self.stages[r] = args.iter().map(|x| self.stages[*x]).max().unwrap_or(Stage::Once);
-                    self.same[r] = origin(self.program, r);
+                    let stored = !read[r] && self.op(r) == Op::FloatToHalf;
+                    self.same[r] = if stored { args[0] } else { origin(self.program, r) };
                     args.iter().for_each(|x| self.last[*x] = r);
                 }
             }
@@ -267,6 +273,7 @@ impl Assembler<'_> {
             Step::Apply(Elementwise::Cast(to)) => match (from(0), to) {
                 (from, DType::I32) if from.is_float() => Op::FloatToInt,
                 (from, DType::I8) if from.is_float() => Op::FloatToByte,
+                (from, DType::BF16) if from.is_float() => Op::FloatToHalf,
                 (from, _) if from.is_float() => Op::FloatToTruth,
                 (DType::I32, DType::Bool) => Op::IntToTruth,
                 (DType::I32, DType::I8) => Op::IntToByte,
@@ -292,6 +299,7 @@ fn cost_of(op: Op) -> f32 {
         Op::Float(u) => u.cost() as f32,
         Op::FloatPair(b) => b.cost() as f32,
         Op::MulAdd | Op::MulSub | Op::SubMul => 2.0,
+        Op::FloatToHalf => 4.0,
         _ => 1.0,
     }
 }

@@ -101,6 +101,8 @@ pub enum Op {
     SelectNumber,
     SelectTruth,
     FloatToInt,
+    /// To the nearest bfloat16, in float32.
+    FloatToHalf,
     IntToFloat,
     FloatToTruth,
     IntToTruth,
@@ -187,9 +189,9 @@ pub fn dtype(program: &Program, r: Register) -> DType {
     if r < n { program.inputs[r] } else { program.code[r - n].dtype }
 }
 
-/// Whether a conversion leaves a register as it is: those of bfloat16 hold float32, and storing rounds.
+/// Whether a conversion leaves a register as it is: those of bfloat16 hold float32.
 fn moves(from: DType, to: DType) -> bool {
-    from == to || (from.is_float() && to.is_float())
+    from == to || (from.is_float() && to == DType::F32)
 }
 
 /// The register whose value `r` holds: itself, unless it only moves another one.

@@ -219,6 +219,9 @@ unsafe fn pass<S: Simd>(op: Op, p: Pass) {
             Op::SelectTruth => each!(p, Truth; a => m: Truth, b => x: Truth, c => y: Truth;
                 S::mor(S::mand(m, x), S::mand(S::mnot(m), y))),
             Op::FloatToInt => each!(p, Int; a => x: Float; to_int::<S>(x)),
+            Op::FloatToHalf => {
+                each!(p, Int; a => x: Float; S::iand(S::rounded(x), S::isplat(0xffff_0000_u32 as i32)))
+            }
             Op::IntToFloat => each!(p, Float; a => x: Int; S::to_float(x)),
             Op::FloatToTruth => each!(p, Truth; a => x: Float; S::mnot(S::eq(x, S::splat(0.0)))),
             Op::IntToTruth => each!(p, Truth; a => x: Int; S::mnot(S::ieq(x, S::isplat(0)))),

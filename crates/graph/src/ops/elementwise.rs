@@ -230,7 +230,7 @@ impl Elementwise {
             DType::I32 => f64::from(y as i32),
             DType::I8 => f64::from(y as i8),
             DType::Bool => f64::from(u8::from(y != 0.0)),
-            // Only storing rounds: what is computed in between keeps the precision of float32.
+            // Casts round, and so does storing: what is computed in between keeps the precision of float32.
             DType::BF16 if matches!(self, Elementwise::Cast(_)) => {
                 rhyton_tensor::bf16::from_f32(y as f32).to_f64()
             }

@@ -98,8 +98,12 @@ impl At<'_> {
         Some(self.full(Scalar::from_f64(op.eval(&values, dtype), dtype), shape))
     }
 
-    /// What was rounded to bfloat16 is so already.
+    /// What was rounded to bfloat16 is so already; whole numbers are rounded as floats.
     fn cast(&self, to: DType, x: &Expr) -> Option<Expr> {
+        if (x.dtype(), to) == (DType::I32, DType::BF16) {
+            let float = self.raw(Elementwise::Cast(DType::F32), vec![x.clone()]);
+            return Some(self.raw(Elementwise::Cast(to), vec![float]));
+        }
         let inner = x.inputs().first().filter(|_| matches!(x.op(), Op::Elementwise(Elementwise::Cast(_))));
         let widened = inner.filter(|e| x.dtype() == DType::F32 && e.dtype() == DType::BF16);
         if x.dtype() == to { Some(x.clone()) } else { widened.filter(|e| e.dtype() == to).cloned() }

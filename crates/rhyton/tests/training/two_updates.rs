@@ -15,15 +15,16 @@ fn softplus(x: &Expr) -> Expr {
 }
 
 /// A generator and a critic with batch statistics, dead units and a layer that is used twice.
-fn models() -> [Model; 2] {
+fn models(policy: &str) -> [Model; 2] {
     let generator = Sequential::new([2])
+        .dtype_policy(policy)
         .add(Dense::new(6).relu())
         .add(BatchNormalization::new().momentum(0.7))
         .add(Dense::new(2).kernel_regularizer("l2"));
     let x = Input::new([2]).symbolic();
-    let twice = Dense::new(2).activation("tanh").shared();
-    let h = twice.apply(twice.apply(&x));
-    let critic = Model::new(&[x], &[Dense::new(1).apply(BatchNormalization::new().apply(&h))]);
+    let twice = Dense::new(2).activation("tanh").dtype(policy).shared();
+    let h = BatchNormalization::new().dtype(policy).apply(twice.apply(twice.apply(&x)));
+    let critic = Model::new(&[x], &[Dense::new(1).dtype(policy).apply(&h)]);
     [generator.build().unwrap(), critic.unwrap()]
 }
 
@@ -41,8 +42,8 @@ fn generator_loss(s: &mut Build, x: &Expr) -> Expr {
 /// What a model is trained by: its number, the loss and the optimizer.
 type Update<'a> = (usize, Loss, &'a OptimizerRef);
 
-fn step(updates: &[Update]) -> Step {
-    Step::build(models(), 3, |s| {
+fn step(policy: &str, updates: &[Update]) -> Step {
+    Step::build(models(policy), 3, |s| {
         let x = s.input("x", [2]);
         for (model, loss, optimizer) in updates {
             let loss = loss(s, &x);
@@ -72,8 +73,9 @@ fn trained(step: &Step, first: usize) -> Vec<(String, Tensor)> {
 }
 
 /// The names of what differs between one step with both updates and two steps with one each.
-fn differences(updates: [Update; 2]) -> Vec<String> {
-    let (mut both, mut one, mut other) = (step(&updates), step(&updates[..1]), step(&updates[1..]));
+fn differences(policy: &str, updates: [Update; 2]) -> Vec<String> {
+    let [mut both, mut one, mut other] =
+        [&updates[..], &updates[..1], &updates[1..]].map(|u| step(policy, u));
     for round in 0..4 {
         let x = normal(&[16, 2], round);
         both.run(std::slice::from_ref(&x)).unwrap();
@@ -101,12 +103,18 @@ fn optimizers() -> Vec<OptimizerRef> {
 
 #[test]
 fn a_step_with_two_updates_equals_two_steps() {
-    for optimizer in optimizers() {
-        let (critic, generator): (Update, Update) =
-            ((1, critic_loss, &optimizer), (0, generator_loss, &optimizer));
-        for updates in [[critic, generator], [generator, critic], [critic, critic], [generator, generator]] {
-            let (first, second) = (updates[0].0, updates[1].0);
-            assert_eq!(differences(updates), [""; 0], "{optimizer:?}, models {first} and {second}");
+    for policy in ["float32", "mixed_bfloat16"] {
+        for optimizer in optimizers() {
+            let critic: Update = (1, critic_loss, &optimizer);
+            let generator: Update = (0, generator_loss, &optimizer);
+            for updates in [[critic, generator], [generator, critic], [critic; 2], [generator; 2]] {
+                let which = updates.map(|(model, ..)| model);
+                assert_eq!(
+                    differences(policy, updates),
+                    [""; 0],
+                    "{policy}, {optimizer:?}, models {which:?}"
+                );
+            }
         }
     }
 }
