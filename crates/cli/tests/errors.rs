@@ -4,6 +4,7 @@
 use rhyton::io::{Archive, ArchiveWriter};
 use rhyton::prelude::*;
 use rhyton::tensor::Dim;
+use rhyton::train::PerOutput;
 use serde_json::{Value as Json, json};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -200,6 +201,12 @@ fn files() -> Book {
     let (x, y) = samples(6);
     compiled().save(b.path("model.keras")).unwrap();
     digits().build().unwrap().save(b.path("uncompiled.keras")).unwrap();
+    let own_step = Compile::new("adam", PerOutput::none()).train_step(|s| {
+        let x = s.inputs().to_vec();
+        let mean = s.call(0, &x)[0].mean_all();
+        s.descend(&mean);
+    });
+    digits().build().unwrap().compile(own_step).unwrap().save(b.path("own_step.keras")).unwrap();
     rhyton::io::write_npz(b.path("data.npz"), &[("x0", &x), ("y0", &y)]).unwrap();
     rhyton::io::write_npz(b.path("other.npz"), &[("images", &x), ("labels", &y)]).unwrap();
     rhyton::io::write_npz(b.path("wide.npz"), &[("x0", &x.reshape([3, 8]).unwrap()), ("y0", &y)]).unwrap();
@@ -277,6 +284,7 @@ fn wrong_files_and_arguments_of_the_program() {
         b.program(name, &[&usual, more, out].concat());
     };
     fit("fit_without_compile", "uncompiled.keras", "data.npz", &[]);
+    fit("step_of_ones_own_in_a_file", "own_step.keras", "data.npz", &[]);
     fit("unknown_loss_in_a_file", "loss.keras", "data.npz", &[]);
     fit("data_without_x0", "model.keras", "other.npz", &[]);
     fit("data_of_another_shape_in_a_file", "model.keras", "wide.npz", &[]);

@@ -65,13 +65,14 @@ pub fn save_keras<'a>(model: impl Into<Saved<'a>>, path: impl AsRef<Path>) -> Re
 pub fn write_keras<'a>(model: impl Into<Saved<'a>>, out: &mut dyn WriteSeek) -> Result<()> {
     match model.into() {
         Saved::Model(model) => {
-            write(out, &model_record(model.definition(), json!({})), &weights::tree(model)?)
+            write(out, &model_record(model.definition(), json!({})), &weights::tree(model)?, false)
         }
         Saved::Compiled(model) => {
             let arguments = compile_config(model);
             let mut tree = weights::tree(model)?;
             add_optimizer(&mut tree, model, &arguments["optimizer"])?;
-            write(out, &model_record(model.definition(), arguments), &tree)
+            let own_step = model.arguments().has_train_step();
+            write(out, &model_record(model.definition(), arguments), &tree, own_step)
         }
     }
 }
@@ -107,8 +108,11 @@ fn check_name(path: &Path) -> Result<()> {
         .fix("change the name, or use save_weights for .weights.h5, .safetensors and .npz"))
 }
 
-fn write(out: &mut dyn WriteSeek, record: &Json, tree: &Group) -> Result<()> {
-    let metadata = json!({ "keras_version": KERAS_VERSION, "date_saved": date(SystemTime::now()) });
+fn write(out: &mut dyn WriteSeek, record: &Json, tree: &Group, own_step: bool) -> Result<()> {
+    let mut metadata = json!({ "keras_version": KERAS_VERSION, "date_saved": date(SystemTime::now()) });
+    if own_step {
+        metadata[OWN_STEP] = true.into();
+    }
     let tree = crate::write_hdf5(tree)?;
     let mut archive = ArchiveWriter::new(out);
     archive.add("metadata.json", metadata.to_string().as_bytes())?;
@@ -133,6 +137,9 @@ fn date(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}@{hour:02}:{minute:02}:{second:02}")
 }
 
+/// What `metadata.json` says of a model whose training step no file can hold. Keras reads over it.
+const OWN_STEP: &str = "rhyton_train_step";
+
 /// What a `.keras` archive held.
 #[derive(Debug)]
 pub struct Loaded {
@@ -141,6 +148,8 @@ pub struct Loaded {
     optimizer: Option<Vec<Tensor>>,
     path: PathBuf,
     warnings: Vec<String>,
+    /// It was trained by a step of its own.
+    own_step: bool,
 }
 
 impl Loaded {
@@ -168,13 +177,26 @@ impl Loaded {
     /// when it does not fit the optimizer.
     ///
     /// # Errors
-    /// When the model was saved before it was compiled, or uses an unknown loss, metric or optimizer.
+    /// When the model was saved before it was compiled, was trained by a step of its own without a loss beside it, or
+    /// uses an unknown loss, metric or optimizer.
     pub fn into_compiled(mut self) -> Result<(Compiled, Vec<String>)> {
         if !self.is_compiled() {
             return Err(Error::new("the model was saved before it was compiled")
                 .place(self.path.display().to_string())
                 .expected("a model with optimizer and loss")
                 .fix("compile the model before saving it, or load it as a Model and compile that"));
+        }
+        if self.own_step && self.compile_config["loss"].is_null() {
+            return Err(Error::new(
+                "the model was trained by a step of its own, and no file holds such a step",
+            )
+            .place(self.path.display().to_string())
+            .expected("a loss beside the step, to evaluate the model and train it without the step")
+            .fix("train it on in the program that has the step: load it as a Model and compile that"));
+        }
+        if self.own_step {
+            let what = "the step of its own that trained the model is not in the file";
+            self.warnings.push(format!("{what}: training goes on with the standard step"));
         }
         let compiled = at_source(&source(&self.path, "config.json, compile_config"), || {
             Compile::from_json(&self.compile_config).and_then(|c| self.model.compile(c))
@@ -207,15 +229,16 @@ pub fn load_keras(path: impl AsRef<Path>) -> Result<Loaded> {
     let path = path.as_ref();
     refuse_hdf5(path)?;
     let mut archive = Archive::open(path)?;
-    let version = keras_version(&mut archive);
+    let metadata = metadata(&mut archive);
     let with_version = |mut e: Error| {
-        if let Some(v) = version.filter(|v| v.starts_with("2.")) {
+        if let Some(v) = metadata["keras_version"].as_str().filter(|v| v.starts_with("2.")) {
             let old = Error::new(format!("Keras {v} wrote this file, and not all it wrote is as in Keras 3"));
             e.problems.extend(old.fix("load it in Keras 3 and save it again").problems);
         }
         e
     };
-    read(&mut archive, path).map_err(|e| files::in_file(with_version(e), path))
+    let own_step = metadata[OWN_STEP] == true;
+    read(&mut archive, path, own_step).map_err(|e| files::in_file(with_version(e), path))
 }
 
 /// Keras 2 wrote whole models as HDF5, and such files get renamed.
@@ -234,14 +257,13 @@ fn refuse_hdf5(path: &Path) -> Result<()> {
     }
 }
 
-/// The version of Keras that `metadata.json` names.
-fn keras_version(archive: &mut Archive) -> Option<String> {
-    let bytes = archive.has("metadata.json").then(|| archive.read("metadata.json"))?.ok()?;
-    let metadata: Json = serde_json::from_slice(&bytes).ok()?;
-    metadata["keras_version"].as_str().map(String::from)
+/// What `metadata.json` says; null where it is none.
+fn metadata(archive: &mut Archive) -> Json {
+    let bytes = archive.has("metadata.json").then(|| archive.read("metadata.json").ok()).flatten();
+    bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
 }
 
-fn read(archive: &mut Archive, path: &Path) -> Result<Loaded> {
+fn read(archive: &mut Archive, path: &Path, own_step: bool) -> Result<Loaded> {
     let mut record = config_of(archive)?;
     check_config(&record, "", "")?;
     let mut warnings = vec![];
@@ -260,6 +282,7 @@ fn read(archive: &mut Archive, path: &Path) -> Result<Loaded> {
         optimizer,
         path: path.into(),
         warnings,
+        own_step,
     })
 }
 

@@ -76,6 +76,11 @@ impl Compile {
         self
     }
 
+    /// Whether it has a training step of one's own. Files note it: they cannot hold the step.
+    pub fn has_train_step(&self) -> bool {
+        self.train_step.is_some()
+    }
+
     /// Further models of the [`train_step`](Compile::train_step), numbered from 1: a generator, a teacher. Their
     /// weights and those of the compiled model are kept together, in training as in checkpoints;
     /// [`further_models`](super::Compiled::further_models) gives them back.

@@ -236,3 +236,20 @@ fn errors_of_a_step_of_ones_own_say_what_is_wrong() {
     assert!(e.contains("the log 'all' has the shape [batch, 3]"), "{e}");
     assert!(e.contains("the step has no model 2\n") && e.contains("expected: a number below 1"), "{e}");
 }
+
+#[test]
+fn a_file_says_that_it_lacks_the_step() {
+    let own = arguments().train_step(|s| {
+        let outputs = s.forward(true);
+        let loss = s.loss(&outputs);
+        s.descend(&loss);
+    });
+    let path = std::env::temp_dir().join(format!("rhyton-own-step-{}.keras", std::process::id()));
+    rhyton::io::save_keras(&network(1).compile(own).unwrap(), &path).unwrap();
+    let (model, warnings) = load_keras(&path).unwrap().into_compiled().unwrap();
+    let what = "the step of its own that trained the model is not in the file";
+    assert_eq!(warnings, [format!("{what}: training goes on with the standard step")]);
+    rhyton::io::save_keras(&model, &path).unwrap();
+    assert_eq!(load_keras(&path).unwrap().into_compiled().unwrap().1, [""; 0]);
+    std::fs::remove_file(path).unwrap();
+}
