@@ -4,8 +4,8 @@ use rhyton::prelude::*;
 use rhyton::tensor::rng::Stream;
 use std::time::Instant;
 
-/// Predictions a second over one model from so many threads.
-fn throughput(model: &Model, x: &Tensor, expected: &Tensor, threads: usize) -> f64 {
+/// Seconds for one prediction over one model by so many threads at once.
+fn time(model: &Model, x: &Tensor, expected: &Tensor, threads: usize) -> f64 {
     const EACH: usize = 2000;
     let start = Instant::now();
     std::thread::scope(|scope| {
@@ -17,9 +17,11 @@ fn throughput(model: &Model, x: &Tensor, expected: &Tensor, threads: usize) -> f
             });
         }
     });
-    (threads * EACH) as f64 / start.elapsed().as_secs_f64()
+    start.elapsed().as_secs_f64() / (threads * EACH) as f64
 }
 
+/// `RHYTON_ALONE=1 cargo test --release -p rhyton --test concurrent` on a machine that does nothing else asks for 1.8
+/// times on two cores. Beside other work the cores are not all there, and less is asked for.
 #[test]
 fn four_threads_predict_at_once_over_one_model() {
     let net = Sequential::new([6]).seed(1).add(Dense::new(200).activation("tanh"));
@@ -28,11 +30,23 @@ fn four_threads_predict_at_once_over_one_model() {
     let x = Tensor::from_fn([16, 6], |_| random.normal());
     let expected = model.predict(&x).unwrap();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    // A machine that others use as well has better moments.
-    let of = |threads| throughput(&model, &x, &expected, threads);
-    let ratios: Vec<f64> = (0..7).map(|_| of(4) / of(1)).collect();
-    println!("{ratios:.2?}");
-    let best = ratios.into_iter().fold(0.0, f64::max);
-    println!("four threads predict {best:.2} times as much as one, on {cores} cores");
-    assert!(cores < 2 || best >= 1.3, "{best:.2} times");
+    let wanted = match std::env::var_os("RHYTON_ALONE") {
+        _ if cores < 2 => 0.0,
+        Some(_) => 1.8,
+        None => 1.3,
+    };
+    // The best moments of each, in turn. One thread soon finds a free core; four need two at once.
+    let mut least = [f64::INFINITY; 2];
+    let mut ratio = 0.0;
+    for round in 0..60 {
+        for (least, threads) in least.iter_mut().zip([1, 4]) {
+            *least = least.min(time(&model, &x, &expected, threads));
+        }
+        ratio = least[0] / least[1];
+        if round >= 6 && ratio >= wanted {
+            break;
+        }
+    }
+    println!("four threads predict {ratio:.2} times as much as one, on {cores} cores");
+    assert!(ratio >= wanted, "{ratio:.2} times");
 }
