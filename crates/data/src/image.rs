@@ -24,7 +24,7 @@ pub fn resize_bilinear(images: &Tensor, height: usize, width: usize) -> Result<T
     };
     let Some(pixels) = images.as_slice::<f32>() else {
         let e = fail(format!("the images are {}", images.dtype()));
-        return Err(e.fix("convert them first, for example with rescale(&images, 1.0 / 255.0, 0.0)"));
+        return Err(e.fix("convert them first, for example with rescale(&images, 1.0 / 255.0, 0.0)?"));
     };
     let (n, h, w, channels, out_shape) = match *images.shape() {
         [h, w] => (1, h, w, 1, vec![height, width]),
@@ -80,15 +80,20 @@ fn mix(a: f32, b: f32, weight: f32) -> f32 {
 ///
 /// ```
 /// use rhyton_tensor::Tensor;
-/// let x = rhyton_data::rescale(&Tensor::vector(vec![0u8, 255]), 1.0 / 255.0, 0.0);
+/// let x = rhyton_data::rescale(&Tensor::vector(vec![0u8, 255]), 1.0 / 255.0, 0.0)?;
 /// assert_eq!(x.as_slice::<f32>(), Some(&[0.0, 1.0][..]));
+/// # Ok::<(), rhyton_tensor::Error>(())
 /// ```
-pub fn rescale(x: &Tensor, scale: f32, offset: f32) -> Tensor {
-    let mut out = x.cast(DType::F32);
+///
+/// # Errors
+/// When there is no memory for the result.
+pub fn rescale(x: &Tensor, scale: f32, offset: f32) -> Result<Tensor> {
+    let mut out = x.try_cast(DType::F32)?;
+    out.unshare()?;
     if let Some(values) = out.as_slice_mut::<f32>() {
         values.iter_mut().for_each(|v| *v = *v * scale + offset);
     }
-    out
+    Ok(out)
 }
 
 #[cfg(test)]

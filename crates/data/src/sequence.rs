@@ -1,6 +1,6 @@
 //! Sequences of different lengths, and windows over a series in time.
 
-use rhyton_tensor::{Data, Error, Result, Tensor, memory};
+use rhyton_tensor::{DType, Data, Error, Result, Tensor, memory};
 
 /// Which end of a sequence is padded or cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -121,15 +121,19 @@ pub fn pad_sequences<S: AsRef<[i32]>>(sequences: &[S], maxlen: Option<usize>) ->
 /// ```
 pub fn timeseries_windows(series: &Tensor, window: usize, horizon: usize) -> Result<(Tensor, Tensor)> {
     let (n, features) = windows_of(series, window, horizon)?;
-    let values = series.to_vec::<f32>();
-    let cut = |offset: usize, steps: usize| -> Data {
-        let stretch = |i: usize| (i + offset) * features..(i + offset + steps) * features;
-        Data::F32((0..n).flat_map(|i| values[stretch(i)].iter().copied()).collect())
+    let series = series.try_cast(DType::F32)?;
+    let values = series.as_slice::<f32>().unwrap_or_default();
+    let cut = |offset: usize, steps: usize| -> Result<Data> {
+        let mut out = memory::room(memory::elements(&[n, steps, features])?)?;
+        for i in offset..offset + n {
+            out.extend_from_slice(&values[i * features..(i + steps) * features]);
+        }
+        Ok(Data::F32(out))
     };
-    let x = Tensor::from_data([n, window, features], cut(0, window))?;
+    let x = Tensor::from_data([n, window, features], cut(0, window)?)?;
     let mut y_shape = vec![n, horizon];
     y_shape.extend(series.shape().get(1));
-    Ok((x, Tensor::from_data(y_shape, cut(window, horizon))?))
+    Ok((x, Tensor::from_data(y_shape, cut(window, horizon)?)?))
 }
 
 /// How many windows a series has, and how many numbers a step.

@@ -106,7 +106,21 @@ fn what_cannot_be_drawn_is_told() {
         assert!(good.save(name).unwrap_err().to_string().contains("ends in .png or .svg"), "{name}");
     }
     let e = good.save("/nowhere/at/all.png").unwrap_err().to_string();
-    assert!(e.contains("/nowhere/at/all.png") && e.contains("create the folder /nowhere/at first"), "{e}");
+    assert!(e.contains("/nowhere/at/all.png") && e.contains("create the folder `/nowhere/at` first"), "{e}");
+}
+
+/// Whoever has the old picture open sees it whole: the new one takes its place, and is not written over it.
+#[cfg(unix)]
+#[test]
+fn a_picture_is_replaced_in_one_step() {
+    let (path, held) = (file("replaced.svg"), file("held.svg"));
+    let chart = |y: f64| Chart::new("t").line("a", &[1.0, 2.0], &[y, 2.0]);
+    std::fs::remove_file(&held).ok();
+    chart(1.0).save(&path).unwrap();
+    std::fs::hard_link(&path, &held).unwrap();
+    let old = std::fs::read(&path).unwrap();
+    chart(7.0).save(&path).unwrap();
+    assert!(std::fs::read(&held).unwrap() == old && std::fs::read(&path).unwrap() != old);
 }
 
 #[test]

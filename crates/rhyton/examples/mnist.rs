@@ -16,7 +16,7 @@ fn main() -> Result<()> {
         rhyton::mixed_precision::set_global_policy(&policy)?;
     }
     let ((x_train, y_train), (x_test, y_test)) = datasets::mnist(&folder)?;
-    let pixels = |x: &Tensor| rescale(x, 1.0 / 255.0, 0.0).reshape([x.shape()[0], 28, 28, 1]);
+    let pixels = |x: &Tensor| rescale(x, 1.0 / 255.0, 0.0)?.reshape([x.shape()[0], 28, 28, 1]);
     let (x_train, x_test) = (pixels(&x_train)?, pixels(&x_test)?);
 
     let dense = Sequential::new([28, 28, 1])

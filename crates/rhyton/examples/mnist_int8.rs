@@ -7,7 +7,7 @@ use rhyton::prelude::*;
 fn main() -> Result<()> {
     let folder = std::env::args().nth(1).unwrap_or_else(|| "mnist".into());
     let ((x_train, y_train), (x_test, y_test)) = datasets::mnist(&folder)?;
-    let pixels = |x: &Tensor| rescale(x, 1.0 / 255.0, 0.0).reshape([x.shape()[0], 28, 28, 1]);
+    let pixels = |x: &Tensor| rescale(x, 1.0 / 255.0, 0.0)?.reshape([x.shape()[0], 28, 28, 1]);
     let (x_train, x_test) = (pixels(&x_train)?, pixels(&x_test)?);
 
     let dense = Sequential::new([28, 28, 1]).name("dense").add(Flatten::new()).add(Dense::new(64).relu());

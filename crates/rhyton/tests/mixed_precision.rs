@@ -27,7 +27,7 @@ fn compiled(model: Model) -> Compiled {
 
 fn digits() -> (Tensor, Tensor) {
     let ((x, y), _) = datasets::digits().unwrap();
-    let x = rhyton::data::rescale(&x, 1.0 / 16.0, 0.0);
+    let x = rhyton::data::rescale(&x, 1.0 / 16.0, 0.0).unwrap();
     (x.reshape([x.shape()[0], 8, 8, 1]).unwrap(), y)
 }
 

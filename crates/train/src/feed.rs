@@ -6,7 +6,7 @@ use super::checks::check_samples;
 use super::data::{SampleBatches, Samples, Source};
 use super::objective::Objective;
 use super::steps::StepKind;
-use rhyton_tensor::{DType, Error, Result, Tensor};
+use rhyton_tensor::{DType, Error, Result, Tensor, memory};
 use std::ops::Range;
 
 /// Batches with the place where the last epoch ended: when an epoch has fewer steps than the data, the next one goes
@@ -143,20 +143,22 @@ pub(crate) fn weigh_classes(
             .map_err(|e| e.expected("one label or one-hot vector for each sample"));
     }
     let weight = |c: i64| weights.iter().find(|(k, _)| *k == c).map_or(1.0, |(_, w)| *w as f32);
-    let w: Vec<f32> = classes_of(y).into_iter().map(weight).collect();
+    let mut w = memory::room(y.shape().first().copied().unwrap_or(0))?;
+    w.extend(classes_of(y).map(weight));
     samples.weights = vec![Tensor::vector(w)];
     Ok(())
 }
 
 /// The class of each sample, by its label or its largest score.
-pub(crate) fn classes_of(y: &Tensor) -> Vec<i64> {
-    let width: usize = y.shape().iter().skip(1).product();
-    let class = |row: &[f64]| match row {
-        [label] => label.round() as i64,
-        scores => {
-            let best = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            scores.iter().position(|s| *s == best).unwrap_or(0) as i64
+pub(crate) fn classes_of(y: &Tensor) -> impl Iterator<Item = i64> {
+    let width = y.shape().iter().skip(1).product::<usize>().max(1);
+    let class = move |row: usize| {
+        let score = |i: usize| y.data().get_f64(row * width + i);
+        let best = (0..width).map(score).fold(f64::NEG_INFINITY, f64::max);
+        match width {
+            1 => score(0).round() as i64,
+            _ => (0..width).position(|i| score(i) == best).unwrap_or(0) as i64,
         }
     };
-    y.to_vec::<f64>().chunks(width.max(1)).map(class).collect()
+    (0..y.len() / width).map(class)
 }

@@ -116,10 +116,11 @@ fn labels_of_one_unit(known: &Known) -> Vec<String> {
     let text = |g: &Goal| {
         let one = g.ty.shape.last().is_some_and(|d| d.is(1));
         let binary = g.end == End::Sigmoid || g.loss.as_ref().is_some_and(|l| is_binary(&**l));
-        let values = g.target.filter(|_| one && binary)?.to_vec::<f32>();
-        let (low, high) = values.iter().fold((0.0f32, 1.0f32), |(a, b), x| (a.min(*x), b.max(*x)));
+        let target = g.target.filter(|_| one && binary)?.data();
+        let values = || (0..target.len()).map(|i| target.get_f64(i) as f32);
+        let (low, high) = values().fold((0.0f32, 1.0f32), |(a, b), x| (a.min(x), b.max(x)));
         let classes = high as usize + 1;
-        let fix = if low < 0.0 || values.iter().any(|x| x.fract() != 0.0) || classes > 1000 {
+        let fix = if low < 0.0 || values().any(|x| x.fract() != 0.0) || classes > 1000 {
             "bring the targets to 0 and 1".to_string()
         } else {
             format!(
@@ -165,7 +166,7 @@ fn linear_probabilities(known: &Known) -> Vec<String> {
 
 fn absent_classes(known: &Known) -> Vec<String> {
     let Some(y) = known.samples.and_then(|s| s.y.first()) else { return vec![] };
-    let there: std::collections::HashSet<i64> = super::feed::classes_of(y).into_iter().collect();
+    let there: std::collections::HashSet<i64> = super::feed::classes_of(y).collect();
     let absent = known.class_weight.iter().filter(|(class, _)| !there.contains(class));
     let text = |(class, _): &(i64, f64)| {
         format!("class_weight has a weight for the class {class}, which does not occur in the targets")

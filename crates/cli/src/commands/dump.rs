@@ -63,7 +63,7 @@ fn predicting(a: &Arguments) -> Result<Compilation> {
     let model = io::load_keras(&a.model)?.into_model();
     let inputs = match &a.data {
         Some(path) => Data::read(path)?.inputs,
-        None => zeros(&inputs(&model)?),
+        None => zeros(&inputs(&model)?)?,
     };
     let (outputs, seen) = watch(|| model.predict_all(&inputs, 1));
     first(seen, outputs.err())
@@ -77,7 +77,7 @@ fn training(a: &Arguments) -> Result<Compilation> {
         None => {
             let outputs: Vec<Type> =
                 model.trace(false)?.outputs.iter().map(|v| v.expr.ty().clone()).collect();
-            Samples { x: zeros(&inputs(&model)?), y: zeros(&outputs), weights: vec![] }
+            Samples { x: zeros(&inputs(&model)?)?, y: zeros(&outputs)?, weights: vec![] }
         }
     };
     let (logs, seen) = watch(|| model.train_on_batch(samples));
@@ -101,10 +101,9 @@ fn inputs(model: &Model) -> Result<Vec<Type>> {
 }
 
 /// One sample for each type; what is open has the size 1.
-fn zeros(types: &[Type]) -> Vec<Tensor> {
+fn zeros(types: &[Type]) -> Result<Vec<Tensor>> {
     let sizes = |t: &Type| t.shape.iter().map(|d| d.as_fixed().unwrap_or(1)).collect::<Vec<_>>();
-    let zero = |t: &Type| {
-        Tensor::full(sizes(t), 0.0f32).cast(if t.dtype == DType::BF16 { DType::F32 } else { t.dtype })
-    };
+    let zero =
+        |t: &Type| Tensor::try_zeros(if t.dtype == DType::BF16 { DType::F32 } else { t.dtype }, sizes(t));
     types.iter().map(zero).collect()
 }

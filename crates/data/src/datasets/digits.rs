@@ -51,7 +51,7 @@ fn load() -> Result<(Tensor, Tensor)> {
     let table = Csv::new().header(false).parse("the built-in digits", FILE)?;
     let pixels = table.drop_columns(&["64"])?.to_tensor()?;
     let n = pixels.shape().first().copied().unwrap_or(0);
-    let images = image::rescale(&pixels, 1.0 / 16.0, 0.0).reshape([n, 8, 8, 1])?;
+    let images = image::rescale(&pixels, 1.0 / 16.0, 0.0)?.reshape([n, 8, 8, 1])?;
     let labels = table.select(&["64"])?.to_tensor()?.cast(DType::I32).reshape([n])?;
     Ok((images, labels))
 }

@@ -31,7 +31,7 @@ pub const FASHION_MNIST_CLASSES: [&str; 10] = [
 /// ```no_run
 /// use rhyton_data::{datasets, rescale};
 /// let ((x_train, y_train), _) = datasets::mnist("data/mnist")?;
-/// let x_train = rescale(&x_train, 1.0 / 255.0, 0.0).reshape([60_000, 28, 28, 1])?;
+/// let x_train = rescale(&x_train, 1.0 / 255.0, 0.0)?.reshape([60_000, 28, 28, 1])?;
 /// # Ok::<(), rhyton_tensor::Error>(())
 /// ```
 pub fn mnist(folder: impl AsRef<Path>) -> Result<Split> {

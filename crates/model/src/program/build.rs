@@ -254,7 +254,7 @@ impl Build {
     #[track_caller]
     pub fn state(&mut self, name: &str, start: Tensor) -> Expr {
         let dtype = if start.dtype().is_float() { DType::F32 } else { DType::I32 };
-        self.keep(format!("state/{name}"), start.cast(dtype))
+        start.try_cast(dtype).map_or_else(Expr::poison, |start| self.keep(format!("state/{name}"), start))
     }
 
     /// [`state`](Build::state) in a slot of just this name, in the type it has.

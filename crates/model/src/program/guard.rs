@@ -154,7 +154,7 @@ impl Guard {
         let samples = inputs.first().and_then(|t| t.shape().first()).copied().unwrap_or(0);
         for first in (0..samples).step_by(ROWS) {
             let rows = first..samples.min(first + ROWS);
-            let part = |(t, ty): (&Tensor, &Type)| Ok(t.slice_rows(rows.clone())?.cast(ty.dtype));
+            let part = |(t, ty): (&Tensor, &Type)| t.slice_rows(rows.clone())?.try_cast(ty.dtype);
             let batch = inputs.iter().zip(types).map(part).collect::<Result<Vec<_>>>()?;
             self.check(home, &values, &batch, first, &mut computed)?;
         }

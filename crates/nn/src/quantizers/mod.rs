@@ -10,7 +10,7 @@ pub(crate) use product::{embedding, pays, product};
 
 use crate::layer::Layer;
 use rhyton_graph::{Expr, named};
-use rhyton_tensor::{DType, Error, Result, Tensor};
+use rhyton_tensor::{DType, Error, Result, Tensor, memory};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
@@ -87,7 +87,8 @@ pub fn abs_max_quantize(x: &Expr, axes: &[usize]) -> (Expr, Expr) {
 /// # Errors
 /// When the weight holds NaN or infinite numbers.
 pub fn quantize_weight(weight: &Tensor, kept: usize) -> Result<(Tensor, Tensor)> {
-    let values = weight.to_vec::<f32>();
+    let weight = weight.try_cast(DType::F32)?;
+    let values = weight.as_slice::<f32>().unwrap_or_default();
     if values.iter().any(|x| !x.is_finite()) {
         return Err(Error::new("a weight that holds NaN or infinite numbers cannot be quantized")
             .fix("quantize a model whose training went well"));
@@ -101,7 +102,8 @@ pub fn quantize_weight(weight: &Tensor, kept: usize) -> Result<(Tensor, Tensor)>
     values.iter().enumerate().for_each(|(i, x)| scale[at(i)] = scale[at(i)].max(x.abs()));
     scale.iter_mut().for_each(|s| *s = LARGEST / (*s + EPSILON));
     let round = |(i, x): (usize, &f32)| (x * scale[at(i)]).round_ties_even().clamp(-LARGEST, LARGEST) as i8;
-    let rounded = values.iter().enumerate().map(round).collect();
+    let mut rounded = memory::room(values.len())?;
+    rounded.extend(values.iter().enumerate().map(round));
     Ok((Tensor::new(weight.shape(), rounded)?, Tensor::vector(scale)))
 }
 
