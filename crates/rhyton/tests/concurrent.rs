@@ -35,7 +35,8 @@ fn four_threads_predict_at_once_over_one_model() {
         Some(_) => 1.8,
         None => 1.3,
     };
-    // The best moments of each, in turn. One thread soon finds a free core; four need two at once.
+    // The best moments of each, in turn. Beside other work four threads get more of the processor than one does: more
+    // than there are cores is no figure of ours, and one thread has not had its best moment yet.
     let mut least = [f64::INFINITY; 2];
     let mut ratio = 0.0;
     for round in 0..60 {
@@ -43,7 +44,7 @@ fn four_threads_predict_at_once_over_one_model() {
             *least = least.min(time(&model, &x, &expected, threads));
         }
         ratio = least[0] / least[1];
-        if round >= 6 && ratio >= wanted {
+        if round >= 6 && (wanted..=cores as f64).contains(&ratio) {
             break;
         }
     }
