@@ -317,5 +317,7 @@ impl Loops for Job<'_> {
 /// Each operand an instruction names must be valid over `rows` x `cols` (replicated ones over a vector), and the
 /// machine must have `isa`.
 pub unsafe fn run(isa: Isa, instrs: &[Instr], operands: *const Operand, rows: usize, cols: usize) {
-    isa.run(Job { instrs, operands, rows, cols });
+    if !instrs.is_empty() {
+        isa.run(Job { instrs, operands, rows, cols });
+    }
 }

@@ -125,11 +125,12 @@ pub fn product(sizes: &[usize]) -> usize {
 /// Offset of the element `linear` of axes in row-major order.
 pub fn locate(sizes: &[usize], strides: &[isize], mut linear: usize) -> isize {
     let mut offset = 0;
-    for (n, s) in sizes.iter().zip(strides).rev() {
+    for (n, s) in sizes.iter().zip(strides).skip(1).rev() {
         offset += (linear % n) as isize * s;
         linear /= n;
     }
-    offset
+    // No division where it would leave things as they are.
+    offset + linear as isize * strides.first().copied().unwrap_or(0)
 }
 
 /// Cuts `from..to` where the innermost axis of `sizes` ends.

@@ -1,7 +1,7 @@
 //! A program over an iteration space that is seen as batches of a two-dimensional block.
 
 use super::assemble::assemble;
-use super::code::{Access, Code, Output, Preload, origin};
+use super::code::{Access, Code, Output, Preload, Stage, origin};
 use super::space::{Argument, Place, Space, Table, locate, product, runs};
 use super::walk::{Finished, Tile};
 use crate::isa::Isa;
@@ -18,6 +18,8 @@ pub struct Sweep {
     /// The iteration space.
     pub space: Space<usize>,
     pub(super) inputs: Vec<Argument>,
+    /// Of each input, how it is reached and how often.
+    pub(super) reach: Vec<(Access, Stage)>,
     pub(super) outputs: Vec<Argument>,
     pub(super) code: Code,
     /// Columns of the largest tile.
@@ -75,7 +77,14 @@ impl Sweep {
         };
         let code = assemble(program, leaf, &targets)?;
         let most_cols = Sweep::widest(&code, &space, inputs.iter().chain(&outputs));
-        Ok(Sweep { isa, space, inputs, outputs, code, most_cols })
+        let reach = inputs.iter().map(|p| (p.access(), p.stage())).collect();
+        Ok(Sweep { isa, space, inputs, reach, outputs, code, most_cols })
+    }
+
+    /// The inputs that are read so often, and how.
+    pub(super) fn read(&self, often: Stage) -> impl Iterator<Item = (&Argument, Access)> {
+        let reach = self.inputs.iter().zip(&self.reach);
+        reach.filter(move |(_, (_, stage))| *stage == often).map(|(port, (access, _))| (port, *access))
     }
 
     /// Columns of the largest tile. Transposing operands get square tiles, which use whole cache lines.
@@ -91,6 +100,12 @@ impl Sweep {
         0.06 * self.code.cost + 0.06 * (self.inputs.len() + self.outputs.len()) as f32
     }
 
+    /// Rough time of all elements in nanoseconds.
+    pub fn time(&self) -> f32 {
+        let (batches, rows, cols) = self.extent();
+        self.cost() * (batches * rows * cols) as f32
+    }
+
     /// Number of batches, rows and columns.
     pub fn extent(&self) -> (usize, usize, usize) {
         (product(&self.space.batch), product(&self.space.rows), product(&self.space.cols))
@@ -102,8 +117,7 @@ impl Sweep {
     /// As for [`Sweep::block`].
     pub unsafe fn all(&self, pool: &Pool, table: Table) {
         let (batches, rows, cols) = self.extent();
-        let nanoseconds = self.cost() * (batches * rows * cols) as f32;
-        let parts = if nanoseconds < SPLIT_NS { 1 } else { pool.threads() * 2 };
+        let parts = if self.time() < SPLIT_NS { 1 } else { pool.threads() * 2 };
         let lines = batches * rows;
         if parts == 1 || pool.threads() == 1 {
             // SAFETY: the frame's contract, 2 and 6.

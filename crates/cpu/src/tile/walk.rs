@@ -88,7 +88,7 @@ impl Tile<'_> {
                 };
                 transfer::replicate((*self.operands.add(*k)).ptr, bytes, bits);
             }
-            for port in self.sweep.inputs.iter().filter(|p| p.stage() == Stage::Once) {
+            for (port, _) in self.sweep.read(Stage::Once) {
                 transfer::load_one((*self.operands.add(port.register)).ptr, self.lie(port, 0));
             }
             run(self.sweep.isa, &code.instrs[..code.once], self.operands, 1, 1);
@@ -151,10 +151,10 @@ impl Tile<'_> {
         // SAFETY: the frame's contract, 2 and 6; operands are inside the table by assembly.
         unsafe {
             self.set_rows(cols);
-            for port in sweep.inputs.iter().filter(|p| p.stage() == Stage::Patch) {
+            for (port, access) in sweep.read(Stage::Patch) {
                 let to = (*self.operands.add(port.register)).ptr;
                 let lie = self.lie(port, self.start_of(port, at));
-                match port.access() {
+                match access {
                     Access::Repeated => transfer::repeat_row(to, lie, rows, cols),
                     _ => transfer::load_one(to, lie),
                 }
@@ -175,7 +175,7 @@ impl Tile<'_> {
         let start = |p: &Argument| self.start_of(p, (batch, row, col));
         // SAFETY: the frame's contract, 2 and 6; operands are inside the table by assembly.
         unsafe {
-            for port in sweep.inputs.iter().filter(|p| p.stage() == Stage::Tile) {
+            for (port, access) in sweep.read(Stage::Tile) {
                 let o = self.operands.add(port.register);
                 if port.place == Place::Block {
                     let (ptr, ld) = block.unwrap_or((std::ptr::null_mut(), 0));
@@ -183,7 +183,7 @@ impl Tile<'_> {
                     continue;
                 }
                 let lie = self.lie(port, start(port));
-                match port.access() {
+                match access {
                     Access::Unit => *o = direct(lie),
                     // The same for the whole patch.
                     Access::One | Access::Repeated => {}
