@@ -25,6 +25,10 @@ pub struct Limits {
     pub readings: usize,
     /// Most parts of joined values that one kernel writes; the rest are copied.
     pub placed: usize,
+    /// Most loops and folds that run together, row by row.
+    pub stages: usize,
+    /// Longest row, in elements, for which they do.
+    pub row: usize,
 }
 
 /// What suits processor cores: programs stay short enough for their values to stay in the first-level cache.
@@ -39,6 +43,8 @@ impl Default for Limits {
             taken: 48,
             readings: 4,
             placed: 128,
+            stages: 12,
+            row: 1 << 16,
         }
     }
 }

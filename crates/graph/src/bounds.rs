@@ -6,13 +6,14 @@
 //!    and sums of a few of them do not wrap around, and a launch ends.
 //! 2. Every view lies inside its buffer.
 //! 3. What a kernel takes as contiguous is contiguous.
-//! 4. The types of a primitive follow from each other. The sides of convolutions, of pooling windows and of loops fit together, and the positions that their windows
-//!    reach are machine numbers.
+//! 4. The types of a primitive follow from each other. The sides of convolutions, of pooling windows and of loops fit
+//!    together, and the positions that their windows reach are machine numbers. The stages of a `Rows` kernel see of
+//!    what another one writes only their own row, and nobody else sees what lives in its rows.
 //! 5. Parameters, constants and updated state have the sizes of their buffers, and each parameter has a buffer of its
 //!    own.
-//! 6. What a launch reads, or the plan returns, is given or was written by a launch before.
-//! 7. What a launch writes, it reads at the same elements alone, and only where it computes one element after the
-//!    other. State is written once, by the result that updates it; what else is given is never written.
+//! 6. What a launch or a stage reads, or the plan returns, is given or was written by one before.
+//! 7. What a launch or a stage writes, it reads at the same elements alone, and only where it computes one element after
+//!    the other. State is written once, by the result that updates it; what else is given is never written.
 //!
 //! [`MOST_ELEMENTS`]: rhyton_tensor::memory::MOST_ELEMENTS
 
@@ -36,10 +37,29 @@ pub fn check(plan: &Plan, bindings: &Bindings) -> Result<()> {
     if !named.chain(&plan.inputs).chain(&plan.outputs).all(known) {
         return Err(misfit("a launch names a buffer that the plan lacks").place(&plan.name));
     }
+    handed_on(plan)?;
     let at = At { plan, bindings };
     let buffers: Vec<usize> = (0..plan.buffers.len()).map(|b| at.buffer(b)).collect::<Result<_>>()?;
     at.given(&buffers).and_then(|()| at.order()).map_err(|e| e.place(&plan.name))?;
     plan.launches.iter().try_for_each(|l| at.launch(l, &buffers).map_err(|e| e.place(&l.label)))
+}
+
+/// That what lives in a `Rows` kernel is used by that kernel alone.
+fn handed_on(plan: &Plan) -> Result<()> {
+    let inside = |b: &usize| plan.buffers[*b].place == Place::Rows;
+    if plan.inputs.iter().chain(&plan.outputs).any(inside) {
+        return Err(misfit("a parameter or a result lives in a kernel's rows").place(&plan.name));
+    }
+    let mut owner: Vec<Option<usize>> = vec![None; plan.buffers.len()];
+    for (i, launch) in plan.launches.iter().enumerate() {
+        for v in launch.reads.iter().chain(&launch.writes) {
+            let own = *owner[v.buffer].get_or_insert(i) == i && matches!(launch.kernel, Kernel::Rows { .. });
+            if inside(&v.buffer) && !own {
+                return Err(misfit("a value of a kernel's rows is used elsewhere").place(&launch.label));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The sizes under `bindings`.
@@ -118,7 +138,7 @@ impl At<'_> {
             let owner = match b.place {
                 Place::Input(p) => plan.inputs.get(p),
                 Place::Output(r) => plan.outputs.get(r),
-                Place::Constant(_) | Place::Temp => continue,
+                Place::Constant(_) | Place::Temp | Place::Rows => continue,
             };
             if owner != Some(&i) {
                 return Err(misfit("a buffer belongs to a parameter or result that has another"));
@@ -160,20 +180,22 @@ impl At<'_> {
         let updated = |p: usize| plan.updates.iter().any(|(_, u)| *u == p);
         let mut replaced = HashSet::new();
         for launch in &plan.launches {
-            let at = |what: &str| misfit(what).place(&launch.label);
-            if launch.reads.iter().any(|v| !written[v.buffer]) {
-                return Err(at("a value is read before it is written"));
-            }
-            if !apart(launch) {
-                return Err(at("a value is read elsewhere than it is written"));
-            }
-            for write in &launch.writes {
-                match plan.buffers[write.buffer].place {
-                    Place::Constant(_) => return Err(at("a constant is written")),
-                    Place::Input(p) if !(updated(p) && replaced.insert(p)) => {
-                        return Err(at("a parameter is written that no result updates, or twice"));
+            for stage in launch.stages().iter() {
+                let at = |what: &str| misfit(what).place(&launch.label);
+                if stage.reads.iter().any(|v| !written[v.buffer]) {
+                    return Err(at("a value is read before it is written"));
+                }
+                if !apart(stage) {
+                    return Err(at("a value is read elsewhere than it is written"));
+                }
+                for write in &stage.writes {
+                    match plan.buffers[write.buffer].place {
+                        Place::Constant(_) => return Err(at("a constant is written")),
+                        Place::Input(p) if !(updated(p) && replaced.insert(p)) => {
+                            return Err(at("a parameter is written that no result updates, or twice"));
+                        }
+                        _ => written[write.buffer] = true,
                     }
-                    _ => written[write.buffer] = true,
                 }
             }
         }
@@ -250,6 +272,7 @@ impl At<'_> {
     /// What the kernels ask of their sizes.
     fn kernel(&self, launch: &Launch) -> Result<()> {
         match &launch.kernel {
+            Kernel::Rows { rows, .. } => self.rows(launch, rows),
             Kernel::Reduce { shape, folded, .. } if *folded > shape.len() => {
                 Err(misfit("a reduction folds more axes than there are"))
             }
@@ -277,6 +300,54 @@ impl At<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// That the stages of a kernel go over its rows, and what one writes another one sees row by row.
+    fn rows(&self, launch: &Launch, rows: &Dim) -> Result<()> {
+        let n = self.sizes(std::slice::from_ref(rows))?[0];
+        let stages = launch.stages();
+        let uses = |stage: &Launch, b: usize| stage.reads.iter().chain(&stage.writes).any(|v| v.buffer == b);
+        let shared = |b: usize| stages.iter().filter(|s| uses(s, b)).count() > 1;
+        let written = |b: usize| launch.writes.iter().any(|v| v.buffer == b);
+        for stage in stages.iter() {
+            self.kernel(stage)?;
+            let axes = stage.kernel.row_axes(rows);
+            let axes = axes.ok_or_else(|| misfit("a stage does not go over the rows of its kernel"))?;
+            let (reads, writes) = stage.shapes();
+            let views = stage.reads.iter().chain(&stage.writes).zip(reads.iter().chain(&writes));
+            for (view, shape) in views {
+                let b = view.buffer;
+                if self.plan.buffers[b].place == Place::Rows || (written(b) && shared(b)) {
+                    self.own_row(view, shape, axes, n)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// That row `i` of an index space sees row `i` of the buffer's `rows`, and nothing else.
+    fn own_row(&self, view: &View, shape: &[Dim], axes: usize, rows: usize) -> Result<()> {
+        let sizes = self.sizes(shape)?;
+        let all = self.buffer(view.buffer)?;
+        if sizes.contains(&0) || all == 0 {
+            return Ok(());
+        }
+        let apart = || misfit("a stage sees more of what another one writes than its row");
+        let number = |d: &Dim| d.eval_signed(self.bindings).ok_or_else(apart);
+        let row = all.checked_div(rows).filter(|row| row * rows == all).ok_or_else(apart)? as i64;
+        let (mut unit, mut ends) = (row, (number(&view.offset)?, number(&view.offset)?));
+        for (axis, (stride, n)) in view.strides.iter().zip(&sizes).enumerate().rev() {
+            let (stride, n) = (number(stride)?, *n as i64);
+            if axis >= axes {
+                let far = stride.saturating_mul(n - 1);
+                ends = (ends.0.saturating_add(far.min(0)), ends.1.saturating_add(far.max(0)));
+            } else if n > 1 && stride != unit {
+                return Err(apart());
+            } else {
+                unit = unit.saturating_mul(n);
+            }
+        }
+        if ends.0 < 0 || ends.1 >= row { Err(apart()) } else { Ok(()) }
     }
 
     /// That a launch over these axes ends some day.
@@ -362,7 +433,7 @@ fn apart(launch: &Launch) -> bool {
 /// How many leading reads a kernel takes as contiguous, and whether its writes too.
 fn contiguous(kernel: &Kernel) -> (usize, bool) {
     match kernel {
-        Kernel::Loop { .. } | Kernel::Reduce { .. } | Kernel::Dot { .. } => (0, false),
+        Kernel::Loop { .. } | Kernel::Reduce { .. } | Kernel::Rows { .. } | Kernel::Dot { .. } => (0, false),
         Kernel::Conv { .. } => (2, true),
         Kernel::Pool { window, .. } => (window.kind.inputs_full().len(), true),
         Kernel::Primitive { .. } | Kernel::Scan { .. } | Kernel::Named { .. } => (usize::MAX, true),

@@ -150,6 +150,9 @@ pub fn heaviest<'a>(plan: &'a Plan, bindings: &Bindings) -> Option<(usize, &'a s
     let bytes = |launch: &Launch| -> usize {
         let of = |b: usize| {
             let b = &plan.buffers[b];
+            if b.place == Place::Rows {
+                return 0;
+            }
             sizes(&b.shape, bindings).and_then(|s| memory::bytes(b.dtype, &s)).unwrap_or(0)
         };
         launch.writes.iter().fold(0usize, |n, w| n.saturating_add(of(w.buffer)))

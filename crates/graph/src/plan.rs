@@ -6,6 +6,7 @@ use crate::function::Function;
 use crate::named::Named;
 use crate::ops::{Control, Convolution, Elementwise, Fold, Literal, Op, Scalar, Window};
 use rhyton_tensor::{Bindings, DType, Dim, Error, Result, Shape};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -79,6 +80,8 @@ pub enum Place {
     Constant(Literal),
     /// In the arena, between its first write and its last read.
     Temp,
+    /// Handed from one stage of a [`Kernel::Rows`] to another and gone with it: only the rows at work exist.
+    Rows,
 }
 
 /// Elements of a buffer seen over an iteration space: element `(i, j, ..)` is at
@@ -127,6 +130,15 @@ pub enum Kernel {
         folds: Vec<Reduction>,
         /// What happens before folding.
         program: Program,
+    },
+    /// Loops and folds over the same rows, done one after the other for some rows before the next rows begin: what one
+    /// stage hands to another is still in the cache. A stage sees of what another one writes only its own row, and the
+    /// kernel reads a row of what it replaces before it writes it. Reads and writes are those of the stages, in order.
+    Rows {
+        /// Their number.
+        rows: Dim,
+        /// `Loop`s, whose leading axes are the rows (see [`Kernel::row_axes`]), and `Reduce`s, which keep just these.
+        stages: Vec<Stage>,
     },
     /// Matrix product. Read 0 is over `batch ++ m ++ k`, read 1 over `batch ++ k ++ n`, the other reads and all
     /// writes over `batch ++ m ++ n`. Input 0 of the program is the product, its other inputs are reads 2, 3, ..
@@ -199,6 +211,15 @@ pub enum Kernel {
         /// The function.
         call: NamedCall,
     },
+}
+
+/// A part of a [`Kernel::Rows`].
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// A `Loop` or a `Reduce`.
+    pub kernel: Kernel,
+    /// As a launch's.
+    pub label: String,
 }
 
 /// A call of a named function, as a backend sees it: what it is, not how it is made of primitives.
@@ -304,9 +325,29 @@ impl Kernel {
             Kernel::Dot { epilogue, .. } | Kernel::Conv { epilogue, .. } | Kernel::Pool { epilogue, .. } => {
                 epilogue.as_ref()
             }
-            Kernel::Primitive { .. } | Kernel::Scan { .. } | Kernel::Named { .. } => None,
+            Kernel::Rows { .. } | Kernel::Primitive { .. } | Kernel::Scan { .. } | Kernel::Named { .. } => {
+                None
+            }
         }
     }
+
+    /// The number of leading axes of a `Loop` or a `Reduce` that together are `rows`; `None` where there are none, or a
+    /// `Reduce` does not keep just them.
+    pub fn row_axes(&self, rows: &Dim) -> Option<usize> {
+        let axes = match self {
+            Kernel::Loop { shape, .. } => (1..=shape.len()).find(|n| product(&shape[..*n]) == *rows),
+            Kernel::Reduce { shape, folded, .. } => {
+                shape.len().checked_sub(*folded).filter(|n| product(&shape[..*n]) == *rows)
+            }
+            _ => None,
+        };
+        axes.filter(|n| *n > 0)
+    }
+}
+
+/// The product of sizes.
+pub fn product(sizes: &[Dim]) -> Dim {
+    sizes.iter().fold(Dim::fixed(1), |n, d| n * d)
 }
 
 impl Program {
@@ -333,6 +374,26 @@ pub fn row_major(shape: &[Dim]) -> Vec<Dim> {
 }
 
 impl Launch {
+    /// The stages of a [`Kernel::Rows`], each with its own reads and writes; another launch is its only stage.
+    pub fn stages(&self) -> Cow<'_, [Launch]> {
+        let Kernel::Rows { stages, .. } = &self.kernel else { return Cow::from(std::slice::from_ref(self)) };
+        let (mut reads, mut writes) = (self.reads.iter().cloned(), self.writes.iter().cloned());
+        let stage = |Stage { kernel, label }: &Stage| {
+            let (r, w) = match kernel {
+                Kernel::Loop { program, .. } => (program.inputs.len(), program.outputs.len()),
+                Kernel::Reduce { program, folds, .. } => (program.inputs.len(), folds.len()),
+                _ => (0, 0),
+            };
+            Launch {
+                kernel: kernel.clone(),
+                reads: reads.by_ref().take(r).collect(),
+                writes: writes.by_ref().take(w).collect(),
+                label: label.clone(),
+            }
+        };
+        stages.iter().map(stage).collect::<Vec<Launch>>().into()
+    }
+
     /// The index spaces of the reads and of the writes.
     pub fn shapes(&self) -> (Vec<Vec<Dim>>, Vec<Vec<Dim>>) {
         let fill = |first: Vec<Vec<Dim>>, rest: &[Dim], n: usize| -> Vec<Vec<Dim>> {
@@ -345,6 +406,10 @@ impl Launch {
             Kernel::Reduce { shape, folded, .. } => {
                 let kept = &shape[..shape.len().saturating_sub(*folded)];
                 (fill(vec![], shape, r), fill(vec![], kept, w))
+            }
+            Kernel::Rows { .. } => {
+                let (reads, writes): (Vec<_>, Vec<_>) = self.stages().iter().map(Launch::shapes).unzip();
+                (reads.concat(), writes.concat())
             }
             Kernel::Dot { batch, m, n, k, .. } => {
                 let join = |parts: [&[Dim]; 3]| parts.concat();

@@ -179,7 +179,7 @@ fn run(plan: &Plan, args: Vec<Vec<f64>>, bindings: &Bindings) -> Result<Memory> 
             Place::Input(i) => args[*i].clone(),
             Place::Constant(l) => Value::from_tensor(&l.0).data,
             // What is read before it is written shows.
-            Place::Output(_) | Place::Temp => vec![f64::NAN; zero.data.len()],
+            Place::Output(_) | Place::Temp | Place::Rows => vec![f64::NAN; zero.data.len()],
         });
     }
     for (at, launch) in plan.launches.iter().enumerate() {
@@ -187,24 +187,51 @@ fn run(plan: &Plan, args: Vec<Vec<f64>>, bindings: &Bindings) -> Result<Memory> 
         if plan.stop.is_some_and(stops) {
             break;
         }
-        let (reads, writes) = launch.shapes();
-        let inputs: Vec<Vec<f64>> = launch
-            .reads
-            .iter()
-            .zip(&reads)
-            .map(|(v, shape)| {
-                Ok(elements(v, shape, bindings)?.iter().map(|i| memory[v.buffer][*i as usize]).collect())
-            })
-            .collect::<Result<_>>()?;
-        let outputs = compute(launch, inputs, (&reads, &writes), bindings)?;
-        for ((v, shape), values) in launch.writes.iter().zip(&writes).zip(outputs) {
-            let View { buffer, .. } = v;
-            for (i, x) in elements(v, shape, bindings)?.into_iter().zip(values) {
-                memory[*buffer][i as usize] = x;
+        match &launch.kernel {
+            Kernel::Rows { rows, .. } => {
+                let (stages, rows) = (launch.stages(), count(std::slice::from_ref(rows), bindings)?);
+                for row in 0..rows {
+                    stages.iter().try_for_each(|s| step(s, Some((row, rows)), &mut memory, bindings))?;
+                    // The next row takes the place of this one.
+                    let own = plan.buffers.iter().zip(&mut memory).filter(|(b, _)| b.place == Place::Rows);
+                    own.for_each(|(_, values)| values.fill(f64::NAN));
+                }
             }
+            _ => step(launch, None, &mut memory, bindings)?,
         }
     }
     Ok(memory)
+}
+
+/// Runs one launch, or one row of a stage: its number, and that of all rows.
+fn step(
+    launch: &Launch,
+    row: Option<(usize, usize)>,
+    memory: &mut Memory,
+    bindings: &Bindings,
+) -> Result<()> {
+    let (reads, writes) = launch.shapes();
+    let at = |v: &View, shape: &[Dim]| -> Result<Vec<i64>> {
+        let all = elements(v, shape, bindings)?;
+        Ok(row.map_or(all.clone(), |(row, rows)| part(&all, row, rows).to_vec()))
+    };
+    let read = |(v, shape): (&View, &Vec<Dim>)| -> Result<Vec<f64>> {
+        Ok(at(v, shape)?.iter().map(|i| memory[v.buffer][*i as usize]).collect())
+    };
+    let inputs = launch.reads.iter().zip(&reads).map(read).collect::<Result<_>>()?;
+    let outputs = compute(launch, row, inputs, (&reads, &writes), bindings)?;
+    for ((v, shape), values) in launch.writes.iter().zip(&writes).zip(outputs) {
+        for (i, x) in at(v, shape)?.into_iter().zip(values) {
+            memory[v.buffer][i as usize] = x;
+        }
+    }
+    Ok(())
+}
+
+/// What belongs to a row, of values whose leading axes are the rows.
+fn part<T>(all: &[T], row: usize, rows: usize) -> &[T] {
+    let each = all.len() / rows.max(1);
+    &all[row * each..(row + 1) * each]
 }
 
 /// Number of elements.
@@ -215,19 +242,24 @@ fn count(shape: &[Dim], bindings: &Bindings) -> Result<usize> {
 /// One launch: values of its reads, in row-major order of their index spaces, to values of its writes.
 fn compute(
     launch: &Launch,
+    row: Option<(usize, usize)>,
     inputs: Vec<Vec<f64>>,
     (reads, writes): (&[Vec<Dim>], &[Vec<Dim>]),
     bindings: &Bindings,
 ) -> Result<Vec<Vec<f64>>> {
     match &launch.kernel {
-        Kernel::Loop { shape, program } => program_over(program, &inputs, &sizes(shape, bindings)?, bindings),
+        Kernel::Loop { shape, program } => {
+            program_over(program, &inputs, &sizes(shape, bindings)?, row, bindings)
+        }
         Kernel::Reduce { shape, folded, folds, program } => {
             let space = sizes(shape, bindings)?;
-            let values = program_over(program, &inputs, &space, bindings)?;
+            let values = program_over(program, &inputs, &space, row, bindings)?;
             let (kept, rest) = space.split_at(space.len().saturating_sub(*folded));
             let (kept, rest) = (kept.iter().product(), rest.iter().product());
+            let kept = if row.is_some() { 1 } else { kept };
             Ok(folds.iter().zip(&values).map(|(fold, v)| fold_last(*fold, v, kept, rest)).collect())
         }
+        Kernel::Rows { .. } => Err(Error::new("rows inside rows")),
         Kernel::Dot { batch, m, n, k, epilogue } => {
             let whole = [&batch[..], m, n].concat();
             let size = |d: &[Dim]| count(d, bindings);
@@ -308,7 +340,7 @@ fn finish(
 ) -> Result<Vec<Vec<f64>>> {
     let Some(program) = epilogue else { return Ok(vec![product]) };
     let values: Vec<Vec<f64>> = std::iter::once(product).chain(extra.iter().cloned()).collect();
-    program_over(program, &values, &sizes(shape, bindings)?, bindings)
+    program_over(program, &values, &sizes(shape, bindings)?, None, bindings)
 }
 
 fn fold_last(fold: Reduction, values: &[f64], kept: usize, folded: usize) -> Vec<f64> {
@@ -324,15 +356,18 @@ fn fold_last(fold: Reduction, values: &[f64], kept: usize, folded: usize) -> Vec
     (0..kept).map(one).collect()
 }
 
-/// A program at every element of a space.
+/// A program at every element of a space, or of one of its rows.
 fn program_over(
     p: &Program,
     inputs: &[Vec<f64>],
     space: &[usize],
+    row: Option<(usize, usize)>,
     bindings: &Bindings,
 ) -> Result<Vec<Vec<f64>>> {
     let mut out = vec![vec![]; p.outputs.len()];
-    for (i, at) in crate::interp::coordinates(space).enumerate() {
+    let all: Vec<Vec<usize>> = crate::interp::coordinates(space).collect();
+    let places = row.map_or(&all[..], |(row, rows)| part(&all, row, rows));
+    for (i, at) in places.iter().enumerate() {
         let mut registers: Vec<f64> = inputs.iter().map(|x| x[i]).collect();
         for instruction in &p.code {
             let args: Vec<f64> = instruction.args.iter().map(|a| registers[*a]).collect();

@@ -5,7 +5,7 @@ use crate::bounds::sizes;
 use crate::expr::{Expr, Type};
 use crate::function::Function;
 use crate::ops::{Control, Op};
-use crate::plan::{Kernel, Place, Plan, View};
+use crate::plan::{Kernel, Launch, Place, Plan, View};
 use rhyton_tensor::{Bindings, Dim, Error, Result, memory};
 use std::collections::{HashMap, HashSet};
 
@@ -62,7 +62,7 @@ pub fn verify_plan(plan: &Plan, bindings: &Bindings) -> Result<()> {
         let n = memory::elements(&sizes(&b.shape, bindings)?)?;
         written.push(vec![matches!(b.place, Place::Input(_) | Place::Constant(_)); n]);
     }
-    for launch in &plan.launches {
+    let mut stage = |launch: &Launch| -> Result<()> {
         let at = |what: String| Error::new(what).place(format!("{}: {}", plan.name, launch.label));
         let (reads, writes) = launch.shapes();
         if reads.len() != launch.reads.len() || writes.len() != launch.writes.len() {
@@ -91,7 +91,9 @@ pub fn verify_plan(plan: &Plan, bindings: &Bindings) -> Result<()> {
         if let Kernel::Scan { body, .. } = &launch.kernel {
             verify_plan(body, bindings)?;
         }
-    }
+        Ok(())
+    };
+    plan.launches.iter().try_for_each(|l| l.stages().iter().try_for_each(&mut stage))?;
     for (i, b) in plan.outputs.iter().enumerate() {
         if !written[*b].iter().all(|w| *w) {
             return Err(Error::new(format!("result {i} of {} is not written everywhere", plan.name)));

@@ -60,14 +60,14 @@ impl Frame {
     /// 1. No array and no index space is so large that distances, or sums of a few of them, wrap around.
     /// 2. Every view lies inside its buffer; so does every element that a kernel reaches through it.
     /// 3. What a kernel takes as contiguous is contiguous.
-    /// 4. The sides of convolutions, pooling windows and loops fit together.
+    /// 4. The sides of convolutions, pooling windows and loops fit together, and so do the rows of stages.
     /// 5. Parameters, constants and updated state have the sizes and types of their buffers.
     /// 6. What is read has been written. Every buffer has the address of memory of its size, aligned for its elements,
     ///    and every task as much scratch memory as it asked for - `Session::run` and `infer` for parameters and results,
     ///    whose types and shapes `Prepared::choose` compares with the plan's; `Prepared::prepare` for arena and scratch
     ///    memory, of which it reserves [`Frame::bytes`]; `ScanTask` for the same of a loop's body.
-    /// 7. What a launch writes, nothing else uses meanwhile: launches run one after the other, what one writes it reads
-    ///    at the same element alone, and temporaries that are alive together do not overlap - for parameters and
+    /// 7. What a launch writes, nothing else uses meanwhile: launches run one after the other, what one (or a stage of
+    ///    one) writes it reads at the same element alone, and temporaries that are alive together do not overlap - for parameters and
     ///    results again the session, which unshares what is written, and `check_slots`; that the tasks of one launch
     ///    write parts apart, the kernel that splits it.
     /// 8. The machine has the instruction set.
@@ -105,6 +105,8 @@ impl Frame {
                     frame.table[i] = address(&literal.0);
                     frame._constants.push(literal.clone());
                 }
+                // The kernel gives it one of its own.
+                Place::Rows => frame.table[i] = std::ptr::dangling_mut(),
                 Place::Input(_) | Place::Output(_) => {}
             }
         }
@@ -137,10 +139,12 @@ impl Frame {
 
     /// Bytes that the frame itself takes, roughly: a task with what hangs on it takes a few thousand.
     pub fn size(&self) -> usize {
-        let bodies = self.tasks.iter().map(|t| if let Task::Scan(scan) = t { scan.size() } else { 0 });
-        bodies.sum::<usize>()
-            + self.tasks.len() * (size_of::<Task>() + TASK)
-            + self.table.len() * size_of::<usize>()
+        let task = |t: &Task| match t {
+            Task::Scan(scan) => scan.size() + size_of::<Task>() + TASK,
+            Task::Rows(rows) => rows.stages() * (size_of::<Task>() + TASK),
+            _ => size_of::<Task>() + TASK,
+        };
+        self.tasks.iter().map(task).sum::<usize>() + self.table.len() * size_of::<usize>()
     }
 
     /// Says where that memory is.

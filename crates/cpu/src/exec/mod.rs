@@ -14,6 +14,7 @@ mod product_tests;
 mod profile;
 pub(crate) mod reduce;
 pub(crate) mod resolve;
+mod rows;
 mod scan;
 mod scan_rows;
 mod scan_turn;

@@ -6,7 +6,7 @@ use crate::pool::Pool;
 use rhyton_graph::Type;
 use rhyton_graph::backend::LaunchTime;
 use rhyton_graph::ops::ConvKind;
-use rhyton_graph::plan::{Kernel, Launch, Plan, Program, View};
+use rhyton_graph::plan::{Kernel, Launch, Place, Plan, Program, View};
 use rhyton_tensor::{Dim, Result};
 use std::time::Instant;
 
@@ -61,6 +61,17 @@ fn describe(kernel: &Kernel, setting: &Setting) -> Result<String> {
             let (kept, rest) = shape.split_at(shape.len().saturating_sub(*folded));
             format!("reduce {} over {}", by(kept)?, by(rest)?)
         }
+        Kernel::Rows { rows, stages } => {
+            let widest = |k: &Kernel| match k {
+                Kernel::Loop { shape, .. } | Kernel::Reduce { shape, .. } => {
+                    many(&shape[k.row_axes(rows).unwrap_or(shape.len())..])
+                }
+                _ => Ok(1),
+            };
+            let all = stages.iter().map(|s| widest(&s.kernel)).collect::<Result<Vec<_>>>()?;
+            let longest = all.into_iter().max().unwrap_or(1);
+            format!("{} stages over {} rows of {longest}", stages.len(), setting.size(rows)?)
+        }
         Kernel::Dot { batch, m, n, k, .. } => {
             let times = if batch.is_empty() { String::new() } else { format!("{} times ", many(batch)?) };
             format!("dot {times}{} x {}, sums of {}", many(m)?, many(n)?, many(k)?)
@@ -105,6 +116,10 @@ pub(crate) fn flops(kernel: &Kernel, setting: &Setting) -> Result<f64> {
         Kernel::Reduce { shape, program, .. } => {
             many(shape)? * (program.outputs.len() as f64 + steps(program))
         }
+        Kernel::Rows { stages, .. } => {
+            let all = stages.iter().map(|s| flops(&s.kernel, setting)).collect::<Result<Vec<_>>>()?;
+            all.into_iter().sum()
+        }
         Kernel::Dot { batch, m, n, k, epilogue } => {
             many(batch)? * many(m)? * many(n)? * (2.0 * many(k)? + after(epilogue))
         }
@@ -121,8 +136,13 @@ pub(crate) fn flops(kernel: &Kernel, setting: &Setting) -> Result<f64> {
 fn bytes(plan: &Plan, launch: &Launch, setting: &Setting) -> Result<f64> {
     let (reads, writes) = launch.shapes();
     let mut total = 0.0;
-    let pairs = launch.reads.iter().zip(&reads).chain(launch.writes.iter().zip(&writes));
-    for (View { buffer, strides, .. }, shape) in pairs {
+    let views: Vec<&View> = launch.reads.iter().chain(&launch.writes).collect();
+    for (i, (view, shape)) in views.iter().zip(reads.iter().chain(&writes)).enumerate() {
+        let View { buffer, strides, .. } = view;
+        // What a later stage sees again is in the cache.
+        if plan.buffers[*buffer].place == Place::Rows || views[..i].contains(view) {
+            continue;
+        }
         let mut elements = 1.0;
         for (stride, size) in strides.iter().zip(shape) {
             if setting.signed(stride)? != 0 {

@@ -21,7 +21,7 @@ use crate::tile::walk::Finished;
 use fold::{Acc, Folded, Lines, fold_cols, fold_rows};
 use program::{products, renumber};
 use rhyton_graph::ops::Fold;
-use rhyton_graph::plan::{Kernel, Launch, Plan, Reduction};
+use rhyton_graph::plan::{Buffer, Kernel, Launch, Reduction};
 use rhyton_tensor::{DType, Error, Result};
 
 /// Kept elements a task folds at once.
@@ -39,6 +39,10 @@ const COLS: usize = 512;
 const PARTS: usize = 16;
 /// Work below this is not split, in nanoseconds.
 const SPLIT_NS: f32 = 8_000.0;
+
+/// Folds in progress: of each fold, those of some kept elements.
+pub(crate) type Accs = [Acc; BLOCK];
+pub(crate) const NONE: Accs = [Acc { value: 0.0, index: 0 }; BLOCK];
 
 /// What is folded, as the fold kernels see it.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -72,14 +76,15 @@ pub(crate) struct ReduceTask {
     kept_sizes: Vec<usize>,
 }
 
-/// The kept elements, and the part of what is folded into them, that a task takes.
+/// The kept elements, and which of so many parts of what is folded into them, that a task takes.
 struct Piece {
     kept: (usize, usize),
-    part: usize,
+    part: (usize, usize),
 }
 
 impl ReduceTask {
-    pub fn new(plan: &Plan, launch: &Launch, setting: &Setting) -> Result<ReduceTask> {
+    /// `buffers` are those of the launch's views. With `by_rows`, any of the kept elements can be folded alone.
+    pub fn new(buffers: &[Buffer], launch: &Launch, setting: &Setting, by_rows: bool) -> Result<ReduceTask> {
         let Kernel::Reduce { shape, folded, folds, program } = &launch.kernel else {
             return Err(Error::new("not a reduction"));
         };
@@ -93,7 +98,7 @@ impl ReduceTask {
         if !(counts && some && fits(&writes, cut) && fits(&reads, sizes.len())) {
             return Err(misfit());
         }
-        let columns = keeps_columns(&sizes, cut, &reads) && !folds.contains(&Reduction::ArgMax);
+        let columns = !by_rows && keeps_columns(&sizes, cut, &reads) && !folds.contains(&Reduction::ArgMax);
         let (order, groups) = arrange(&sizes, cut, columns);
         let moved: Vec<Option<Lane>> = reads.iter().map(|r| Some(permute(r, &order))).collect();
         let moved_sizes: Vec<usize> = order.iter().map(|a| sizes[*a]).collect();
@@ -113,7 +118,7 @@ impl ReduceTask {
         let part = |(i, write): (usize, Lane)| Part {
             how: How { reduction: folds[i], float: dtype(program, program.outputs[i]).is_float() },
             of: of[i],
-            result: plan.buffers[write.buffer].dtype,
+            result: buffers[write.buffer].dtype,
             write,
         };
         let kept: usize = sizes[..cut].iter().product();
@@ -139,8 +144,8 @@ impl ReduceTask {
         if self.parts > 1 { self.parts * self.folds.len() * self.kept * size_of::<Acc>() } else { 0 }
     }
 
-    /// Most kept elements of a task.
-    fn room(&self) -> usize {
+    /// Most kept elements that are folded at once.
+    pub fn room(&self) -> usize {
         BLOCK / self.folds.len()
     }
 
@@ -156,20 +161,25 @@ impl ReduceTask {
         }
     }
 
+    /// Rough time in nanoseconds.
+    pub fn time(&self) -> f32 {
+        let (batches, rows, cols) = self.sweep.extent();
+        (self.sweep.cost() + 0.1 * self.folds.len() as f32) * (batches * rows * cols) as f32
+    }
+
     /// # Safety
     /// As for `Task::run`.
     pub unsafe fn run(&self, cx: Context) {
         let (each, blocks) = self.blocks();
-        let (batches, rows, cols) = self.sweep.extent();
         let tasks = blocks * self.parts;
         let scratch = Shared(cx.scratch.cast::<Acc>());
         let task = |_: usize, t: usize| {
-            let (block, part) = (t / self.parts, t % self.parts);
+            let (block, part) = (t / self.parts, (t % self.parts, self.parts));
+            let kept = (block * each, ((block + 1) * each).min(self.kept));
             // SAFETY: tasks own disjoint kept elements and parts.
-            unsafe { self.block(cx, &scratch, block, each, part) };
+            unsafe { self.block(cx, &scratch, block, Piece { kept, part }) };
         };
-        let time = (self.sweep.cost() + 0.1 * self.folds.len() as f32) * (batches * rows * cols) as f32;
-        cx.pool.run_if(time >= SPLIT_NS, tasks, &task);
+        cx.pool.run_if(self.time() >= SPLIT_NS, tasks, &task);
         if self.parts > 1 {
             let step = self.folds.len() * self.kept;
             for (f, fold) in self.folds.iter().enumerate() {
@@ -186,40 +196,75 @@ impl ReduceTask {
         }
     }
 
-    /// Folds one part of some kept elements.
-    unsafe fn block(&self, cx: Context, scratch: &Shared<Acc>, block: usize, each: usize, part: usize) {
-        let room = self.room();
-        let mut accs = [Acc { value: 0.0, index: 0 }; BLOCK];
-        for (fold, accs) in self.folds.iter().zip(accs.chunks_exact_mut(room)) {
-            accs.fill(Acc::start(fold.how));
+    /// Folds these kept elements, of a reduction made by rows, on this thread and without scratch memory.
+    ///
+    /// # Safety
+    /// As for `Task::run`.
+    pub unsafe fn some(&self, cx: Context, kept: (usize, usize)) {
+        let scratch = Shared(std::ptr::null_mut());
+        for first in (kept.0..kept.1).step_by(self.room()) {
+            let piece = Piece { kept: (first, kept.1.min(first + self.room())), part: (0, 1) };
+            // SAFETY: the frame's contract, 2 and 6.
+            unsafe { self.block(cx, &scratch, 0, piece) };
         }
-        // SAFETY: the frame's contract, 2 and 6.
-        let (first, end) = unsafe {
-            if self.columns {
-                self.fold_columns(cx, block, part, &mut accs)
-            } else {
-                let kept = (block * each, ((block + 1) * each).min(self.kept));
-                self.fold_lines(cx, Piece { kept, part }, &mut accs)
-            }
-        };
-        for (f, (fold, accs)) in self.folds.iter().zip(accs.chunks_exact(room)).enumerate() {
-            for (i, acc) in accs.iter().enumerate().take(end - first) {
-                // SAFETY: kept elements are inside the result and the scratch memory.
-                unsafe {
-                    if self.parts > 1 {
-                        let at = (part * self.folds.len() + f) * self.kept + first + i;
-                        scratch.get().add(at).write(*acc);
-                    } else {
-                        self.store(cx, fold, first + i, acc);
-                    }
-                }
+    }
+
+    /// Begins to fold the first `n` of these.
+    pub fn start(&self, accs: &mut Accs, n: usize) {
+        for (fold, accs) in self.folds.iter().zip(accs.chunks_exact_mut(self.room())) {
+            accs[..n].fill(Acc::start(fold.how));
+        }
+    }
+
+    /// Folds the rows of a tile of another sweep, which computes what is folded; `first` is that of `accs`.
+    ///
+    /// # Safety
+    /// The operand must cover the tile.
+    pub unsafe fn ride(&self, cx: Context, t: &Finished, result: usize, first: usize, accs: &mut Accs) {
+        let lines = Lines { first: t.row - first, count: t.rows, each: 1, cols: (t.col, t.cols, usize::MAX) };
+        for (fold, accs) in self.folds.iter().zip(accs.chunks_exact_mut(self.room())) {
+            let folded = Folded { a: t.result(result), times: None };
+            // SAFETY: the caller promises the operand.
+            unsafe { fold_rows(cx.isa, fold.how, folded, lines, accs) };
+        }
+    }
+
+    /// Stores what was folded into the kept elements from `first` to `end`.
+    ///
+    /// # Safety
+    /// As for `Task::run`.
+    pub unsafe fn finish(&self, cx: Context, (first, end): (usize, usize), accs: &Accs) {
+        for (fold, accs) in self.folds.iter().zip(accs.chunks_exact(self.room())) {
+            for (kept, acc) in (first..end).zip(accs) {
+                // SAFETY: kept elements are inside the result.
+                unsafe { self.store(cx, fold, kept, acc) };
             }
         }
     }
 
-    fn part(&self, n: usize, part: usize) -> (usize, usize) {
-        let each = n.div_ceil(self.parts);
-        ((part * each).min(n), ((part + 1) * each).min(n))
+    /// Folds one part of some kept elements.
+    unsafe fn block(&self, cx: Context, scratch: &Shared<Acc>, block: usize, piece: Piece) {
+        let mut accs = NONE;
+        let (part, parts) = piece.part;
+        self.start(&mut accs, if self.columns { COLUMNS } else { piece.kept.1 - piece.kept.0 });
+        // SAFETY: the frame's contract, 2 and 6; kept elements are inside the result and the scratch memory.
+        unsafe {
+            let (first, end) = if self.columns {
+                self.fold_columns(cx, block, piece.part, &mut accs)
+            } else {
+                self.fold_lines(cx, piece, &mut accs)
+            };
+            if parts == 1 {
+                return self.finish(cx, (first, end), &accs);
+            }
+            for (f, accs) in accs.chunks_exact(self.room()).take(self.folds.len()).enumerate() {
+                let at = (part * self.folds.len() + f) * self.kept + first;
+                accs[..end - first]
+                    .iter()
+                    .enumerate()
+                    .for_each(|(i, acc)| scratch.get().add(at + i).write(*acc));
+            }
+        }
     }
 
     /// Kept columns: rows fold into one row.
@@ -227,8 +272,8 @@ impl ReduceTask {
         &self,
         cx: Context,
         block: usize,
-        part: usize,
-        accs: &mut [Acc],
+        part: (usize, usize),
+        accs: &mut Accs,
     ) -> (usize, usize) {
         let (_, rows, cols) = self.sweep.extent();
         let across = cols.div_ceil(COLUMNS);
@@ -243,19 +288,14 @@ impl ReduceTask {
         };
         // SAFETY: the frame's contract, 2 and 6.
         unsafe {
-            let range = self.part(rows, part);
+            let range = cut(rows, part);
             self.sweep.visit(cx.table, None, (batch, batch + 1), range, (c0, c1), visit);
         }
         (batch * cols + c0, batch * cols + c1)
     }
 
     /// Kept rows: every row folds into one value.
-    unsafe fn fold_lines(
-        &self,
-        cx: Context,
-        Piece { kept, part }: Piece,
-        accs: &mut [Acc],
-    ) -> (usize, usize) {
+    unsafe fn fold_lines(&self, cx: Context, Piece { kept, part }: Piece, accs: &mut Accs) -> (usize, usize) {
         let (_, _, cols) = self.sweep.extent();
         let each = self.rows_each;
         let mut visit = |t: Finished| {
@@ -269,9 +309,9 @@ impl ReduceTask {
         // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             if each == 1 {
-                self.sweep.visit(cx.table, None, (0, 1), kept, self.part(cols, part), &mut visit);
+                self.sweep.visit(cx.table, None, (0, 1), kept, cut(cols, part), &mut visit);
             } else {
-                let range = self.part(each, part);
+                let range = cut(each, part);
                 for k in kept.0..kept.1 {
                     let rows = (k * each + range.0, k * each + range.1);
                     self.sweep.visit(cx.table, None, (0, 1), rows, (0, cols), &mut visit);
@@ -300,6 +340,12 @@ impl Part {
     fn operands(&self, t: &Finished) -> Folded {
         Folded { a: t.result(self.of.0), times: self.of.1.map(|i| t.result(i)) }
     }
+}
+
+/// Which of `n` belong to a part.
+fn cut(n: usize, (part, parts): (usize, usize)) -> (usize, usize) {
+    let each = n.div_ceil(parts);
+    ((part * each).min(n), ((part + 1) * each).min(n))
 }
 
 /// True when neighbours in memory are kept ones: the input that varies most decides.

@@ -1,11 +1,12 @@
 //! One prepared launch.
 
-use super::axes::Draft;
+use super::axes::{Draft, Groups};
 use super::named::NamedTask;
 use super::pooling::PoolTask;
 use super::product::{ConvTask, DotTask};
 use super::reduce::ReduceTask;
 use super::resolve::{Lane, Setting};
+use super::rows::RowsTask;
 use super::scan::ScanTask;
 use crate::isa::Isa;
 use crate::pool::Pool;
@@ -14,7 +15,7 @@ use crate::tile::space::Table;
 use crate::tile::sweep::Sweep;
 use rhyton_graph::memory::Body;
 use rhyton_graph::plan::{Kernel, Launch, Plan};
-use rhyton_tensor::Result;
+use rhyton_tensor::{Error, Result};
 
 /// What a task may use while it runs.
 #[derive(Clone, Copy)]
@@ -51,6 +52,7 @@ impl Context<'_> {
 pub(crate) enum Task {
     Loop(Sweep),
     Reduce(ReduceTask),
+    Rows(RowsTask),
     Dot(DotTask),
     Conv(ConvTask),
     Pool(PoolTask),
@@ -63,15 +65,9 @@ impl Task {
     /// Prepares a launch of `plan`; `body` is where a loop's temporaries lie.
     pub fn new(plan: &Plan, launch: &Launch, body: Option<&Body>, setting: &Setting) -> Result<Task> {
         Ok(match &launch.kernel {
-            Kernel::Loop { shape, program } => {
-                let reads: Vec<_> = setting.views(&launch.reads)?.into_iter().map(Some).collect();
-                let writes = setting.views(&launch.writes)?;
-                let sizes = setting.sizes(shape)?;
-                let draft =
-                    Draft { setting, program, sizes: &sizes, groups: None, reads: &reads, writes: &writes };
-                Task::Loop(draft.sweep()?)
-            }
-            Kernel::Reduce { .. } => Task::Reduce(ReduceTask::new(plan, launch, setting)?),
+            Kernel::Loop { .. } => Task::Loop(loop_task(launch, setting, None)?),
+            Kernel::Reduce { .. } => Task::Reduce(ReduceTask::new(&plan.buffers, launch, setting, false)?),
+            Kernel::Rows { .. } => Task::Rows(RowsTask::new(plan, launch, setting)?),
             Kernel::Dot { .. } => Task::Dot(DotTask::new(plan, launch, setting)?),
             Kernel::Conv { .. } => Task::Conv(ConvTask::new(plan, launch, setting)?),
             Kernel::Pool { .. } => Task::Pool(PoolTask::new(plan, launch, setting)?),
@@ -87,6 +83,7 @@ impl Task {
     pub fn scratch(&self) -> usize {
         match self {
             Task::Reduce(t) => t.scratch(),
+            Task::Rows(t) => t.scratch(),
             Task::Dot(t) => t.scratch(),
             Task::Conv(t) => t.scratch(),
             Task::Pool(t) => t.scratch(),
@@ -106,6 +103,7 @@ impl Task {
             match self {
                 Task::Loop(t) => t.all(cx.pool, cx.table),
                 Task::Reduce(t) => t.run(cx),
+                Task::Rows(t) => t.run(cx),
                 Task::Dot(t) => t.run(cx),
                 Task::Conv(t) => t.run(cx),
                 Task::Pool(t) => t.run(cx),
@@ -115,4 +113,13 @@ impl Task {
             }
         }
     }
+}
+
+/// The sweep of a loop.
+pub(crate) fn loop_task(launch: &Launch, setting: &Setting, groups: Groups) -> Result<Sweep> {
+    let Kernel::Loop { shape, program } = &launch.kernel else { return Err(Error::new("not a loop")) };
+    let reads: Vec<_> = setting.views(&launch.reads)?.into_iter().map(Some).collect();
+    let writes = setting.views(&launch.writes)?;
+    let sizes = setting.sizes(shape)?;
+    Draft { setting, program, sizes: &sizes, groups, reads: &reads, writes: &writes }.sweep()
 }

@@ -1,5 +1,5 @@
 //! From a function to a plan: decide what is stored and what is computed in passing, gather nodes into kernels,
-//! let results replace state in place, order the kernels, write them down.
+//! let results replace state in place, order the kernels, write them down, join those that go over the same rows.
 //!
 //! The function has been through the passes; the last of them, `views`, made every copy visible.
 
@@ -11,6 +11,7 @@ mod kernels;
 mod order;
 mod program;
 mod recompute;
+mod rows;
 mod schedule;
 mod stop;
 mod storage;
@@ -41,7 +42,7 @@ pub fn lower(
     let mut weights = vec![1; g.nodes.len()];
     loop {
         let mut groups = groups::assign(&g, &recomputed, &weights);
-        let storage = storage::assign(&g, &recomputed, &mut groups, updates)?;
+        let mut storage = storage::assign(&g, &recomputed, &mut groups, updates)?;
         let watch = watch.filter(|w| stop::hold_back(&g, &mut groups, &storage, updates, w));
         let emit = emit::Emit { g: &g, r: &recomputed, groups: &groups, storage: &storage, backend };
         let (launches, too_large) = emit.launches(&schedule::schedule(&g, &groups, &storage))?;
@@ -50,7 +51,8 @@ pub fn lower(
             split(&groups, &too_large, &mut weights)?;
             continue;
         }
-        let stop = watch.and_then(|w| stop::place(&storage, &launches, w));
+        let mut stop = watch.and_then(|w| stop::place(&storage, &launches, w));
+        let launches = rows::merge(launches, &mut storage.buffers, &mut stop, &g.limits);
         return Ok(Plan {
             name: function.name.clone(),
             params: function.params.iter().map(Param::of).collect(),

@@ -20,6 +20,7 @@ fn write_plan(out: &mut String, plan: &Plan, indent: &str) {
             Place::Output(i) => format!("output {i}"),
             Place::Constant(_) => "constant".into(),
             Place::Temp => "temp".into(),
+            Place::Rows => "rows".into(),
         };
         let _ = writeln!(out, "{indent}  b{i} = {place} : {}{}", b.dtype, b.shape);
     }
@@ -34,6 +35,13 @@ fn write_plan(out: &mut String, plan: &Plan, indent: &str) {
 fn write_launch(out: &mut String, launch: &Launch, indent: &str) {
     let views = |all: &[View]| all.iter().map(view).collect::<Vec<_>>().join(", ");
     let (writes, reads) = (views(&launch.writes), views(&launch.reads));
+    if let Kernel::Rows { rows, .. } = &launch.kernel {
+        let _ = writeln!(out, "{indent}  rows {rows}  // {}", launch.label);
+        for stage in launch.stages().iter() {
+            write_launch(out, stage, &format!("{indent}    "));
+        }
+        return;
+    }
     let _ = writeln!(out, "{indent}  {writes} = {} ({reads})  // {}", kernel(&launch.kernel), launch.label);
     if let Some(p) = launch.kernel.program() {
         write_program(out, p, &format!("{indent}      "));
@@ -51,6 +59,7 @@ fn kernel(k: &Kernel) -> String {
     match k {
         Kernel::Loop { shape, .. } => format!("loop {shape:?}"),
         Kernel::Reduce { shape, folded, folds, .. } => format!("reduce {shape:?} last {folded} {folds:?}"),
+        Kernel::Rows { rows, .. } => format!("rows {rows}"),
         Kernel::Dot { batch, m, n, k, .. } => format!("dot batch {batch:?} m {m:?} n {n:?} k {k:?}"),
         Kernel::Conv { conv, x, w, y, .. } => format!("conv {:?} x {x:?} w {w:?} y {y:?}", conv.kind),
         Kernel::Pool { window, .. } => format!("pool {:?} {:?}", window.kind, window.window),
