@@ -8,6 +8,8 @@ use std::path::Path;
 
 /// The arrays of a data file, in the order of the model's inputs and outputs.
 pub struct Data {
+    /// Every array by its name.
+    pub arrays: HashMap<String, Tensor>,
     pub inputs: Vec<Tensor>,
     pub targets: Vec<Tensor>,
     pub sample_weights: Vec<Tensor>,
@@ -25,11 +27,21 @@ impl Data {
             let find = |i: usize| by_name.get(format!("{prefix}{i}").as_str()).copied();
             (0..).map_while(find).cloned().collect()
         };
-        let data = Data { inputs: numbered("x"), targets: numbered("y"), sample_weights: numbered("sw") };
+        let (inputs, targets, sample_weights) = (numbered("x"), numbered("y"), numbered("sw"));
+        let data = Data { arrays: arrays.iter().cloned().collect(), inputs, targets, sample_weights };
         if data.inputs.is_empty() {
             return Err(missing(path, "x0", arrays));
         }
         Ok(data)
+    }
+
+    /// The array of this name.
+    pub fn array(&self, name: &str) -> Result<&Tensor> {
+        self.arrays.get(name).ok_or_else(|| {
+            let mut held: Vec<&str> = self.arrays.keys().map(String::as_str).collect();
+            held.sort_unstable();
+            Error::new(format!("the data has no array '{name}'")).expected(format!("one of {}", held.join(", ")))
+        })
     }
 
     /// Everything, for `fit` and `evaluate`.

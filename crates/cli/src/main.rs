@@ -7,7 +7,7 @@ mod signals;
 mod workloads;
 
 use clap::{Parser, Subcommand};
-use commands::{bench, demo, dump, evaluate, fit, list, predict, quantize, summary};
+use commands::{bench, demo, dump, evaluate, explain, fit, list, predict, quantize, summary};
 use rhyton::counting::Counting;
 use rhyton::tensor::memory;
 use rhyton::train::Compiled;
@@ -46,6 +46,8 @@ enum Command {
     Evaluate(evaluate::Arguments),
     /// Compute a model's outputs for the inputs in an .npz file
     Predict(predict::Arguments),
+    /// Say what each value of the inputs had to do with a model's answers
+    Explain(explain::Arguments),
     /// Turn a model's arithmetic into int8: a quarter of the size, faster to predict with
     Quantize(quantize::Arguments),
     /// Show a model's layers, shapes and numbers of weights
@@ -84,6 +86,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Fit(a) => fit::run(&a),
         Command::Evaluate(a) => evaluate::run(&a),
         Command::Predict(a) => predict::run(&a),
+        Command::Explain(a) => explain::run(&a),
         Command::Quantize(a) => quantize::run(&a),
         Command::Summary(a) => summary::run(&a),
         Command::Dump(a) => dump::run(&a),

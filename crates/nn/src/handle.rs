@@ -57,6 +57,26 @@ impl<T: ?Sized + Kind> Handle<T> {
         (row.build)(json!({})).map(Handle::new)
     }
 
+    /// The object of this name with these settings, all of which it must have; `note` is a comment.
+    ///
+    /// # Errors
+    /// When there is no such object, it has no such setting, or a value does not fit.
+    pub fn with_settings(name: &str, settings: &Map<String, Value>) -> Result<Handle<T>> {
+        let row = T::registry().find(name)?;
+        let object = (row.build)(Value::Object(settings.clone())).map_err(|e| e.place(name))?;
+        let known = object.config();
+        match settings.keys().find(|k| *k != "note" && !known.contains_key(*k)) {
+            Some(k) => {
+                let known: Vec<&str> = known.keys().map(String::as_str).collect();
+                Err(Error::new(format!("there is no setting '{k}'")).place(name).expected(match known.is_empty() {
+                    true => "no settings".into(),
+                    false => known.join(", "),
+                }))
+            }
+            None => Ok(Handle::new(object)),
+        }
+    }
+
     /// From Keras's record `{"class_name": .., "config": {..}}`, a bare name, or the record of a function.
     ///
     /// # Errors

@@ -331,15 +331,34 @@ fn listed<T: ?Sized + Kind>() -> Vec<ListedRow> {
 ///     Add "The sum of its inputs.": Add::new() => [4, 3] [4, 3];
 /// }
 /// ```
+///
+/// Crates above `nn` write `local dyn Kind`: their rows also turn into handles, which nobody else could say for them,
+/// and no further crate submits rows.
 #[macro_export]
 macro_rules! registry {
-    (
+    (dyn $kind:ident, $($rest:tt)*) => {
+        $crate::__private::inventory::collect!($crate::Row<dyn $kind>);
+        $crate::registry!(@kind [$crate::__private::inventory::iter::<$crate::Row<dyn $kind>>] dyn $kind, $($rest)*);
+    };
+    (local dyn $kind:ident, $($rest:tt)*) => {
+        $crate::registry!(@into dyn $kind, $($rest)*);
+        $crate::registry!(@kind [[]] dyn $kind, $($rest)*);
+    };
+    (@into dyn $kind:ident, $what:literal in $module:literal $({ $($items:item)* })?;
+        $($class:ident $([$($name:literal),*])? $(($build:path))? $doc:literal
+            $(: $($example:expr $(=> $([$($size:literal),*])+)?),+)?;)*
+    ) => {
+        $(impl From<$class> for $crate::Handle<dyn $kind> {
+            fn from(object: $class) -> Self {
+                $crate::Handle::new(::std::sync::Arc::new(object))
+            }
+        })*
+    };
+    (@kind [$submitted:expr]
         dyn $kind:ident, $what:literal in $module:literal $({ $($items:item)* })?;
         $($class:ident $([$($name:literal),*])? $(($build:path))? $doc:literal
             $(: $($example:expr $(=> $([$($size:literal),*])+)?),+)?;)*
     ) => {
-        $crate::__private::inventory::collect!($crate::Row<dyn $kind>);
-
         impl $crate::Kind for dyn $kind {
             const WHAT: &'static str = $what;
             const MODULE: &'static str = $module;
@@ -357,8 +376,7 @@ macro_rules! registry {
                 }),*];
                 static REGISTRY: $crate::registry::Registry<dyn $kind> = $crate::registry::Registry::new(|| {
                     // Crates above this one submit rows of their own, in whatever order the linker puts them.
-                    let submitted = $crate::__private::inventory::iter::<$crate::Row<dyn $kind>>;
-                    let mut submitted: Vec<_> = submitted.into_iter().collect();
+                    let mut submitted: Vec<&'static $crate::Row<dyn $kind>> = $submitted.into_iter().collect();
                     submitted.sort_by_key(|row| row.class_name);
                     ROWS.iter().chain(submitted).collect::<Vec<_>>().into()
                 });

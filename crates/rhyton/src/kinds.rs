@@ -1,6 +1,7 @@
 //! [`KINDS`]: everything that has a registry.
 
 use rhyton_graph::named;
+use rhyton_explain::Attribution;
 use rhyton_nn::Layer;
 use rhyton_nn::activations::Activate;
 use rhyton_nn::constraints::Constrain;
@@ -29,6 +30,7 @@ pub static KINDS: &[Listing] = &[
     Listing::of::<dyn Regularize>(),
     Listing::of::<dyn Constrain>(),
     Listing::of::<dyn Schedule>(),
+    Listing::of::<dyn Attribution>(),
     Operation::LISTING,
     FUNCTIONS,
 ];

@@ -4,16 +4,18 @@
 //!
 //! They are the crates of the project: [`nn`] has layers, losses, metrics and optimizers, [`model`] models and
 //! programs over them, [`train`] training, [`data`] data
-//! sets and what lies between a file and `fit`, [`io`] files, [`plot`] charts, [`graph`] what all of it is made of.
+//! sets and what lies between a file and `fit`, [`explain`] says why a model answers so, [`robust`] how far it can be trusted, [`io`] files, [`plot`] charts, [`graph`] what all of it is made of.
 //! [`counting`] tells what a program allocates, [`prelude`] brings what a usual program needs.
 
 pub use rhyton_cpu::counting;
 pub use rhyton_data as data;
+pub use rhyton_explain as explain;
 pub use rhyton_graph as graph;
 pub use rhyton_io as io;
 pub use rhyton_model as model;
 pub use rhyton_nn as nn;
 pub use rhyton_plot as plot;
+pub use rhyton_robust as robust;
 pub use rhyton_tensor as tensor;
 pub use rhyton_train as train;
 

@@ -13,10 +13,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("rhyton-nn", &["tensor", "graph"]),
     ("rhyton-model", &["tensor", "graph", "nn"]),
     ("rhyton-train", &["tensor", "graph", "nn", "model"]),
+    ("rhyton-explain", &["tensor", "graph", "nn", "model"]),
+    ("rhyton-robust", &["tensor", "graph", "nn", "model", "train"]),
     ("rhyton-data", &["tensor"]),
     ("rhyton-plot", &["tensor"]),
     ("rhyton-io", &["tensor", "graph", "nn", "model", "train"]),
-    ("rhyton", &["tensor", "graph", "cpu", "nn", "model", "train", "data", "plot", "io"]),
+    ("rhyton", &["tensor", "graph", "cpu", "nn", "model", "train", "explain", "robust", "data", "plot", "io"]),
     ("rhyton-cli", &["rhyton"]),
     ("fuzz", &["rhyton", "cli", "tensor", "graph", "nn", "model", "train", "io"]),
 ];

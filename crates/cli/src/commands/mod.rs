@@ -4,6 +4,7 @@ pub mod bench;
 pub mod demo;
 pub mod dump;
 pub mod evaluate;
+pub mod explain;
 pub mod fit;
 pub mod list;
 pub mod predict;

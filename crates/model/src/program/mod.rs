@@ -15,6 +15,7 @@ mod batched;
 mod build;
 mod guard;
 mod run;
+mod scores;
 mod update;
 mod values;
 
@@ -22,4 +23,5 @@ pub use batched::joined;
 pub use build::Build;
 pub(crate) use guard::Guard;
 pub use run::Program;
+pub use scores::{class_labels, logits};
 pub use values::Values;

@@ -1,0 +1,244 @@
+//! [`Scene`]: what a method sees of a batch.
+
+use crate::Baseline;
+use crate::place::Spot;
+use rhyton_graph::expr::substitute;
+use rhyton_graph::function::scan;
+use rhyton_graph::ops::Distribution;
+use rhyton_graph::transform::{Backward, backward};
+use rhyton_graph::{Expr, Type, grad};
+use rhyton_model::program::Build;
+use rhyton_tensor::{DType, Dim, Error, Result, Shape, Tensor};
+use std::collections::HashMap;
+
+/// A check before its numbers are known.
+pub(crate) struct Checked {
+    pub name: &'static str,
+    pub have: Expr,
+    pub want: Expr,
+    pub scale: Expr,
+    pub tolerance: f32,
+}
+
+/// An array with a sample for each of the explained ones.
+pub(crate) struct PerSample {
+    pub param: Expr,
+    pub name: String,
+    pub array: Tensor,
+}
+
+/// What a method sees of a batch: the explained values ([`values`](Scene::values)), the score of each sample as a
+/// function of them ([`score`](Scene::score)), baselines, loops and random numbers.
+///
+/// Random numbers are the same for every sample, so that what is said of a sample does not depend on the others.
+pub struct Scene {
+    pub(crate) build: Build,
+    pub(crate) inputs: Vec<(String, Expr)>,
+    pub(crate) spots: Vec<Spot>,
+    pub(crate) values: Vec<Expr>,
+    /// `[batch, ..]`: what the score is picked from.
+    pub(crate) result: Expr,
+    /// What picks: factors of the result, which are summed.
+    pub(crate) picks: Expr,
+    pub(crate) arrays: HashMap<String, Tensor>,
+    pub(crate) per_sample: Vec<PerSample>,
+    pub(crate) checks: Vec<Checked>,
+    pub(crate) standard_error: Option<Vec<Expr>>,
+    pub(crate) seed: u32,
+    pub(crate) streams: u32,
+}
+
+impl Scene {
+    /// The values that are explained, each `[batch, ..]`.
+    pub fn values(&self) -> Vec<Expr> {
+        self.values.clone()
+    }
+
+    /// The model's inputs.
+    pub fn inputs(&self) -> Vec<Expr> {
+        self.inputs.iter().map(|(_, e)| e.clone()).collect()
+    }
+
+    /// The number of samples in the batch.
+    pub fn batch(&self) -> Dim {
+        self.result.shape()[0].clone()
+    }
+
+    /// What the score is picked from, `[batch, ..]`, if the explained values were these.
+    pub fn result(&self, values: &[Expr]) -> Expr {
+        let replace = self.values.iter().map(Expr::key).zip(values.iter().cloned()).collect();
+        substitute(std::slice::from_ref(&self.result), &replace).swap_remove(0)
+    }
+
+    /// The score in a result: `[batch]`.
+    pub fn pick(&self, result: &Expr) -> Expr {
+        let axes: Vec<usize> = (1..result.rank()).collect();
+        (result * &self.picks).sum(&axes)
+    }
+
+    /// The score of each sample, `[batch]`, if the explained values were these.
+    pub fn score(&self, values: &[Expr]) -> Expr {
+        self.pick(&self.result(values))
+    }
+
+    /// The score if the inputs were these.
+    pub fn score_of_inputs(&self, inputs: &[Expr]) -> Expr {
+        let replace = self.inputs.iter().map(|(_, e)| e.key()).zip(inputs.iter().cloned()).collect();
+        self.pick(&substitute(std::slice::from_ref(&self.result), &replace)[0])
+    }
+
+    /// The gradient of the score by the explained values, at these.
+    pub fn gradient(&self, values: &[Expr]) -> Vec<Expr> {
+        grad(&self.score(values).sum_all(), values)
+    }
+
+    /// What the walk from the score to the explained values gives with these rules.
+    pub fn backward(&self, rules: &dyn Backward) -> Vec<Expr> {
+        let score = self.pick(&self.result).sum_all();
+        let back = backward(rules, &[score], &[Some(Expr::scalar(1.0f32))], &self.values);
+        back.into_iter().zip(&self.values).map(|(g, v)| g.unwrap_or_else(|| v.zeros_like())).collect()
+    }
+
+    /// The explained values if the inputs were these.
+    pub fn values_of_inputs(&self, inputs: &[Expr]) -> Vec<Expr> {
+        let replace = self.inputs.iter().map(|(_, e)| e.key()).zip(inputs.iter().cloned()).collect();
+        substitute(&self.values, &replace)
+    }
+
+    /// The inputs that a baseline stands for, each like the model's.
+    ///
+    /// # Errors
+    /// When there is no such array, or its shape does not fit.
+    pub fn baseline_inputs(&mut self, baseline: &Baseline) -> Result<Vec<Expr>> {
+        let several = self.inputs.len() > 1;
+        let inputs = self.inputs.clone();
+        let one = |(i, (name, input)): (usize, (String, Expr))| match baseline {
+            Baseline::Value(x) => Ok(input.full_like(*x)),
+            Baseline::Array(array) => {
+                let key = if several { format!("{array}{i}") } else { array.clone() };
+                self.array_like(&key, &input).map_err(|e| e.place(format!("the baseline of input '{name}'")))
+            }
+        };
+        inputs.into_iter().enumerate().map(one).collect()
+    }
+
+    /// The explained values of a baseline.
+    ///
+    /// # Errors
+    /// As for [`baseline_inputs`](Scene::baseline_inputs).
+    pub fn baseline(&mut self, baseline: &Baseline) -> Result<Vec<Expr>> {
+        let inputs = self.baseline_inputs(baseline)?;
+        Ok(self.values_of_inputs(&inputs))
+    }
+
+    fn array(&self, name: &str) -> Result<Tensor> {
+        self.arrays.get(name).cloned().ok_or_else(|| {
+            let mut known: Vec<&str> = self.arrays.keys().map(String::as_str).collect();
+            known.sort_unstable();
+            let e = Error::new(format!("there is no array '{name}'"));
+            if known.is_empty() { e } else { e.expected(format!("one of {}", known.join(", "))) }
+        })
+    }
+
+    /// An array as a batch like `input`: one sample for all, or one for each.
+    fn array_like(&mut self, name: &str, input: &Expr) -> Result<Expr> {
+        let array = self.array(name)?.try_cast(input.dtype())?;
+        let sample: Vec<usize> = input.shape()[1..].iter().map(|d| d.as_fixed().unwrap_or(1)).collect();
+        let misfit = || {
+            Error::new(format!("the array '{name}' has the shape {:?}", array.shape()))
+                .expected(format!("{sample:?}, or samples of it"))
+        };
+        let rows = match array.shape() {
+            s if s == sample => return Ok(Expr::constant(&array).broadcast_to(input.shape().clone())),
+            [rows, s @ ..] if *s == sample => *rows,
+            _ => return Err(misfit()),
+        };
+        if rows == 1 {
+            return Ok(Expr::constant(&array).broadcast_to(input.shape().clone()));
+        }
+        if let Some(known) = self.per_sample.iter().find(|p| p.name == name) {
+            return Ok(known.param.clone());
+        }
+        let param = self.build.typed_input(name, Type::new(input.dtype(), input.shape().clone()));
+        self.per_sample.push(PerSample { name: name.into(), param: param.clone(), array });
+        Ok(param)
+    }
+
+    /// Several samples to compare with, `[m, ..]` for each input: the arrays of this name.
+    ///
+    /// # Errors
+    /// When there is none, or its shape does not fit.
+    pub fn background(&self, name: &str) -> Result<Vec<Expr>> {
+        let several = self.inputs.len() > 1;
+        let mut found = vec![];
+        for (i, (input_name, input)) in self.inputs.iter().enumerate() {
+            let key = if several { format!("{name}{i}") } else { name.into() };
+            let array = self.array(&key)?.try_cast(input.dtype())?;
+            let sample: Vec<usize> = input.shape()[1..].iter().map(|d| d.as_fixed().unwrap_or(1)).collect();
+            if array.rank() != input.rank() || array.shape()[1..] != sample || array.is_empty() {
+                return Err(Error::new(format!("the array '{key}' has the shape {:?}", array.shape()))
+                    .place(format!("input '{input_name}'"))
+                    .expected(format!("samples of {sample:?}")));
+            }
+            found.push(Expr::constant(&array));
+        }
+        Ok(found)
+    }
+
+    /// The sums of what `body` gives for each entry of the sequences `xs` (their first axis): a loop in the program.
+    /// `like` has the shapes of what is summed.
+    pub fn sum_over(&self, xs: &[Expr], like: &[Expr], body: impl FnOnce(&[Expr]) -> Vec<Expr>) -> Vec<Expr> {
+        let zeros: Vec<Expr> = like.iter().map(|e| Expr::full(e.shape().clone(), 0.0)).collect();
+        let (sums, _) = scan("sum_over", &zeros, xs, &[], false, |sums, x, _| {
+            let next = body(x);
+            (sums.iter().zip(&next).map(|(s, n)| s + n).collect(), vec![])
+        });
+        sums
+    }
+
+    /// What `body` gives for each entry of the sequences `xs`, along a new first axis.
+    pub fn for_each(&self, xs: &[Expr], body: impl FnOnce(&[Expr]) -> Vec<Expr>) -> Vec<Expr> {
+        // A loop needs a state to carry.
+        let none = Expr::scalar(0.0f32);
+        scan("for_each", &[none], xs, &[], false, |state, x, _| (state.to_vec(), body(x))).1
+    }
+
+    /// The numbers 0, 1, .. as a sequence for [`sum_over`](Scene::sum_over).
+    pub fn count(&self, n: usize) -> Expr {
+        Expr::iota([n], 0)
+    }
+
+    /// Random numbers of `shape`, others for each `turn` of a loop (an int32 number).
+    pub fn random(&mut self, distribution: Distribution, turn: &Expr, shape: impl Into<Shape>) -> Expr {
+        self.streams += 1;
+        let seed = Expr::scalar(self.seed as i32).reshape([1]);
+        let key = Expr::concat(&[seed, turn.cast(DType::I32).reshape([1])], 0);
+        Expr::random(&key, distribution, self.streams, shape)
+    }
+
+    /// The same value for every sample: `[..]` to `[batch, ..]`.
+    pub fn for_all(&self, value: &Expr) -> Expr {
+        let shape = [&[self.batch()], &value.shape()[..]].concat();
+        value.broadcast_to(shape)
+    }
+
+    /// Notes what should hold: of each sample, `have` is `want`, up to `tolerance` of `scale` (all `[batch]`).
+    pub fn check(&mut self, name: &'static str, have: Expr, want: Expr, scale: Expr, tolerance: f32) {
+        self.checks.push(Checked { name, have, want, scale, tolerance });
+    }
+
+    /// Notes that attributions should add up to `want`, `[batch]`.
+    pub fn check_sum(&mut self, name: &'static str, attributions: &[Expr], want: Expr, tolerance: f32) {
+        let total = |f: fn(&Expr) -> Expr| {
+            let sums = attributions.iter().map(|a| f(a).sum(&(1..a.rank()).collect::<Vec<_>>()));
+            sums.reduce(|a, b| a + b).unwrap_or_else(|| want.zeros_like())
+        };
+        let scale = want.abs().maximum(&total(Expr::abs));
+        self.check(name, total(Expr::clone), want, scale, tolerance);
+    }
+
+    /// Notes how uncertain the attributions are.
+    pub fn standard_error(&mut self, errors: Vec<Expr>) {
+        self.standard_error = Some(errors);
+    }
+}
