@@ -136,6 +136,7 @@ impl<'m> Explainer<'m> {
         let mut scene = Scene {
             build,
             inputs,
+            keys: spots.iter().map(|s| s.value.clone()).collect(),
             values: spots.iter().map(|s| s.value.clone()).collect(),
             spots,
             result,

@@ -24,15 +24,21 @@ extern crate self as rhyton_explain;
 
 mod attribution;
 mod baseline;
+mod coalitions;
 mod explainer;
 mod explanation;
+mod features;
 pub mod methods;
 mod place;
+mod resize;
+mod rules;
 mod scene;
 
 pub use attribution::{Attribution, Method};
 pub use baseline::Baseline;
 pub use explainer::{Compiled, Explainer, Of, Target};
 pub use explanation::{Check, Explanation};
+pub use features::Groups;
 pub use place::Place;
+pub use rules::relevance::{Composite, Rule};
 pub use scene::Scene;

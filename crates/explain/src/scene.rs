@@ -1,11 +1,11 @@
 //! [`Scene`]: what a method sees of a batch.
 
-use crate::Baseline;
+use crate::{Attribution, Baseline, Place};
 use crate::place::Spot;
 use rhyton_graph::expr::substitute;
 use rhyton_graph::function::scan;
 use rhyton_graph::ops::Distribution;
-use rhyton_graph::transform::{Backward, backward};
+use rhyton_graph::transform::{Backward, Forward, Walked, backward, forward};
 use rhyton_graph::{Expr, Type, grad};
 use rhyton_model::program::Build;
 use rhyton_tensor::{DType, Dim, Error, Result, Shape, Tensor};
@@ -35,6 +35,9 @@ pub struct Scene {
     pub(crate) build: Build,
     pub(crate) inputs: Vec<(String, Expr)>,
     pub(crate) spots: Vec<Spot>,
+    /// What the model computes at the explained places; results are functions of these.
+    pub(crate) keys: Vec<Expr>,
+    /// The values that are explained: these, unless a method looks elsewhere.
     pub(crate) values: Vec<Expr>,
     /// `[batch, ..]`: what the score is picked from.
     pub(crate) result: Expr,
@@ -66,8 +69,15 @@ impl Scene {
 
     /// What the score is picked from, `[batch, ..]`, if the explained values were these.
     pub fn result(&self, values: &[Expr]) -> Expr {
-        let replace = self.values.iter().map(Expr::key).zip(values.iter().cloned()).collect();
-        substitute(std::slice::from_ref(&self.result), &replace).swap_remove(0)
+        self.result_at(&self.inputs(), values)
+    }
+
+    /// What the score is picked from if the inputs and the explained values were these.
+    pub fn result_at(&self, inputs: &[Expr], values: &[Expr]) -> Expr {
+        // A key that is an input takes the explained value.
+        let inputs = self.inputs.iter().map(|(_, e)| e.key()).zip(inputs.iter().cloned());
+        let values = self.keys.iter().map(Expr::key).zip(values.iter().cloned());
+        substitute(std::slice::from_ref(&self.result), &inputs.chain(values).collect()).swap_remove(0)
     }
 
     /// The score in a result: `[batch]`.
@@ -81,7 +91,7 @@ impl Scene {
         self.pick(&self.result(values))
     }
 
-    /// The score if the inputs were these.
+    /// The score if the inputs were these, and with them the explained values.
     pub fn score_of_inputs(&self, inputs: &[Expr]) -> Expr {
         let replace = self.inputs.iter().map(|(_, e)| e.key()).zip(inputs.iter().cloned()).collect();
         self.pick(&substitute(std::slice::from_ref(&self.result), &replace)[0])
@@ -94,15 +104,39 @@ impl Scene {
 
     /// What the walk from the score to the explained values gives with these rules.
     pub fn backward(&self, rules: &dyn Backward) -> Vec<Expr> {
-        let score = self.pick(&self.result).sum_all();
+        let score = self.score(&self.values).sum_all();
         let back = backward(rules, &[score], &[Some(Expr::scalar(1.0f32))], &self.values);
         back.into_iter().zip(&self.values).map(|(g, v)| g.unwrap_or_else(|| v.zeros_like())).collect()
+    }
+
+    /// What stands for the result when these stand for the explained values (see [`Forward`]).
+    ///
+    /// # Errors
+    /// The first operation without a rule, by its layer.
+    pub fn walk<F: Forward>(&self, rules: &F, given: &[(Expr, F::Image)]) -> Result<Walked<F::Image>> {
+        let result = self.result(&self.values);
+        let mut found = forward(rules, &[result], given)?;
+        Ok(found.swap_remove(0))
+    }
+
+    /// What `method` makes of other values at the explained places; checks of its own are not kept.
+    ///
+    /// # Errors
+    /// As for the method.
+    pub fn moved(&mut self, values: Vec<Expr>, method: &dyn Attribution) -> Result<Vec<Expr>> {
+        let here = std::mem::replace(&mut self.values, values);
+        let checks = self.checks.len();
+        let found = method.attribute(self);
+        self.checks.truncate(checks);
+        self.standard_error = None;
+        self.values = here;
+        found
     }
 
     /// The explained values if the inputs were these.
     pub fn values_of_inputs(&self, inputs: &[Expr]) -> Vec<Expr> {
         let replace = self.inputs.iter().map(|(_, e)| e.key()).zip(inputs.iter().cloned()).collect();
-        substitute(&self.values, &replace)
+        substitute(&self.keys, &replace)
     }
 
     /// The inputs that a baseline stands for, each like the model's.
@@ -164,6 +198,33 @@ impl Scene {
         Ok(param)
     }
 
+    /// Whole numbers from the array of this name, one for each element of a sample.
+    pub(crate) fn numbers(&self, name: &str, sample: &[usize]) -> Result<Vec<usize>> {
+        let array = self.array(name)?;
+        let size: usize = sample.iter().product();
+        if array.len() != size {
+            return Err(Error::new(format!("the array '{name}' has the shape {:?}", array.shape()))
+                .expected(format!("a number for each element of a sample, {sample:?}")));
+        }
+        let values = array.to_vec::<f64>();
+        match values.iter().find(|x| x.fract() != 0.0 || **x < 0.0 || **x > u32::MAX.into()) {
+            Some(x) => Err(Error::new(format!("the array '{name}' holds {x}")).expected("whole numbers from 0 on")),
+            None => Ok(values.into_iter().map(|x| x as usize).collect()),
+        }
+    }
+
+    /// What a layer gives, at each of its calls, and the gradient of the score by that.
+    ///
+    /// # Errors
+    /// When there is no such layer on the way to the score.
+    pub fn at_layer(&self, place: &Place) -> Result<Vec<(Expr, Expr)>> {
+        let result = self.result(&self.values);
+        let spots = place.find(&self.inputs, &result)?;
+        let values: Vec<Expr> = spots.into_iter().map(|s| s.value).collect();
+        let slopes = grad(&self.pick(&result).sum_all(), &values);
+        Ok(values.into_iter().zip(slopes).collect())
+    }
+
     /// Several samples to compare with, `[m, ..]` for each input: the arrays of this name.
     ///
     /// # Errors
@@ -187,7 +248,7 @@ impl Scene {
 
     /// The sums of what `body` gives for each entry of the sequences `xs` (their first axis): a loop in the program.
     /// `like` has the shapes of what is summed.
-    pub fn sum_over(&self, xs: &[Expr], like: &[Expr], body: impl FnOnce(&[Expr]) -> Vec<Expr>) -> Vec<Expr> {
+    pub fn sum_over(xs: &[Expr], like: &[Expr], body: impl FnOnce(&[Expr]) -> Vec<Expr>) -> Vec<Expr> {
         let zeros: Vec<Expr> = like.iter().map(|e| Expr::full(e.shape().clone(), 0.0)).collect();
         let (sums, _) = scan("sum_over", &zeros, xs, &[], false, |sums, x, _| {
             let next = body(x);
@@ -197,7 +258,7 @@ impl Scene {
     }
 
     /// What `body` gives for each entry of the sequences `xs`, along a new first axis.
-    pub fn for_each(&self, xs: &[Expr], body: impl FnOnce(&[Expr]) -> Vec<Expr>) -> Vec<Expr> {
+    pub fn for_each(xs: &[Expr], body: impl FnOnce(&[Expr]) -> Vec<Expr>) -> Vec<Expr> {
         // A loop needs a state to carry.
         let none = Expr::scalar(0.0f32);
         scan("for_each", &[none], xs, &[], false, |state, x, _| (state.to_vec(), body(x))).1

@@ -13,7 +13,8 @@ pub enum Quadrature {
     #[default]
     #[serde(alias = "gauss_legendre")]
     Gausslegendre,
-    /// Both ends half, `steps` points in all.
+    /// Points from end to end, of `1 / steps` each and half of that at the ends, as Captum has it: all together count
+    /// `1 - 1 / steps`.
     #[serde(alias = "riemann_trapezoid")]
     Trapezoid,
     /// The beginnings of equal pieces.
@@ -34,7 +35,7 @@ impl rhyton_nn::Setting<Quadrature> for Quadrature {
 }
 
 impl Quadrature {
-    /// Points in [0, 1] and weights that add up to 1.
+    /// Points in [0, 1] and their weights.
     fn points(self, n: usize) -> (Vec<f64>, Vec<f64>) {
         let each = 1.0 / n as f64;
         let even = |shift: f64| (0..n).map(|i| (i as f64 + shift) * each).collect::<Vec<f64>>();
@@ -43,11 +44,10 @@ impl Quadrature {
             Quadrature::Left => (even(0.0), vec![each; n]),
             Quadrature::Middle => (even(0.5), vec![each; n]),
             Quadrature::Right => (even(1.0), vec![each; n]),
-            Quadrature::Trapezoid if n == 1 => (vec![0.5], vec![1.0]),
             Quadrature::Trapezoid => {
-                let pieces = (n - 1) as f64;
+                let pieces = n.max(2) as f64 - 1.0;
                 let end = |i: usize| if i == 0 || i == n - 1 { 0.5 } else { 1.0 };
-                ((0..n).map(|i| i as f64 / pieces).collect(), (0..n).map(|i| end(i) / pieces).collect())
+                ((0..n).map(|i| i as f64 / pieces).collect(), (0..n).map(|i| end(i) * each).collect())
             }
         }
     }
@@ -104,7 +104,7 @@ impl Attribution for IntegratedGradients {
         let way: Vec<Expr> = values.iter().zip(&start).map(|(x, x0)| x - x0).collect();
         let (points, weights) = self.quadrature.points(self.steps);
         let sequence = |v: Vec<f64>| Expr::constant(&Tensor::vector(v.into_iter().map(|x| x as f32).collect::<Vec<_>>()));
-        let mean = scene.sum_over(&[sequence(points), sequence(weights)], &values, |x| {
+        let mean = Scene::sum_over(&[sequence(points), sequence(weights)], &values, |x| {
             let at: Vec<Expr> = start.iter().zip(&way).map(|(x0, way)| x0 + way * &x[0]).collect();
             scene.gradient(&at).iter().map(|g| g * &x[1]).collect()
         });

@@ -1,9 +1,29 @@
 //! The methods, a file each.
 
+mod cam;
+mod deep_lift;
+mod expected_gradients;
+mod feature_ablation;
 mod input_x_gradient;
 mod integrated_gradients;
+mod layer;
+mod lrp;
+mod noise_tunnel;
+mod rectified;
 mod saliency;
+mod shapley;
+mod surrogate;
 
+pub use cam::{GradCam, GradCamPlusPlus, GuidedGradCam, LayerCam, ScoreCam};
+pub use deep_lift::{DeepLift, DeepShap};
+pub use expected_gradients::ExpectedGradients;
+pub use feature_ablation::{FeatureAblation, Occlusion};
 pub use input_x_gradient::InputXGradient;
-pub use integrated_gradients::IntegratedGradients;
+pub use integrated_gradients::{IntegratedGradients, Quadrature};
+pub use layer::*;
+pub use lrp::*;
+pub use noise_tunnel::{SmoothGrad, SmoothGradSquared, VarGrad};
+pub use rectified::{Deconvolution, GuidedBackprop};
 pub use saliency::Saliency;
+pub use shapley::{ShapleySampling, ShapleyValues};
+pub use surrogate::{KernelShap, Lime};
