@@ -271,7 +271,9 @@ impl Compiled<'_> {
         let mut inputs = self.model.check_inputs(x.into())?;
         let samples = inputs[0].shape()[0];
         if self.labelled {
-            let labels = labels.ok_or_else(|| Error::new("the class of each sample is to be explained, and no labels are given"))?;
+            let labels = labels.ok_or_else(|| {
+                Error::new("the class of each sample is to be explained, and no labels are given")
+            })?;
             inputs.push(class_labels(labels, samples, self.classes)?);
         }
         for (name, array) in &self.per_sample {
@@ -281,7 +283,8 @@ impl Compiled<'_> {
             }
             inputs.push(array.clone());
         }
-        let mut results = self.program.over_samples(self.model.values(), inputs, samples, self.batch_size)?.into_iter();
+        let mut results =
+            self.program.over_samples(self.model.values(), inputs, samples, self.batch_size)?.into_iter();
         let mut next = || results.next().ok_or_else(|| Error::new("the program lost a result"));
         let scores = next()?;
         let mut checks = vec![];

@@ -91,7 +91,8 @@ impl Features {
     /// The values where `present` (float32 0 or 1 for each group) is 1, the baseline elsewhere.
     pub fn mixed(&self, values: &[Expr], baseline: &[Expr], present: &Expr) -> Vec<Expr> {
         let half = Expr::scalar(0.5f32);
-        let each = |((x, x0), of): ((&Expr, &Expr), &Expr)| present.gather(0, of).greater(&half).select(x, x0);
+        let each =
+            |((x, x0), of): ((&Expr, &Expr), &Expr)| present.gather(0, of).greater(&half).select(x, x0);
         values.iter().zip(baseline).zip(&self.of).map(each).collect()
     }
 }
@@ -132,5 +133,7 @@ pub(crate) fn table(shape: [usize; 2], values: Vec<f32>) -> Result<Expr> {
 
 /// A list of whole numbers.
 pub(crate) fn list(values: Vec<usize>) -> Expr {
-    Expr::constant(&Tensor::vector(values.into_iter().map(|n| n as i32).collect::<Vec<i32>>()).cast(DType::I32))
+    Expr::constant(
+        &Tensor::vector(values.into_iter().map(|n| n as i32).collect::<Vec<i32>>()).cast(DType::I32),
+    )
 }

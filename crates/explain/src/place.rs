@@ -1,8 +1,8 @@
 //! [`Place`]: which values of a model are explained.
 
+use rhyton_graph::Expr;
 use rhyton_graph::expr::topological;
 use rhyton_graph::ops::{Control, Index, Op};
-use rhyton_graph::Expr;
 use rhyton_tensor::{Error, Result};
 use std::collections::HashSet;
 
@@ -92,19 +92,24 @@ fn at_layer(name: &str, activated: bool, inputs: &[(String, Expr)], result: &Exp
     for e in order.iter().filter(|e| !inside(e)) {
         read.extend(e.inputs().iter().map(Expr::key));
     }
-    let gives = |e: &Expr| inside(e) && e.dtype().is_float() && !matches!(e.op(), Op::Control(Control::Param { .. }));
+    let gives =
+        |e: &Expr| inside(e) && e.dtype().is_float() && !matches!(e.op(), Op::Control(Control::Param { .. }));
     let outputs = order.iter().filter(|e| gives(e)).flat_map(Expr::siblings);
-    let mut outputs: Vec<Expr> = outputs.filter(|e| read.contains(&e.key()) && e.dtype().is_float()).collect();
+    let mut outputs: Vec<Expr> =
+        outputs.filter(|e| read.contains(&e.key()) && e.dtype().is_float()).collect();
     if !activated {
         outputs.iter_mut().for_each(|e| *e = before_activation(e));
     }
     if outputs.is_empty() {
-        let mut layers: Vec<&str> = order.iter().filter(|e| varies.contains(&e.node().id)).map(|e| &*e.node().path).collect();
+        let mut layers: Vec<&str> =
+            order.iter().filter(|e| varies.contains(&e.node().id)).map(|e| &*e.node().path).collect();
         layers.dedup();
         let mut seen = HashSet::new();
         layers.retain(|l| !l.is_empty() && seen.insert(*l));
-        return Err(Error::new(format!("no layer '{name}' lies between the inputs and the explained output"))
-            .expected(format!("one of {}", layers.join(", "))));
+        return Err(Error::new(format!(
+            "no layer '{name}' lies between the inputs and the explained output"
+        ))
+        .expected(format!("one of {}", layers.join(", "))));
     }
     Ok(outputs.into_iter().map(|value| Spot { name: name.into(), value, token_of: None }).collect())
 }
@@ -112,7 +117,9 @@ fn at_layer(name: &str, activated: bool, inputs: &[(String, Expr)], result: &Exp
 /// What an activation inside of a layer is applied to.
 fn before_activation(e: &Expr) -> Expr {
     match (e.op(), e.inputs()) {
-        (Op::Control(Control::Call(_)), [x]) if x.node().path == e.node().path && x.shape() == e.shape() => x.clone(),
+        (Op::Control(Control::Call(_)), [x]) if x.node().path == e.node().path && x.shape() == e.shape() => {
+            x.clone()
+        }
         _ => e.clone(),
     }
 }

@@ -7,11 +7,17 @@ use rhyton_tensor::{Error, Result, Tensor};
 /// (half a pixel at the borders, as Keras's and PyTorch's bilinear resizing).
 pub(crate) fn resized(map: &Expr, like: &Expr) -> Result<Expr> {
     if map.rank() != like.rank() {
-        return Err(Error::new(format!("a map of shape {} does not lie over an input of shape {}", map.shape(), like.shape())));
+        return Err(Error::new(format!(
+            "a map of shape {} does not lie over an input of shape {}",
+            map.shape(),
+            like.shape()
+        )));
     }
     let mut map = map.clone();
     for axis in 1..map.rank() - 1 {
-        let size = |e: &Expr| e.shape()[axis].as_fixed().ok_or_else(|| Error::new("the sizes of a map are not known"));
+        let size = |e: &Expr| {
+            e.shape()[axis].as_fixed().ok_or_else(|| Error::new("the sizes of a map are not known"))
+        };
         let (from, to) = (size(&map)?, size(like)?);
         if from == to {
             continue;

@@ -1,7 +1,7 @@
 //! [`Scene`]: what a method sees of a batch.
 
-use crate::{Attribution, Baseline, Place};
 use crate::place::Spot;
+use crate::{Attribution, Baseline, Place};
 use rhyton_graph::expr::substitute;
 use rhyton_graph::function::scan;
 use rhyton_graph::ops::Distribution;
@@ -208,7 +208,9 @@ impl Scene {
         }
         let values = array.to_vec::<f64>();
         match values.iter().find(|x| x.fract() != 0.0 || **x < 0.0 || **x > u32::MAX.into()) {
-            Some(x) => Err(Error::new(format!("the array '{name}' holds {x}")).expected("whole numbers from 0 on")),
+            Some(x) => {
+                Err(Error::new(format!("the array '{name}' holds {x}")).expected("whole numbers from 0 on"))
+            }
             None => Ok(values.into_iter().map(|x| x as usize).collect()),
         }
     }

@@ -9,9 +9,11 @@ use rhyton_tensor::{Error, Result};
 /// The axes of places: all but batch and channels.
 fn places(activation: &Expr) -> Result<Vec<usize>> {
     match activation.rank() {
-        0..=2 => Err(Error::new(format!("the layer gives {}: there are no places to map", activation.shape()))
-            .expected("[batch, places.., channels]")
-            .fix("choose a convolution, or another layer before the places are put together")),
+        0..=2 => {
+            Err(Error::new(format!("the layer gives {}: there are no places to map", activation.shape()))
+                .expected("[batch, places.., channels]")
+                .fix("choose a convolution, or another layer before the places are put together"))
+        }
         rank => Ok((1..rank - 1).collect()),
     }
 }

@@ -28,7 +28,9 @@ impl Attribution for ExpectedGradients {
         let rows = background[0].shape()[0].as_fixed().unwrap_or(1);
         let like = [&values[..], &values[..]].concat();
         let sums = Scene::sum_over(&[scene.count(self.samples)], &like, |x| {
-            let draw = |scene: &mut Scene| scene.random(Distribution::Uniform, &x[0], [1]).reshape(rhyton_tensor::Shape::default());
+            let draw = |scene: &mut Scene| {
+                scene.random(Distribution::Uniform, &x[0], [1]).reshape(rhyton_tensor::Shape::default())
+            };
             let (row, along) = (draw(scene), draw(scene));
             let row = (row * rows as f32).floor().cast(DType::I32);
             let inputs: Vec<Expr> = background.iter().map(|b| scene.for_all(&b.gather(0, &row))).collect();
@@ -52,7 +54,9 @@ impl Attribution for ExpectedGradients {
         let (sum, squares) = sums.split_at(values.len());
         let n = self.samples as f32;
         let mean: Vec<Expr> = sum.iter().map(|s| s * (1.0 / n)).collect();
-        let spread = |(s, m): (&Expr, &Expr)| ((s * (1.0 / n) - m * m).maximum(&Expr::scalar(0.0f32)) * (1.0 / n)).sqrt();
+        let spread = |(s, m): (&Expr, &Expr)| {
+            ((s * (1.0 / n) - m * m).maximum(&Expr::scalar(0.0f32)) * (1.0 / n)).sqrt()
+        };
         scene.standard_error(squares.iter().zip(&mean).map(spread).collect());
         Ok(mean)
     }

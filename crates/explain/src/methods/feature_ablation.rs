@@ -59,9 +59,10 @@ impl Attribution for Occlusion {
                 let axes: Vec<usize> = (1..value.rank()).collect();
                 vec![fell.expand_dims(&axes) * inside.cast(DType::F32)]
             });
-            let covered = Scene::sum_over(&windows.starts(), &[Expr::full(windows.shape.clone(), 0.0)], |starts| {
-                vec![windows.inside(starts).cast(DType::F32)]
-            });
+            let covered =
+                Scene::sum_over(&windows.starts(), &[Expr::full(windows.shape.clone(), 0.0)], |starts| {
+                    vec![windows.inside(starts).cast(DType::F32)]
+                });
             found.push(&sum[0] / covered[0].maximum(&Expr::scalar(1.0f32)));
         }
         Ok(found)
@@ -82,11 +83,17 @@ impl Windows {
         let stride = stride.unwrap_or(window);
         let fits = window.len() == shape.len() && stride.len() == shape.len();
         if !fits || window.contains(&0) || stride.contains(&0) {
-            return Err(rhyton_tensor::Error::new(format!("windows of {window:?}, {stride:?} apart, in samples of {shape:?}"))
-                .expected("a size and a step of at least 1 for each axis of a sample"));
+            return Err(rhyton_tensor::Error::new(format!(
+                "windows of {window:?}, {stride:?} apart, in samples of {shape:?}"
+            ))
+            .expected("a size and a step of at least 1 for each axis of a sample"));
         }
-        let counts: Vec<usize> =
-            shape.iter().zip(window).zip(stride).map(|((n, w), s)| n.saturating_sub(*w).div_ceil(*s) + 1).collect();
+        let counts: Vec<usize> = shape
+            .iter()
+            .zip(window)
+            .zip(stride)
+            .map(|((n, w), s)| n.saturating_sub(*w).div_ceil(*s) + 1)
+            .collect();
         let total: usize = counts.iter().product();
         let mut places = vec![vec![0; total]; shape.len()];
         for number in 0..total {
@@ -110,6 +117,9 @@ impl Windows {
             let size = Expr::scalar(self.window[axis] as i32);
             at.greater_equal(&starts[axis]).and(&at.less(&(&starts[axis] + size)))
         };
-        (0..self.shape.len()).map(along).reduce(|a, b| a.and(&b)).unwrap_or_else(|| Expr::scalar(1i32).cast(DType::Bool))
+        (0..self.shape.len())
+            .map(along)
+            .reduce(|a, b| a.and(&b))
+            .unwrap_or_else(|| Expr::scalar(1i32).cast(DType::Bool))
     }
 }

@@ -103,7 +103,9 @@ impl Attribution for IntegratedGradients {
         let (values, start) = (scene.values(), scene.baseline(&self.baseline)?);
         let way: Vec<Expr> = values.iter().zip(&start).map(|(x, x0)| x - x0).collect();
         let (points, weights) = self.quadrature.points(self.steps);
-        let sequence = |v: Vec<f64>| Expr::constant(&Tensor::vector(v.into_iter().map(|x| x as f32).collect::<Vec<_>>()));
+        let sequence = |v: Vec<f64>| {
+            Expr::constant(&Tensor::vector(v.into_iter().map(|x| x as f32).collect::<Vec<_>>()))
+        };
         let mean = Scene::sum_over(&[sequence(points), sequence(weights)], &values, |x| {
             let at: Vec<Expr> = start.iter().zip(&way).map(|(x0, way)| x0 + way * &x[0]).collect();
             scene.gradient(&at).iter().map(|g| g * &x[1]).collect()

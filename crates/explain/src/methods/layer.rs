@@ -83,9 +83,14 @@ fn along_inputs(scene: &mut Scene, steps: usize, baseline: &Baseline, conduct: b
     }
     let (inputs, start) = (scene.inputs(), scene.baseline_inputs(baseline)?);
     if let Some(i) = inputs.iter().find(|i| !i.dtype().is_float()) {
-        return Err(Error::new(format!("there is no straight path between whole numbers, as the input of {} holds", i.ty())));
+        return Err(Error::new(format!(
+            "there is no straight path between whole numbers, as the input of {} holds",
+            i.ty()
+        )));
     }
-    let at = |share: &Expr| -> Vec<Expr> { inputs.iter().zip(&start).map(|(x, x0)| x0 + (x - x0) * share).collect() };
+    let at = |share: &Expr| -> Vec<Expr> {
+        inputs.iter().zip(&start).map(|(x, x0)| x0 + (x - x0) * share).collect()
+    };
     let before = scene.values_of_inputs(&start);
     let n = before.len();
     let init: Vec<Expr> = before.iter().map(Expr::zeros_like).chain(before.iter().cloned()).collect();

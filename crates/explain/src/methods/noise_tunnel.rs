@@ -1,7 +1,7 @@
 //! Smoothed attributions: a method at values with noise.
 
-use crate::{Attribution, Method, Place, Scene};
 use crate::methods::Saliency;
+use crate::{Attribution, Method, Place, Scene};
 use rhyton_graph::Expr;
 use rhyton_graph::ops::Distribution;
 use rhyton_tensor::{Error, Result};

@@ -32,9 +32,12 @@ impl Attribution for ShapleyValues {
         if n > MOST_GROUPS {
             return Err(Error::new(format!("{n} groups have 2^{n} coalitions"))
                 .expected(format!("at most {MOST_GROUPS} groups"))
-                .fix("put elements together with groups or patch, or sample: shapley_sampling, kernel_shap"));
+                .fix(
+                    "put elements together with groups or patch, or sample: shapley_sampling, kernel_shap",
+                ));
         }
-        let present: Vec<Vec<bool>> = (0..1usize << n).map(|m| (0..n).map(|g| m >> g & 1 == 1).collect()).collect();
+        let present: Vec<Vec<bool>> =
+            (0..1usize << n).map(|m| (0..n).map(|g| m >> g & 1 == 1).collect()).collect();
         // Of size s with the group: 1 / (n binomial(n-1, s-1)); without it: as much less, for size s + 1.
         let mut of_size = vec![1.0 / n as f64; n];
         for s in 1..n {
@@ -59,7 +62,13 @@ pub(super) fn shuffled(n: usize, rng: &mut Stream) -> Vec<usize> {
 }
 
 /// Notes that the values of the groups should add up to the score less the baseline's.
-pub(super) fn check(scene: &mut Scene, features: &Features, baseline: &[Expr], found: &[Expr], tolerance: f32) {
+pub(super) fn check(
+    scene: &mut Scene,
+    features: &Features,
+    baseline: &[Expr],
+    found: &[Expr],
+    tolerance: f32,
+) {
     // An element stands for its group: it counts for one share of it.
     let ones: Vec<Expr> = features.of.iter().map(|of| of.ones_like().float()).collect();
     let sizes = ones.iter().zip(&features.of).map(|(one, of)| {

@@ -30,7 +30,8 @@ fn coalitions(n: usize, samples: usize, seed: u32) -> Vec<(Vec<bool>, f64)> {
     if n < 24 && (1usize << n) - 2 <= samples {
         let choose = |s: usize| (0..s).fold(1.0, |c, i| c * (n - i) as f64 / (i + 1) as f64);
         let members = |m: usize| (0..n).map(|g| m >> g & 1 == 1).collect::<Vec<bool>>();
-        let each = |m: usize| (members(m), of_size[m.count_ones() as usize - 1] / choose(m.count_ones() as usize));
+        let each =
+            |m: usize| (members(m), of_size[m.count_ones() as usize - 1] / choose(m.count_ones() as usize));
         return (1..(1usize << n) - 1).map(each).collect();
     }
     let (mut rng, total) = (Stream::new(u64::from(seed), 0, 0), of_size.iter().sum::<f64>());
@@ -62,13 +63,16 @@ impl Attribution for KernelShap {
             // Without the last group, whose weight is what is left of the whole gain: d_g = x_g - x_last.
             let drawn = coalitions(n, self.samples.max(2 * n), scene.seed);
             let m = n - 1;
-            let row = |p: &[bool]| (0..m).map(|g| f64::from(u8::from(p[g])) - f64::from(u8::from(p[m]))).collect::<Vec<f64>>();
+            let row = |p: &[bool]| {
+                (0..m).map(|g| f64::from(u8::from(p[g])) - f64::from(u8::from(p[m]))).collect::<Vec<f64>>()
+            };
             let mut normal = vec![0.0; m * m];
             for (p, w) in &drawn {
                 let d = row(p);
                 (0..m * m).for_each(|i| normal[i] += w * d[i / m] * d[i % m]);
             }
-            let sides: Vec<Vec<f64>> = drawn.iter().map(|(p, w)| row(p).into_iter().map(|d| d * w).collect()).collect();
+            let sides: Vec<Vec<f64>> =
+                drawn.iter().map(|(p, w)| row(p).into_iter().map(|d| d * w).collect()).collect();
             let solved = solve(m, &normal, &sides)?;
             // y - f(none) - x_last (f(all) - f(none)), so that none and all count too.
             let (mut none, mut all) = (vec![0.0; n], vec![0.0; n]);
@@ -136,15 +140,19 @@ impl Attribution for Lime {
         };
         let counts: Vec<f64> = present.iter().map(near).collect();
         let total: f64 = counts.iter().sum();
-        let mean: Vec<f64> = (0..n).map(|g| present.iter().zip(&counts).filter(|(p, _)| p[g]).map(|(_, w)| w).sum::<f64>() / total).collect();
+        let mean: Vec<f64> = (0..n)
+            .map(|g| present.iter().zip(&counts).filter(|(p, _)| p[g]).map(|(_, w)| w).sum::<f64>() / total)
+            .collect();
         // Around the weighted means, so that the intercept costs nothing.
-        let centred: Vec<Vec<f64>> = present.iter().map(|p| (0..n).map(|g| f64::from(u8::from(p[g])) - mean[g]).collect()).collect();
+        let centred: Vec<Vec<f64>> =
+            present.iter().map(|p| (0..n).map(|g| f64::from(u8::from(p[g])) - mean[g]).collect()).collect();
         let mut normal = vec![0.0; n * n];
         for (d, w) in centred.iter().zip(&counts) {
             (0..n * n).for_each(|i| normal[i] += w * d[i / n] * d[i % n]);
         }
         (0..n).for_each(|g| normal[g * n + g] += self.ridge);
-        let sides: Vec<Vec<f64>> = centred.iter().zip(&counts).map(|(d, w)| d.iter().map(|x| x * w).collect()).collect();
+        let sides: Vec<Vec<f64>> =
+            centred.iter().zip(&counts).map(|(d, w)| d.iter().map(|x| x * w).collect()).collect();
         weighted(scene, &features, &baseline, &present, &solve(n, &normal, &sides)?)
     }
 }

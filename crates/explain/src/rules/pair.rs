@@ -70,12 +70,16 @@ impl Forward for Rescale {
         let done = match (at.op(), &images[..]) {
             (Op::Control(_), _) => return Ok(None),
             (Op::Elementwise(op), [(_, x)]) if bends(*op) => rescaled(at, inputs, x),
-            (Op::Elementwise(Elementwise::Binary(b)), [(_, x), (_, y)]) if !matches!(b, Binary::Add | Binary::Sub) => {
+            (Op::Elementwise(Elementwise::Binary(b)), [(_, x), (_, y)])
+                if !matches!(b, Binary::Add | Binary::Sub) =>
+            {
                 of_two(at, inputs, x, y)
             }
             (Op::Contract(_), [(_, x), (_, y)]) => bilinear(at, x, y),
             (Op::Window(w), [(_, x)]) if w.kind == PoolKind::Max => largest_of_window(at, x),
-            (Op::Reduce(Reduce::Fold { kind: Fold::Max | Fold::Min, axes }), [(_, x)]) => largest(at, x, axes),
+            (Op::Reduce(Reduce::Fold { kind: Fold::Max | Fold::Min, axes }), [(_, x)]) => {
+                largest(at, x, axes)
+            }
             _ => plain(at, inputs),
         };
         Ok(Some(vec![done]))
@@ -92,7 +96,9 @@ fn image<'a>((i, w): (usize, &'a Walked<Pair>)) -> Option<(usize, &'a Pair)> {
 /// Whether the operation bends its one explained value.
 fn bends(op: Elementwise) -> bool {
     match op {
-        Elementwise::Unary(u) => !matches!(u, Unary::Neg | Unary::StopGradient | Unary::Copy | Unary::Not | Unary::IsFinite),
+        Elementwise::Unary(u) => {
+            !matches!(u, Unary::Neg | Unary::StopGradient | Unary::Copy | Unary::Not | Unary::IsFinite)
+        }
         Elementwise::Binary(b) => matches!(b, Binary::Div | Binary::Max | Binary::Min | Binary::Pow),
         Elementwise::Select | Elementwise::Cast(_) => false,
     }
@@ -146,7 +152,10 @@ fn of_two(at: &Occurrence, inputs: &[Walked<Pair>], x: &Pair, y: &Pair) -> Walke
             (by(&change_x, x), by(&change_y, y))
         }
     };
-    Walked::Image(Pair { value: sloped(&z.value, &[(&x.value, by_x), (&y.value, by_y)]), reference: z.reference })
+    Walked::Image(Pair {
+        value: sloped(&z.value, &[(&x.value, by_x), (&y.value, by_y)]),
+        reference: z.reference,
+    })
 }
 
 /// A product of two explained values: slopes in the middle between values and references.
@@ -158,7 +167,8 @@ fn bilinear(at: &Occurrence, x: &Pair, y: &Pair) -> Walked<Pair> {
         let z = f.results[0].with_inputs(middle.to_vec()).remove(0);
         [vjp(&[z], &[gs[0].clone()], &middle), vec![None, None]].concat()
     };
-    let value = named_with_vjp("bilinear", serde_json::Value::Null, &inputs, rule, |p| apply(at, p[..2].to_vec()));
+    let value =
+        named_with_vjp("bilinear", serde_json::Value::Null, &inputs, rule, |p| apply(at, p[..2].to_vec()));
     Walked::Image(Pair { value, reference: apply(at, vec![x.reference.clone(), y.reference.clone()]) })
 }
 
@@ -176,7 +186,9 @@ fn largest_of_window(at: &Occurrence, x: &Pair) -> Walked<Pair> {
     };
     let inputs = [x.value.clone(), x.reference.clone()];
     let types: Vec<_> = inputs.iter().map(|e| e.ty().clone()).collect();
-    let f = Function::trace("largest_of_window", &types, |p| p.iter().map(|x| apply(at, vec![x.clone()])).collect());
+    let f = Function::trace("largest_of_window", &types, |p| {
+        p.iter().map(|x| apply(at, vec![x.clone()])).collect()
+    });
     let results = f.with_vjp(rule).call(&inputs);
     Walked::Image(Pair { value: results[0].clone(), reference: results[1].stop_gradient() })
 }
@@ -191,7 +203,8 @@ fn largest(at: &Occurrence, x: &Pair, axes: &[usize]) -> Walked<Pair> {
         &hit / wide(&hit.sum(axes))
     };
     let top = y.maximum(&y0);
-    let change = where_it_is(&x.value, &y) * wide(&(&top - &y0)) + where_it_is(&x.reference, &y0) * wide(&(&y - &top));
+    let change =
+        where_it_is(&x.value, &y) * wide(&(&top - &y0)) + where_it_is(&x.reference, &y0) * wide(&(&y - &top));
     let m = multiplier(&change, x, &where_it_is(&x.value, &y));
     let value = y.stop_gradient() + (m.stop_gradient() * (&x.value - x.value.stop_gradient())).sum(axes);
     Walked::Image(Pair { value, reference: y0 })
@@ -204,10 +217,16 @@ fn softmax(x: &Pair) -> Walked<Pair> {
     let [value, reference] = [&x.value, &x.reference].map(|e| (e - &top).exp());
     let m = multiplier(&(&value - &reference), x, &value);
     let e = Pair { value: sloped(&value, &[(&x.value, m)]), reference };
-    let sum = Pair { value: e.value.sum(&last).expand_dims(&last), reference: e.reference.sum(&last).expand_dims(&last) };
+    let sum = Pair {
+        value: e.value.sum(&last).expand_dims(&last),
+        reference: e.reference.sum(&last).expand_dims(&last),
+    };
     let [y, y0] = [&e.value / &sum.value, &e.reference / &sum.reference];
     let by_e = (sum.value.pow(&Expr::scalar(-1.0f32)) + sum.reference.pow(&Expr::scalar(-1.0f32))) * 0.5;
     let by_sum = (&e.value + &e.reference) * -0.5 / (&sum.value * &sum.reference);
     let wide = sum.value.broadcast_to(y.shape().clone());
-    Walked::Image(Pair { value: sloped(&y, &[(&e.value, by_e.broadcast_to(y.shape().clone())), (&wide, by_sum)]), reference: y0 })
+    Walked::Image(Pair {
+        value: sloped(&y, &[(&e.value, by_e.broadcast_to(y.shape().clone())), (&wide, by_sum)]),
+        reference: y0,
+    })
 }

@@ -123,7 +123,8 @@ impl Linear {
         let (up, down) = (|e: &Expr| e.maximum(&zero), |e: &Expr| e.minimum(&zero));
         // Products of equal and of unequal signs.
         let parts = || {
-            let products = |a: &Expr, b: &Expr| self.product(&up(&self.x), a) + self.product(&down(&self.x), b);
+            let products =
+                |a: &Expr, b: &Expr| self.product(&up(&self.x), a) + self.product(&down(&self.x), b);
             let (wp, wn) = (up(&self.w), down(&self.w));
             (biased(products(&wp, &wn), &up), biased(products(&wn, &wp), &down))
         };
@@ -143,7 +144,12 @@ impl Linear {
             Rule::ZBox(low, high) => {
                 // Bounds are explained values too: `x dx + low dlow + high dhigh`, and all of it is x's.
                 let at = |bound: f64| &self.x - &self.x.stop_gradient() + self.x.full_like(bound);
-                let [low, high] = [low, high].map(|b| self.product(&bounded(&self.x, &at(b)), &if b == low { up(&self.w) } else { down(&self.w) }));
+                let [low, high] = [low, high].map(|b| {
+                    self.product(
+                        &bounded(&self.x, &at(b)),
+                        &if b == low { up(&self.w) } else { down(&self.w) },
+                    )
+                });
                 spread(self.product(&self.x, &self.w) - low - high, 1.0)
             }
             Rule::Flat => spread(self.product(&self.alike(), &self.w.ones_like()), 1.0),
@@ -177,7 +183,9 @@ fn spread_by(y: &Expr, z: Expr, epsilon: f32) -> Expr {
 impl Relevance<'_> {
     fn rule_for(&self, at: &Occurrence, first: bool) -> Rule {
         let path = at.path();
-        let ends = |name: &str| path.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with('/'));
+        let ends = |name: &str| {
+            path.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with('/'))
+        };
         let c = self.composite;
         let by_name = c.layers.iter().find(|(name, _)| ends(name)).map(|(_, rule)| *rule);
         by_name.or(c.first.filter(|_| first)).unwrap_or(match at.op() {
@@ -214,7 +222,14 @@ impl Relevance<'_> {
 
     fn product(&self, at: &Occurrence, x: &Share, w: &Expr, swapped: bool) -> Share {
         let (at_node, x_value) = (at.node.clone(), x.value.clone());
-        self.linear(Linear { at: at_node, x: x_value, w: w.clone(), bias: None, swapped, rule: self.rule_for(at, x.first) })
+        self.linear(Linear {
+            at: at_node,
+            x: x_value,
+            w: w.clone(),
+            bias: None,
+            swapped,
+            rule: self.rule_for(at, x.first),
+        })
     }
 
     fn binary(&self, at: &Occurrence, op: Binary, inputs: &[Walked<Share>]) -> Share {
@@ -243,11 +258,15 @@ impl Relevance<'_> {
                     (gate, _) => Share { gate, ..Share::of((all_to(x, y) + all_to(y, x)) * 0.5) },
                 }
             }
-            (Binary::Div, [Walked::Image(a), Walked::Image(b)]) => Share::of(apply(a.value.clone(), b.value.stop_gradient())),
-            (Binary::Mul, [Walked::Image(s), Walked::Plain(_)] | [Walked::Plain(_), Walked::Image(s)])
-            | (Binary::Div, [Walked::Image(s), Walked::Plain(_)]) => {
-                Share { gate: s.gate, first: s.first, ..Share::of(apply(value(&inputs[0]), value(&inputs[1]))) }
+            (Binary::Div, [Walked::Image(a), Walked::Image(b)]) => {
+                Share::of(apply(a.value.clone(), b.value.stop_gradient()))
             }
+            (Binary::Mul, [Walked::Image(s), Walked::Plain(_)] | [Walked::Plain(_), Walked::Image(s)])
+            | (Binary::Div, [Walked::Image(s), Walked::Plain(_)]) => Share {
+                gate: s.gate,
+                first: s.first,
+                ..Share::of(apply(value(&inputs[0]), value(&inputs[1])))
+            },
             (Binary::Div | Binary::Pow, _) => passed(at, inputs),
             _ => Share::of(apply(value(&inputs[0]), value(&inputs[1]))),
         }
@@ -255,7 +274,8 @@ impl Relevance<'_> {
 
     fn call(&self, at: &Occurrence, inputs: &[Walked<Share>]) -> Option<Share> {
         let f = called(at)?;
-        let shares: Vec<usize> = (0..inputs.len()).filter(|i| matches!(inputs[*i], Walked::Image(_))).collect();
+        let shares: Vec<usize> =
+            (0..inputs.len()).filter(|i| matches!(inputs[*i], Walked::Image(_))).collect();
         let [i] = shares[..] else { return None };
         if at.named == Some(&BATCH_NORM) {
             return self.batch_norm(at, inputs);
@@ -298,7 +318,8 @@ impl Relevance<'_> {
             e
         };
         let (shift, scale) = (first(&shift), first(&scaled) - first(&shift));
-        let is_per_channel = at.node.shape().last() == Some(&channels) && topological(&[scale.clone()]).len() < 10_000;
+        let is_per_channel =
+            at.node.shape().last() == Some(&channels) && topological(&[scale.clone()]).len() < 10_000;
         let bias = match &l.bias {
             Some(b) => b * &scale + &shift,
             None => shift.broadcast_to(x.shape().clone()),
@@ -348,7 +369,9 @@ impl Forward for Relevance<'_> {
             Op::Control(_) => return Ok(self.call(at, inputs).map(|s| vec![Walked::Image(s)])),
             Op::Contract(_) => self.contract(at, inputs),
             Op::Elementwise(Elementwise::Binary(b)) => self.binary(at, *b, inputs),
-            Op::Elementwise(Elementwise::Unary(Unary::Rsqrt)) => return Ok(Some(vec![Walked::Plain(natural(at, inputs).stop_gradient())])),
+            Op::Elementwise(Elementwise::Unary(Unary::Rsqrt)) => {
+                return Ok(Some(vec![Walked::Plain(natural(at, inputs).stop_gradient())]));
+            }
             Op::Elementwise(Elementwise::Unary(u)) => {
                 let linear = matches!(u, Unary::Neg | Unary::StopGradient | Unary::Copy);
                 let share = if linear { Share::of(natural(at, inputs)) } else { passed(at, inputs) };
