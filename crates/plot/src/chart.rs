@@ -2,6 +2,7 @@
 
 use crate::axis::{Axis, Wish};
 use crate::file;
+use crate::picture::Picture;
 use kuva::plot::line::{LinePlot, LineStyle};
 use kuva::plot::scatter::ScatterPlot;
 use kuva::render::figure::Figure;
@@ -109,6 +110,14 @@ impl Chart {
     /// ```
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         save_panels(std::slice::from_ref(self), path)
+    }
+
+    /// The chart as a picture.
+    ///
+    /// # Errors
+    /// As for [`save`](Chart::save), but for files.
+    pub fn picture(&self) -> Result<Picture> {
+        panels(std::slice::from_ref(self))
     }
 
     /// What to draw, or what is wrong.
@@ -226,8 +235,13 @@ impl Series {
 pub fn save_panels(charts: &[Chart], path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     file::format(path)?;
+    panels(charts).map_err(|e| e.place(path.display().to_string()))?.save(path)
+}
+
+/// Several charts in one picture.
+fn panels(charts: &[Chart]) -> Result<Picture> {
     if charts.is_empty() {
-        return Err(Error::new("there are no charts to draw").place(path.display().to_string()));
+        return Err(Error::new("there are no charts to draw"));
     }
     let drawn: Vec<(Vec<Plot>, Layout)> = charts.iter().map(Chart::draw).collect::<Result<_>>()?;
     let (plots, layouts): (Vec<_>, Vec<_>) = drawn.into_iter().unzip();
@@ -238,5 +252,5 @@ pub fn save_panels(charts: &[Chart], path: impl AsRef<Path>) -> Result<()> {
         .with_plots(plots)
         .with_layouts(layouts)
         .with_cell_size(PANEL.0, PANEL.1);
-    file::save(&figure.render(), path)
+    Ok(Picture::drawn(figure.render()))
 }

@@ -35,12 +35,21 @@ pub(crate) fn format(path: &Path) -> Result<Format> {
 /// Draws `scene` into `path`.
 pub(crate) fn save(scene: &Scene, path: &Path) -> Result<()> {
     let bytes = match format(path)? {
-        Format::Svg => SvgBackend::default().render_scene(scene).into_bytes(),
-        Format::Png => RasterBackend::new().with_scale(SCALE).render_scene(scene).map_err(|e| {
-            Error::new(format!("cannot draw the chart: {e}")).place(path.display().to_string())
-        })?,
+        Format::Svg => svg(scene).into_bytes(),
+        Format::Png => png(scene).map_err(|e| e.place(path.display().to_string()))?,
     };
     write(path, &bytes)
+}
+
+/// `scene` as the text of an SVG.
+pub(crate) fn svg(scene: &Scene) -> String {
+    SvgBackend::default().render_scene(scene)
+}
+
+/// `scene` as the bytes of a PNG.
+pub(crate) fn png(scene: &Scene) -> Result<Vec<u8>> {
+    let drawn = RasterBackend::new().with_scale(SCALE).render_scene(scene);
+    drawn.map_err(|e| Error::new(format!("cannot draw the picture: {e}")))
 }
 
 /// Writes a picture: the file holds it whole, or what it held before.

@@ -1,6 +1,7 @@
 //! A matrix as colours: confusion matrices, correlations, attention weights.
 
 use crate::file;
+use crate::picture::Picture;
 use kuva::plot::colormap::ColorMap;
 use kuva::plot::heatmap::Heatmap as Drawn;
 use kuva::render::annotations::TextAnnotation;
@@ -77,6 +78,14 @@ impl Heatmap {
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         file::format(path)?;
+        self.picture()?.save(path)
+    }
+
+    /// The matrix as a picture.
+    ///
+    /// # Errors
+    /// As for [`save`](Heatmap::save), but for files.
+    pub fn picture(&self) -> Result<Picture> {
         let (rows, columns) = self.checked_size()?;
         let mut row_names = names(&self.row_names, rows, "rows")?;
         let column_names = names(&self.column_names, columns, "columns")?;
@@ -115,7 +124,7 @@ impl Heatmap {
                     layout.with_annotation(TextAnnotation::new(short(*v), x as f64, y as f64 - DROP / side));
             }
         }
-        file::save(&render_multiple(plots, layout), path)
+        Ok(Picture::drawn(render_multiple(plots, layout)))
     }
 
     fn checked_size(&self) -> Result<(usize, usize)> {

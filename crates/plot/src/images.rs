@@ -85,7 +85,7 @@ fn bytes(images: &Tensor) -> Result<Vec<u8>> {
     Ok(values.into_iter().map(|v| (v * scale).round().clamp(0.0, 255.0) as u8).collect())
 }
 
-fn encode(canvas: &[u8], width: usize, height: usize) -> Result<Vec<u8>> {
+pub(crate) fn encode(canvas: &[u8], width: usize, height: usize) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     let mut encoder = png::Encoder::new(&mut out, width as u32, height as u32);
     encoder.set_color(png::ColorType::Rgb);
@@ -93,6 +93,6 @@ fn encode(canvas: &[u8], width: usize, height: usize) -> Result<Vec<u8>> {
     encoder
         .write_header()
         .and_then(|mut w| w.write_image_data(canvas))
-        .map_err(|e| Error::new(format!("cannot write the PNG: {e}")).place("image_grid"))?;
+        .map_err(|e| Error::new(format!("cannot write the PNG: {e}")).place("pixels"))?;
     Ok(out)
 }

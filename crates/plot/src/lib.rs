@@ -15,14 +15,18 @@
 //! # Ok::<(), rhyton_tensor::Error>(())
 //! ```
 
+mod attribution;
 mod axis;
 mod chart;
 mod curves;
 mod file;
 mod heatmap;
 mod images;
+mod picture;
 
+pub use attribution::{coloured_text, heat_maps, signed_bars};
 pub use chart::{Chart, save_panels};
 pub use curves::learning_curves;
 pub use heatmap::Heatmap;
 pub use images::image_grid;
+pub use picture::Picture;
