@@ -40,7 +40,8 @@ impl Data {
         self.arrays.get(name).ok_or_else(|| {
             let mut held: Vec<&str> = self.arrays.keys().map(String::as_str).collect();
             held.sort_unstable();
-            Error::new(format!("the data has no array '{name}'")).expected(format!("one of {}", held.join(", ")))
+            Error::new(format!("the data has no array '{name}'"))
+                .expected(format!("one of {}", held.join(", ")))
         })
     }
 

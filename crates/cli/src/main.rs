@@ -3,6 +3,7 @@
 mod commands;
 mod data;
 mod output;
+mod pictures;
 mod signals;
 mod workloads;
 

@@ -68,10 +68,12 @@ impl<T: ?Sized + Kind> Handle<T> {
         match settings.keys().find(|k| *k != "note" && !known.contains_key(*k)) {
             Some(k) => {
                 let known: Vec<&str> = known.keys().map(String::as_str).collect();
-                Err(Error::new(format!("there is no setting '{k}'")).place(name).expected(match known.is_empty() {
-                    true => "no settings".into(),
-                    false => known.join(", "),
-                }))
+                Err(Error::new(format!("there is no setting '{k}'")).place(name).expected(
+                    match known.is_empty() {
+                        true => "no settings".into(),
+                        false => known.join(", "),
+                    },
+                ))
             }
             None => Ok(Handle::new(object)),
         }

@@ -55,7 +55,9 @@ fn shares(what: &str, values: &[f64]) -> Result<Vec<f64>> {
 /// ```
 pub fn heat_maps(images: &Tensor, attributions: &Tensor) -> Result<Picture> {
     let (n, h, w) = match (images.shape(), attributions.shape()) {
-        ([n, h, w, ..], [m, k, l, ..]) if (n, h, w) == (m, k, l) && images.rank() <= 4 && attributions.rank() <= 4 => {
+        ([n, h, w, ..], [m, k, l, ..])
+            if (n, h, w) == (m, k, l) && images.rank() <= 4 && attributions.rank() <= 4 =>
+        {
             (*n, *h, *w)
         }
         (a, b) => {
@@ -70,7 +72,8 @@ pub fn heat_maps(images: &Tensor, attributions: &Tensor) -> Result<Picture> {
     let zoom = SMALLEST.div_ceil(h.max(w));
     let (height, width) = (n * (h * zoom + GAP) + GAP, 2 * (w * zoom + GAP) + GAP);
     if width.saturating_mul(height) > MOST_PIXELS {
-        return Err(Error::new(format!("{n} images of {h}x{w} pixels are too many for one picture")).place("heat_maps"));
+        return Err(Error::new(format!("{n} images of {h}x{w} pixels are too many for one picture"))
+            .place("heat_maps"));
     }
     let per_pixel = |t: &Tensor, mean: bool| {
         let channels = t.len() / (n * h * w);
@@ -124,8 +127,18 @@ pub fn signed_bars(title: &str, names: &[impl AsRef<str>], values: &[f64]) -> Re
         let short: String = name.as_ref().chars().take(40).collect();
         scene.elements.push(text(left, y + 15.0, &short, 13, TextAnchor::End));
         let long = share.abs() * HALF;
-        scene.elements.push(block(if *share < 0.0 { zero - long } else { zero }, y + 2.0, long, ROW - 6.0, rgb(share.signum())));
-        let (at, anchor) = if *share < 0.0 { (zero - long - 4.0, TextAnchor::End) } else { (zero + long + 4.0, TextAnchor::Start) };
+        scene.elements.push(block(
+            if *share < 0.0 { zero - long } else { zero },
+            y + 2.0,
+            long,
+            ROW - 6.0,
+            rgb(share.signum()),
+        ));
+        let (at, anchor) = if *share < 0.0 {
+            (zero - long - 4.0, TextAnchor::End)
+        } else {
+            (zero + long + 4.0, TextAnchor::Start)
+        };
         scene.elements.push(text(at, y + 15.0, &format!("{:.3}", values[i]), 12, anchor));
     }
     scene.elements.push(block(zero - 0.5, 40.0, 1.0, ROW * names.len() as f64 + 4.0, Color::Rgb(90, 90, 90)));
@@ -173,7 +186,16 @@ fn listed(what: &str, names: usize, values: &[f64]) -> Result<Vec<f64>> {
 }
 
 fn text(x: f64, y: f64, content: &str, size: u32, anchor: TextAnchor) -> Primitive {
-    Primitive::Text { x, y, content: file::plain(content), size, anchor, rotate: None, bold: false, color: None }
+    Primitive::Text {
+        x,
+        y,
+        content: file::plain(content),
+        size,
+        anchor,
+        rotate: None,
+        bold: false,
+        color: None,
+    }
 }
 
 fn block(x: f64, y: f64, width: f64, height: f64, fill: Color) -> Primitive {

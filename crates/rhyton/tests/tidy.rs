@@ -18,7 +18,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("rhyton-data", &["tensor"]),
     ("rhyton-plot", &["tensor"]),
     ("rhyton-io", &["tensor", "graph", "nn", "model", "train"]),
-    ("rhyton", &["tensor", "graph", "cpu", "nn", "model", "train", "explain", "robust", "data", "plot", "io"]),
+    (
+        "rhyton",
+        &["tensor", "graph", "cpu", "nn", "model", "train", "explain", "robust", "data", "plot", "io"],
+    ),
     ("rhyton-cli", &["rhyton"]),
     ("fuzz", &["rhyton", "cli", "tensor", "graph", "nn", "model", "train", "io"]),
 ];

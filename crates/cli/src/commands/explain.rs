@@ -2,6 +2,7 @@
 
 use crate::data::Data;
 use crate::output::{Target as Out, complain};
+use crate::pictures;
 use rhyton::explain::{Explainer, Explanation, Method, Of, Target};
 use rhyton::{Error, Result, Tensor, io};
 use serde_json::{Map, Value as Json};
@@ -33,6 +34,12 @@ pub struct Arguments {
     /// Where attributions go: an .npz file, by the name of the method; - writes it to standard output
     #[arg(long)]
     out: Out,
+    /// A picture too: heat maps over images, coloured text of tokens, signed bars of other numbers (.png or .svg)
+    #[arg(long)]
+    picture: Option<PathBuf>,
+    /// Words for the picture: a file with a line for each token or column
+    #[arg(long)]
+    words: Option<PathBuf>,
     /// Samples computed at a time
     #[arg(long, default_value_t = 32)]
     batch_size: usize,
@@ -64,9 +71,19 @@ pub fn run(a: &Arguments) -> Result<()> {
     for check in &why.checks {
         complain(&format!("{}{check}", if check.is_met() { "" } else { "warning: " }));
     }
+    if let Some(path) = &a.picture {
+        let words = a.words.as_deref().map(lines).transpose()?;
+        pictures::explained(&data.inputs[0], &why, words.as_deref())?.save(path)?;
+    }
     let arrays = named(&a.method, &why);
     let arrays: Vec<(&str, &Tensor)> = arrays.iter().map(|(n, t)| (n.as_str(), *t)).collect();
     a.out.write(|out| io::write_npz_to(out, &arrays))
+}
+
+/// The lines of a text.
+fn lines(path: &std::path::Path) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(path).map_err(|e| Error::io("read the words", path, &e))?;
+    Ok(text.lines().map(String::from).collect())
 }
 
 /// What `--target` says.

@@ -1,8 +1,8 @@
 //! Scores of classes: what explanations and attacks are about.
 
+use rhyton_graph::Expr;
 use rhyton_graph::named::{self, Named};
 use rhyton_graph::ops::{Control, Op};
-use rhyton_graph::Expr;
 use rhyton_tensor::{Error, Result, Tensor};
 
 /// What the last activation is applied to, where that turns scores into probabilities: softmax, sigmoid and their
