@@ -8,7 +8,7 @@ mod signals;
 mod workloads;
 
 use clap::{Parser, Subcommand};
-use commands::{bench, demo, dump, evaluate, explain, fit, list, predict, quantize, summary};
+use commands::{attack, bench, certify, demo, dump, evaluate, explain, fit, list, predict, quantize, summary};
 use rhyton::counting::Counting;
 use rhyton::tensor::memory;
 use rhyton::train::Compiled;
@@ -49,6 +49,10 @@ enum Command {
     Predict(predict::Arguments),
     /// Say what each value of the inputs had to do with a model's answers
     Explain(explain::Arguments),
+    /// Change inputs so that a model errs, and say how often it does
+    Attack(attack::Arguments),
+    /// Say what a model's outputs surely lie between when inputs change a little
+    Certify(certify::Arguments),
     /// Turn a model's arithmetic into int8: a quarter of the size, faster to predict with
     Quantize(quantize::Arguments),
     /// Show a model's layers, shapes and numbers of weights
@@ -88,6 +92,8 @@ fn run(cli: Cli) -> Result<()> {
         Command::Evaluate(a) => evaluate::run(&a),
         Command::Predict(a) => predict::run(&a),
         Command::Explain(a) => explain::run(&a),
+        Command::Attack(a) => attack::run(&a),
+        Command::Certify(a) => certify::run(&a),
         Command::Quantize(a) => quantize::run(&a),
         Command::Summary(a) => summary::run(&a),
         Command::Dump(a) => dump::run(&a),

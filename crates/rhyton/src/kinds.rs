@@ -13,6 +13,8 @@ use rhyton_nn::optimizers::Optimizer;
 use rhyton_nn::optimizers::schedules::Schedule;
 use rhyton_nn::registry::{ListedRow, Listing, unknown};
 use rhyton_nn::regularizers::Regularize;
+use rhyton_robust::Attack;
+use rhyton_robust::bounds::Bound;
 
 /// All kinds of objects that a name or a file can stand for. `rhyton list` shows them.
 ///
@@ -31,6 +33,8 @@ pub static KINDS: &[Listing] = &[
     Listing::of::<dyn Constrain>(),
     Listing::of::<dyn Schedule>(),
     Listing::of::<dyn Attribution>(),
+    Listing::of::<dyn Attack>(),
+    Listing::of::<dyn Bound>(),
     Operation::LISTING,
     FUNCTIONS,
 ];

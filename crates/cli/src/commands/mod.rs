@@ -1,6 +1,8 @@
 //! One file a command: its arguments and what it does.
 
+pub mod attack;
 pub mod bench;
+pub mod certify;
 pub mod demo;
 pub mod dump;
 pub mod evaluate;

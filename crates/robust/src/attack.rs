@@ -1,0 +1,51 @@
+//! [`Attack`]: a method that changes inputs so that a model errs.
+
+use crate::Victim;
+use crate::attacks::*;
+use rhyton_graph::Expr;
+use rhyton_nn::{Handle, Object};
+use rhyton_tensor::Result;
+
+/// A method of attack. A new one is a file in `attacks/` and a row of the registry below.
+pub trait Attack: Object {
+    /// The adversarial inputs, like the victim's clean ones.
+    ///
+    /// # Errors
+    /// When a setting makes no sense for this model.
+    fn perturb(&self, victim: &mut Victim) -> Result<Expr>;
+
+    /// How many rounds there are at most. Each begins where the one before ended, with other random numbers, and takes
+    /// on the samples that are not fooled yet.
+    fn rounds(&self, _classes: usize) -> usize {
+        1
+    }
+
+    /// Attacks that are tried one after the other, each on the samples that withstood those before, in place of
+    /// [`perturb`](Attack::perturb).
+    fn stages(&self) -> Vec<AttackRef> {
+        vec![]
+    }
+
+    /// Whether labels are the classes that samples are to be taken for.
+    fn is_targeted(&self) -> bool {
+        false
+    }
+}
+
+/// A shared attack.
+pub type AttackRef = Handle<dyn Attack>;
+
+// The attacks.
+rhyton_nn::registry! {
+    local dyn Attack, "attack" in "rhyton.robust";
+    Fgsm "one step along the sign of the gradient";
+    Bim ["i_fgsm"] "steps along the sign of the gradient";
+    PgdLinf ["pgd"] "steps along the sign of the gradient from a random start": PgdLinf::default().steps(3);
+    PgdL2 "steps along the gradient, within a Euclidean distance": PgdL2::default().steps(3);
+    PgdL1 "steps along the gradient, within a sum of changes": PgdL1::default().steps(3);
+    Ffgsm ["fgsm_rs"] "one step along the sign of the gradient from a random start";
+    Rfgsm "random signs, then steps along the sign of the gradient";
+    MiFgsm "steps along the sign of a gradient with momentum";
+    DeepFool ["deepfool"] "steps over the nearest linearised border of a class": DeepFool::default().steps(3);
+    Cw ["carlini_wagner"] "the least Euclidean change, found by Adam": Cw::default().steps(3);
+}

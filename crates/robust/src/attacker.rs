@@ -1,0 +1,281 @@
+//! [`Attacker`]: which model is attacked, and the programs that do it.
+
+use crate::{Attack, AttackRef, Norm, Victim};
+use rhyton_graph::Type;
+use rhyton_model::program::{Build, Program, class_labels};
+use rhyton_model::{Model, Tensors};
+use rhyton_tensor::{DType, Error, Result, Shape, Tensor};
+
+/// Attacks a model's first output.
+///
+/// ```
+/// # use rhyton_robust::{Attacker, attacks::Fgsm};
+/// # use rhyton_model::Sequential;
+/// # use rhyton_nn::layers::Dense;
+/// # let reference = std::sync::Arc::<rhyton_graph::reference::ReferenceBackend>::default();
+/// # rhyton_model::backend::set_backend(reference);
+/// let model = Sequential::new([2]).add(Dense::new(3).softmax()).build()?;
+/// let x = rhyton_tensor::Tensor::new([4, 2], vec![0.5f32; 8])?;
+/// let labels = rhyton_tensor::Tensor::vector(vec![0i32, 1, 2, 0]);
+/// let found = Attacker::new(&model).bounds(0.0, 1.0).attack(Fgsm::default().eps(0.1), &x, &labels)?;
+/// assert_eq!(found.examples.shape(), [4, 2]);
+/// println!("{:.0}% are still right", 100.0 * found.robust_accuracy());
+/// # Ok::<(), rhyton_tensor::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Attacker<'m> {
+    model: &'m Model,
+    output: usize,
+    input: Option<usize>,
+    bounds: (f32, f32),
+    batch_size: usize,
+    seed: u32,
+}
+
+/// What an attack found.
+#[derive(Clone, Debug)]
+pub struct Adversarial {
+    /// The clean inputs, `[samples, ..]`.
+    pub clean: Tensor,
+    /// The adversarial ones. A sample that withstood has what the attack tried last.
+    pub examples: Tensor,
+    /// Whether the clean sample is taken for what the attack wants already.
+    pub fooled_before: Vec<bool>,
+    /// Whether the adversarial one is.
+    pub fooled: Vec<bool>,
+    targeted: bool,
+}
+
+impl Adversarial {
+    fn share(&self, fooled: &[bool]) -> f64 {
+        let right = fooled.iter().filter(|f| **f == self.targeted).count();
+        right as f64 / fooled.len().max(1) as f64
+    }
+
+    /// The share of clean samples that are taken for their label.
+    pub fn clean_accuracy(&self) -> f64 {
+        self.share(&self.fooled_before)
+    }
+
+    /// The share of adversarial samples that are taken for their label.
+    pub fn robust_accuracy(&self) -> f64 {
+        self.share(&self.fooled)
+    }
+
+    /// How large the change of each sample is.
+    pub fn size(&self, norm: Norm) -> Vec<f32> {
+        let (clean, examples) = (self.clean.to_vec::<f32>(), self.examples.to_vec::<f32>());
+        let n = (clean.len() / self.fooled.len().max(1)).max(1);
+        let of = |(a, b): (&[f32], &[f32])| norm.of_values(a.iter().zip(b).map(|(a, b)| b - a));
+        clean.chunks(n).zip(examples.chunks(n)).map(of).collect()
+    }
+}
+
+/// An attack as a program for a model.
+struct Compiled {
+    program: Program,
+    rounds: usize,
+}
+
+impl<'m> Attacker<'m> {
+    /// Attacks the model's first output through its first input of floats, whose values lie between 0 and 1.
+    pub fn new(model: &'m Model) -> Attacker<'m> {
+        Attacker { model, output: 0, input: None, bounds: (0.0, 1.0), batch_size: 128, seed: 0 }
+    }
+
+    /// Which output.
+    pub fn output(mut self, output: usize) -> Self {
+        self.output = output;
+        self
+    }
+
+    /// Which input is changed; the others stay.
+    pub fn input(mut self, input: usize) -> Self {
+        self.input = Some(input);
+        self
+    }
+
+    /// Least and largest value of the input.
+    pub fn bounds(mut self, low: f32, high: f32) -> Self {
+        self.bounds = (low, high);
+        self
+    }
+
+    /// Samples in one run of the program.
+    pub fn batch_size(mut self, n: usize) -> Self {
+        self.batch_size = n;
+        self
+    }
+
+    /// Seed of attacks that draw random numbers.
+    pub fn seed(mut self, seed: u32) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Attacks the samples `x` of these classes: what they are or, of a targeted attack, what they are to be taken for.
+    ///
+    /// # Errors
+    /// When the inputs do not fit the model, a label is none of its classes, or the attack does not fit it.
+    pub fn attack<'a>(
+        &self,
+        attack: impl Into<AttackRef>,
+        x: impl Into<Tensors<'a>>,
+        labels: &Tensor,
+    ) -> Result<Adversarial> {
+        let attack = attack.into();
+        let attack = attack.get()?;
+        let inputs = self.checked(x.into())?;
+        let (at, samples) = (self.attacked()?, inputs[0].shape()[0]);
+        let clean = inputs[at].clone();
+        // Looking is the attack that changes nothing.
+        let (look, classes) = self.compile(None, attack.is_targeted())?;
+        let labels = class_labels(labels, samples, classes)?;
+        let mut run = Run { attacker: self, at, inputs, labels, examples: clean.clone(), fooled: vec![false; samples], turns: 0 };
+        run.round(&look, 0)?;
+        let fooled_before = run.fooled.clone();
+        let stages = attack.stages();
+        let parts: Vec<&dyn Attack> = match stages.is_empty() {
+            true => vec![&**attack],
+            false => stages.iter().map(|s| s.get().map(|a| &**a)).collect::<Result<_>>()?,
+        };
+        for (i, part) in parts.into_iter().enumerate() {
+            let place = |e: Error| e.place(part.class_name());
+            let (compiled, _) = self.compile(Some(part), attack.is_targeted()).map_err(place)?;
+            // The first attack takes on every sample, so that one alone does what it says.
+            if i == 0 && stages.is_empty() {
+                run.fooled.fill(false);
+            }
+            for round in 0..compiled.rounds {
+                run.round(&compiled, round)?;
+            }
+        }
+        let (examples, fooled) = (run.examples, run.fooled);
+        Ok(Adversarial { clean, examples, fooled_before, fooled, targeted: attack.is_targeted() })
+    }
+
+    fn checked(&self, x: Tensors<'_>) -> Result<Vec<Tensor>> {
+        if self.batch_size == 0 {
+            return Err(Error::new("batch_size=0").expected("at least 1"));
+        }
+        let (low, high) = self.bounds;
+        if !(low < high) {
+            return Err(Error::new(format!("bounds {low} and {high}")).expected("a smaller and a larger number"));
+        }
+        let inputs = self.model.check_inputs(x)?;
+        let values = inputs[self.attacked()?].to_vec::<f32>();
+        match values.iter().find(|v| !(low..=high).contains(*v)) {
+            Some(v) => Err(Error::new(format!("the input holds {v}"))
+                .expected(format!("values between {low} and {high}"))
+                .fix("say what lies within: --bounds LOW,HIGH or Attacker::bounds")),
+            None => Ok(inputs),
+        }
+    }
+
+    /// The input that is changed.
+    fn attacked(&self) -> Result<usize> {
+        let types = &self.model.definition().input_types;
+        let is_float = |i: &usize| types.get(*i).is_some_and(|t| t.dtype.is_float());
+        let found = match self.input {
+            Some(i) => Some(i).filter(is_float),
+            None => (0..types.len()).find(is_float),
+        };
+        found.ok_or_else(|| {
+            Error::new("there is no such input of floating-point numbers")
+                .place(self.model.name().to_string())
+                .expected("an input whose values can be changed a little; numbers of words cannot")
+        })
+    }
+
+    /// The program of an attack, and how many classes there are.
+    fn compile(&self, attack: Option<&dyn Attack>, targeted: bool) -> Result<(Compiled, usize)> {
+        let mut build = Build::new(&[self.model], false);
+        let inputs = build.inputs_of(0);
+        build.trust(&inputs);
+        let outputs = build.call_inference(0, &inputs);
+        let output = outputs.get(self.output).ok_or_else(|| {
+            Error::new(format!("the model has no output {}", self.output))
+                .expected(format!("a number below {}", outputs.len()))
+        })?;
+        build.check()?;
+        let x = &inputs[self.attacked()?];
+        let label = build.input_int("label", Shape::default());
+        build.trust(std::slice::from_ref(&label));
+        let start = build.typed_input("start", x.ty().clone());
+        let round = build.typed_input("round", Type::new(DType::I32, Shape::default()));
+        let key = build.typed_input("key", Type::new(DType::I32, [2]));
+        let victim = Victim::new(x, output, &label, self.bounds, &key)?;
+        let mut victim = victim.targeted(targeted).at_round(&round, &start);
+        let (classes, rounds) = (victim.classes(), attack.map_or(1, |a| a.rounds(victim.classes())));
+        let end = match attack {
+            Some(attack) => attack.perturb(&mut victim)?,
+            None => x.clone(),
+        };
+        let fooled = victim.fooled(&victim.logits(&end)).cast(DType::F32);
+        build.output("examples", &end);
+        build.output("fooled", &fooled);
+        let program = build.compile("attack", &self.model.backend()?)?;
+        Ok((Compiled { program, rounds }, classes))
+    }
+}
+
+/// Samples under attack.
+struct Run<'a> {
+    attacker: &'a Attacker<'a>,
+    /// The input that is changed.
+    at: usize,
+    inputs: Vec<Tensor>,
+    labels: Tensor,
+    examples: Tensor,
+    fooled: Vec<bool>,
+    /// Runs of programs so far: each has random numbers of its own.
+    turns: u32,
+}
+
+/// Turns of a loop that have random numbers of their own.
+const TURNS: u32 = 1 << 16;
+
+impl Run<'_> {
+    /// One round on the samples that are not fooled yet.
+    fn round(&mut self, compiled: &Compiled, round: usize) -> Result<()> {
+        let standing: Vec<usize> = (0..self.fooled.len()).filter(|i| !self.fooled[*i]).collect();
+        let (mut examples, mut fooled) = (vec![], vec![]);
+        for rows in standing.chunks(self.attacker.batch_size) {
+            let mut results = self.run(compiled, round, rows)?.into_iter();
+            let mut next = || results.next().ok_or_else(|| Error::new("the program lost a result"));
+            examples.push(next()?);
+            fooled.extend(next()?.to_vec::<f32>().into_iter().map(|f| f > 0.0));
+        }
+        if standing.is_empty() {
+            return Ok(());
+        }
+        // Behind the old ones lie the new ones; then each sample takes its own.
+        let old = self.fooled.len();
+        let all = Tensor::concat_rows(&[&[self.examples.clone()], &examples[..]].concat())?;
+        let mut rows: Vec<usize> = (0..old).collect();
+        for (i, (sample, fooled)) in standing.into_iter().zip(fooled).enumerate() {
+            rows[sample] = old + i;
+            self.fooled[sample] = fooled;
+        }
+        self.examples = all.rows(&rows)?;
+        Ok(())
+    }
+
+    fn run(&mut self, compiled: &Compiled, round: usize, rows: &[usize]) -> Result<Vec<Tensor>> {
+        let mut batch = self.inputs.iter().map(|t| t.rows(rows)).collect::<Result<Vec<_>>>()?;
+        let start = if round == 0 { batch[self.at].clone() } else { self.examples.rows(rows)? };
+        let key = vec![self.attacker.seed as i32, self.turns.wrapping_mul(TURNS) as i32];
+        self.turns += 1;
+        batch.extend([self.labels.rows(rows)?, start, Tensor::scalar(round as i32), Tensor::vector(key)]);
+        let mut results = vec![];
+        compiled.program.infer(self.attacker.model.values(), &batch, &mut results)?;
+        Ok(results)
+    }
+}
+
+impl std::fmt::Debug for Attacker<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Attacker({})", self.model.name())
+    }
+}
+
