@@ -189,7 +189,7 @@ impl Relevance<'_> {
         let c = self.composite;
         let by_name = c.layers.iter().find(|(name, _)| ends(name)).map(|(_, rule)| *rule);
         by_name.or(c.first.filter(|_| first)).unwrap_or(match at.op() {
-            Op::Contract(Contract::Conv { .. }) => c.convolution,
+            Op::Contract(Contract::Conv(_)) => c.convolution,
             _ => c.dense,
         })
     }
@@ -294,7 +294,7 @@ impl Relevance<'_> {
     fn batch_norm(&self, at: &Occurrence, inputs: &[Walked<Share>]) -> Option<Share> {
         let Walked::Image(Share { linear: Some(l), .. }) = &inputs[0] else { return None };
         let forward = match l.at.op() {
-            Op::Contract(Contract::Conv { kind, .. }) => *kind == ConvKind::Forward,
+            Op::Contract(Contract::Conv(conv)) => conv.kind == ConvKind::Forward,
             Op::Contract(Contract::Dot { .. }) => !l.swapped && l.w.rank() == 2,
             _ => false,
         };
