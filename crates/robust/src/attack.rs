@@ -48,4 +48,9 @@ rhyton_nn::registry! {
     MiFgsm "steps along the sign of a gradient with momentum";
     DeepFool ["deepfool"] "steps over the nearest linearised border of a class": DeepFool::default().steps(3);
     Cw ["carlini_wagner"] "the least Euclidean change, found by Adam": Cw::default().steps(3);
+    ApgdCe ["apgd"] "projected gradient descent that halves its step where it stops gaining": ApgdCe::default().steps(5);
+    ApgdT "the same towards each of the likeliest other classes": ApgdT::default().steps(5);
+    FabT ["fab"] "the nearest points of linearised borders of classes": FabT::default().steps(3);
+    Square "random search over squares, without gradients": Square::default().n_queries(5);
+    AutoAttack ["standard"] "apgd_ce, apgd_t, fab_t and square, each on what withstood those before": AutoAttack::default().steps(5).n_queries(5);
 }
