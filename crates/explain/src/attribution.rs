@@ -37,7 +37,7 @@ rhyton_nn::registry! {
     VarGrad "their variance": VarGrad::default().samples(4);
     GuidedBackprop "the gradient, of which ReLU passes on what is positive where it was positive";
     Deconvolution "the gradient, of which ReLU passes on what is positive";
-    DeepLift "contributions to the difference from a reference, by the rescale rule";
+    DeepLift "contributions to the difference from a reference, by rescale or reveal-cancel";
     DeepShap "the mean of DeepLIFT's contributions over many references";
     LrpEpsilon "relevance in proportion to contributions";
     LrpGamma "relevance, positive weights counting more";
@@ -49,6 +49,7 @@ rhyton_nn::registry! {
     LrpEpsilonGammaBox "epsilon for dense layers, gamma for convolutions, bounded inputs";
     LrpEpsilonAlpha2Beta1 "epsilon for dense layers, alpha-beta for convolutions";
     FeatureAblation "how much the score falls without each value";
+    FeaturePermutation "how much the score falls with each value of another sample";
     Occlusion "how much the score falls without each window": Occlusion::default().window(vec![2]);
     ShapleyValues "what each value adds, over all orders";
     ShapleySampling ["shapley_value_sampling"] "what each value adds, over orders that are drawn": ShapleySampling::default().samples(4);
@@ -66,5 +67,6 @@ rhyton_nn::registry! {
     LayerDeepLift "DeepLIFT's contributions of what a layer gives";
     LayerConductance "what flows to the score through a layer";
     InternalInfluence "the mean gradient by what a layer gives, from a baseline's inputs on";
+    AttentionRollout "what is attended to, through all layers";
     Lrp "a rule for each kind of layer and for layers by name";
 }

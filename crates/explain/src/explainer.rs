@@ -1,9 +1,10 @@
 //! [`Explainer`]: which score of which model is explained, and the programs that do it.
 
 use crate::place::Spot;
-use crate::{Check, Explanation, Method, Scene};
+use crate::runner::Runner;
+use crate::{Check, Explanation, Method, Place, Scene};
 use rhyton_graph::Expr;
-use rhyton_model::program::{Build, Program, class_labels, logits};
+use rhyton_model::program::{Build, Values, logits};
 use rhyton_model::{Model, Tensors};
 use rhyton_tensor::{Error, Result, Shape, Tensor};
 use std::collections::HashMap;
@@ -16,7 +17,7 @@ pub enum Target {
     Predicted,
     /// That of the class given for each sample. In a result of more axes, the sum over all places.
     Label,
-    /// The one at these positions of a sample's result.
+    /// The one at these positions of a sample's result; of its last axes if fewer, then the sum over the others.
     Index(Vec<usize>),
 }
 
@@ -48,20 +49,21 @@ pub enum Of {
 /// ```
 #[derive(Clone)]
 pub struct Explainer<'m> {
-    model: &'m Model,
-    output: usize,
-    target: Option<Target>,
-    of: Of,
-    batch_size: usize,
-    seed: u32,
-    arrays: HashMap<String, Tensor>,
+    pub(crate) model: &'m Model,
+    pub(crate) output: usize,
+    pub(crate) neuron: Option<Place>,
+    pub(crate) target: Option<Target>,
+    pub(crate) of: Of,
+    pub(crate) batch_size: usize,
+    pub(crate) seed: u32,
+    pub(crate) arrays: HashMap<String, Tensor>,
 }
 
 impl<'m> Explainer<'m> {
     /// Explains the model's first output: the logit of a label or, without labels, of the predicted class.
     pub fn new(model: &'m Model) -> Explainer<'m> {
         let arrays = HashMap::new();
-        Explainer { model, output: 0, target: None, of: Of::Logits, batch_size: 32, seed: 0, arrays }
+        Explainer { model, output: 0, neuron: None, target: None, of: Of::Logits, batch_size: 32, seed: 0, arrays }
     }
 
     /// Which output.
@@ -100,6 +102,27 @@ impl<'m> Explainer<'m> {
         self
     }
 
+    /// Explains an element of what a layer gives instead of the model's output: `index` are its positions, those of the
+    /// last axes if fewer; over the other axes, and over all calls of the layer, the sum.
+    ///
+    /// ```
+    /// # use rhyton_explain::{Explainer, methods::IntegratedGradients};
+    /// # use rhyton_model::Sequential;
+    /// # use rhyton_nn::layers::Dense;
+    /// # let reference = std::sync::Arc::<rhyton_graph::reference::ReferenceBackend>::default();
+    /// # rhyton_model::backend::set_backend(reference);
+    /// let model = Sequential::new([2]).add(Dense::new(3).relu()).add(Dense::new(2)).build()?;
+    /// let x = rhyton_tensor::Tensor::new([1, 2], vec![0.5f32, -0.2])?;
+    /// let second = Explainer::new(&model).neuron("dense", &[1]);
+    /// let why = second.explain(IntegratedGradients::default().steps(500), &x, None)?;
+    /// assert!(why.checks[0].is_met());
+    /// # Ok::<(), rhyton_tensor::Error>(())
+    /// ```
+    pub fn neuron(mut self, layer: &str, index: &[usize]) -> Self {
+        self.neuron = Some(Place::Layer { name: layer.into(), activated: true });
+        self.target(Target::Index(index.to_vec()))
+    }
+
     /// Explains the scores of `x`, of these classes.
     ///
     /// # Errors
@@ -110,9 +133,14 @@ impl<'m> Explainer<'m> {
         x: impl Into<Tensors<'a>>,
         labels: Option<&Tensor>,
     ) -> Result<Explanation> {
+        self.aimed(labels).compile(method)?.explain(x, labels)
+    }
+
+    /// The same with a target: labels that are given, or the predicted class.
+    pub(crate) fn aimed(&self, labels: Option<&Tensor>) -> Explainer<'m> {
         let given = if labels.is_some() { Target::Label } else { Target::Predicted };
         let target = self.target.clone().unwrap_or(given);
-        self.clone().target(target).compile(method)?.explain(x, labels)
+        self.clone().target(target)
     }
 
     /// The method as a program for this model, to be run many times.
@@ -122,6 +150,33 @@ impl<'m> Explainer<'m> {
     pub fn compile(&self, method: impl Into<Method>) -> Result<Compiled<'m>> {
         let method = method.into();
         let method = method.get()?;
+        let (mut names, mut checks, mut has_errors) = (vec![], vec![], false);
+        let runner = self.program("explain", &method.place(), |scene| {
+            let found = method.attribute(scene).map_err(|e| e.place(method.class_name()))?;
+            let mut results = vec![scene.score(&scene.values)];
+            for c in &scene.checks {
+                checks.push((c.name, c.tolerance));
+                results.extend([&c.have, &c.want, &c.scale].map(Expr::clone));
+            }
+            let found = merged(&scene.spots, found);
+            names = found.0;
+            results.extend(found.1);
+            if let Some(errors) = scene.standard_error.take() {
+                has_errors = true;
+                results.extend(merged(&scene.spots, errors).1);
+            }
+            Ok(results)
+        })?;
+        Ok(Compiled { runner, method: method.class_name().into(), names, checks, has_errors })
+    }
+
+    /// A program whose results, each with a row for each sample, `body` makes of the scene at a place.
+    pub(crate) fn program(
+        &self,
+        name: &str,
+        place: &Place,
+        body: impl FnOnce(&mut Scene) -> Result<Vec<Expr>>,
+    ) -> Result<Runner<'m>> {
         let mut build = Build::new(&[self.model], false);
         let names = self.model.definition().input_names();
         let inputs: Vec<(String, Expr)> = names.into_iter().zip(build.inputs_of(0)).collect();
@@ -129,10 +184,11 @@ impl<'m> Explainer<'m> {
         build.trust(&given);
         let outputs = build.call_inference(0, &given);
         build.check()?;
-        let result = self.result(&outputs)?;
+        let result = self.result(&outputs, &inputs)?;
         let target = self.target.clone().unwrap_or_default();
         let picks = self.picks(&target, &result, &mut build)?;
-        let spots = method.place().find(&inputs, &result)?;
+        let spots = place.find(&inputs, &result)?;
+        let classes = result.shape().last().and_then(rhyton_tensor::Dim::as_fixed).unwrap_or(1);
         let mut scene = Scene {
             build,
             inputs,
@@ -148,12 +204,20 @@ impl<'m> Explainer<'m> {
             seed: self.seed,
             streams: 0,
         };
-        let attributions = method.attribute(&mut scene).map_err(|e| e.place(method.class_name()))?;
-        self.finish(scene, attributions, method.class_name(), target)
+        let results = body(&mut scene)?;
+        results.iter().for_each(|e| scene.build.output(name, e));
+        Ok(Runner {
+            model: self.model,
+            program: scene.build.compile(name, &self.model.backend()?)?,
+            labelled: target == Target::Label && classes > 1,
+            classes,
+            batch_size: self.batch_size,
+            per_sample: scene.per_sample.into_iter().map(|p| (p.name, p.array)).collect(),
+        })
     }
 
     /// What the score is picked from.
-    fn result(&self, outputs: &[Expr]) -> Result<Expr> {
+    fn result(&self, outputs: &[Expr], inputs: &[(String, Expr)]) -> Result<Expr> {
         let y = outputs.get(self.output).ok_or_else(|| {
             Error::new(format!("the model has no output {}", self.output))
                 .expected(format!("a number below {}", outputs.len()))
@@ -161,7 +225,14 @@ impl<'m> Explainer<'m> {
         if let Some(e) = y.error() {
             return Err(e.clone());
         }
-        let y = if self.of == Of::Logits { logits(y) } else { y.clone() };
+        let y = match &self.neuron {
+            Some(place) => {
+                let calls = place.find(inputs, y)?.into_iter().map(|s| s.value);
+                calls.reduce(|a, b| a + b).unwrap_or_else(|| y.clone())
+            }
+            None if self.of == Of::Logits => logits(y),
+            None => y.clone(),
+        };
         match y.rank() {
             0 | 1 => Err(Error::new(format!("the output has the shape {}: no scores of samples", y.shape()))),
             _ => Ok(y.float()),
@@ -184,8 +255,10 @@ impl<'m> Explainer<'m> {
             }
             Target::Index(at) => {
                 let sizes: Vec<usize> = result.shape()[1..].iter().filter_map(|d| d.as_fixed()).collect();
+                let last = sizes.len().saturating_sub(at.len());
+                let sizes = sizes[last..].to_vec();
                 if at.len() != sizes.len() || at.iter().zip(&sizes).any(|(i, n)| i >= n) {
-                    return Err(Error::new(format!("no position {at:?} in a result of {sizes:?}")));
+                    return Err(Error::new(format!("no position {at:?} in a result of {}", result.shape())));
                 }
                 let mut picked = vec![0f32; sizes.iter().product()];
                 let flat = at.iter().zip(&sizes).fold(0, |flat, (i, n)| flat * n + i);
@@ -193,39 +266,6 @@ impl<'m> Explainer<'m> {
                 Ok(Expr::constant(&Tensor::new(sizes, picked)?).broadcast_to(result.shape().clone()))
             }
         }
-    }
-
-    fn finish(
-        &self,
-        scene: Scene,
-        attributions: Vec<Expr>,
-        method: &str,
-        target: Target,
-    ) -> Result<Compiled<'m>> {
-        let classes = scene.result.shape().last().and_then(rhyton_tensor::Dim::as_fixed).unwrap_or(1);
-        let score = scene.score(&scene.values);
-        let mut build = scene.build;
-        build.output("score", &score);
-        let checks: Vec<(&'static str, f32)> = scene.checks.iter().map(|c| (c.name, c.tolerance)).collect();
-        for c in &scene.checks {
-            [&c.have, &c.want, &c.scale].into_iter().for_each(|e| build.output(c.name, e));
-        }
-        let (names, attributions) = merged(&scene.spots, attributions);
-        let errors = scene.standard_error.map(|errors| merged(&scene.spots, errors).1);
-        attributions.iter().chain(errors.iter().flatten()).for_each(|e| build.output("attribution", e));
-        let program = build.compile("explain", &self.model.backend()?)?;
-        Ok(Compiled {
-            model: self.model,
-            program,
-            method: method.into(),
-            names,
-            labelled: target == Target::Label && classes > 1,
-            classes,
-            batch_size: self.batch_size,
-            checks,
-            has_errors: errors.is_some(),
-            per_sample: scene.per_sample.into_iter().map(|p| (p.name, p.array)).collect(),
-        })
     }
 }
 
@@ -247,16 +287,11 @@ fn merged(spots: &[Spot], attributions: Vec<Expr>) -> (Vec<String>, Vec<Expr>) {
 
 /// A method as a program for a model.
 pub struct Compiled<'m> {
-    model: &'m Model,
-    program: Program,
+    runner: Runner<'m>,
     method: String,
     names: Vec<String>,
-    labelled: bool,
-    classes: usize,
-    batch_size: usize,
     checks: Vec<(&'static str, f32)>,
     has_errors: bool,
-    per_sample: Vec<(String, Tensor)>,
 }
 
 impl Compiled<'_> {
@@ -265,26 +300,17 @@ impl Compiled<'_> {
     /// # Errors
     /// When the inputs do not fit the model, labels are missing, or one is none of the classes.
     pub fn explain<'a>(&self, x: impl Into<Tensors<'a>>, labels: Option<&Tensor>) -> Result<Explanation> {
-        if self.batch_size == 0 {
-            return Err(Error::new("batch_size=0").expected("at least 1"));
-        }
-        let mut inputs = self.model.check_inputs(x.into())?;
-        let samples = inputs[0].shape()[0];
-        if self.labelled {
-            let labels = labels.ok_or_else(|| {
-                Error::new("the class of each sample is to be explained, and no labels are given")
-            })?;
-            inputs.push(class_labels(labels, samples, self.classes)?);
-        }
-        for (name, array) in &self.per_sample {
-            if array.shape()[0] != samples {
-                return Err(Error::new(format!("the array '{name}' holds {} samples", array.shape()[0]))
-                    .expected(format!("1, or {samples} like the data")));
-            }
-            inputs.push(array.clone());
-        }
-        let mut results =
-            self.program.over_samples(self.model.values(), inputs, samples, self.batch_size)?.into_iter();
+        self.explain_with(self.runner.model.values(), x.into(), labels)
+    }
+
+    /// The same as if the model had these weights.
+    pub(crate) fn explain_with(
+        &self,
+        values: &Values,
+        x: Tensors<'_>,
+        labels: Option<&Tensor>,
+    ) -> Result<Explanation> {
+        let mut results = self.runner.run_with(values, x, labels)?.into_iter();
         let mut next = || results.next().ok_or_else(|| Error::new("the program lost a result"));
         let scores = next()?;
         let mut checks = vec![];

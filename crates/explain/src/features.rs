@@ -77,6 +77,19 @@ impl Features {
         Ok(Features { of, count })
     }
 
+    /// Every element of these values by itself.
+    pub fn each(values: &[Expr]) -> Result<Features> {
+        let (mut of, mut count) = (vec![], 0);
+        for shape in values.iter().map(sample_shape) {
+            let shape = shape?;
+            let n = shape.iter().product::<usize>();
+            let numbers: Vec<i32> = (count..count + n).map(|i| i as i32).collect();
+            of.push(Expr::constant(&Tensor::new(shape, numbers)?));
+            count += n;
+        }
+        Ok(Features { of, count })
+    }
+
     /// For each value, what belongs to it among `[groups, batch]`: `[batch, ..]`.
     pub fn spread(&self, by_group: &Expr) -> Vec<Expr> {
         let each = |of: &Expr| {

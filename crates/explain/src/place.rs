@@ -78,7 +78,7 @@ fn at_inputs(inputs: &[(String, Expr)], result: &Expr) -> Result<Vec<Spot>> {
 }
 
 /// Whether a node belongs to the layer: its path ends with the name, or goes on inside it.
-fn belongs(path: &str, name: &str) -> bool {
+pub(crate) fn belongs(path: &str, name: &str) -> bool {
     let ends = |at: usize| path[at + name.len()..].is_empty() || path[at + name.len()..].starts_with('/');
     path.match_indices(name).any(|(at, _)| (at == 0 || path[..at].ends_with('/')) && ends(at))
 }

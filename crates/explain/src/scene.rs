@@ -165,7 +165,7 @@ impl Scene {
         Ok(self.values_of_inputs(&inputs))
     }
 
-    fn array(&self, name: &str) -> Result<Tensor> {
+    pub(crate) fn array(&self, name: &str) -> Result<Tensor> {
         self.arrays.get(name).cloned().ok_or_else(|| {
             let mut known: Vec<&str> = self.arrays.keys().map(String::as_str).collect();
             known.sort_unstable();
@@ -175,7 +175,7 @@ impl Scene {
     }
 
     /// An array as a batch like `input`: one sample for all, or one for each.
-    fn array_like(&mut self, name: &str, input: &Expr) -> Result<Expr> {
+    pub(crate) fn array_like(&mut self, name: &str, input: &Expr) -> Result<Expr> {
         let array = self.array(name)?.try_cast(input.dtype())?;
         let sample: Vec<usize> = input.shape()[1..].iter().map(|d| d.as_fixed().unwrap_or(1)).collect();
         let misfit = || {

@@ -1,9 +1,11 @@
 //! The methods, a file each.
 
+mod attention_rollout;
 mod cam;
 mod deep_lift;
 mod expected_gradients;
 mod feature_ablation;
+mod feature_permutation;
 mod input_x_gradient;
 mod integrated_gradients;
 mod layer;
@@ -14,10 +16,12 @@ mod saliency;
 mod shapley;
 mod surrogate;
 
+pub use attention_rollout::AttentionRollout;
 pub use cam::{GradCam, GradCamPlusPlus, GuidedGradCam, LayerCam, ScoreCam};
-pub use deep_lift::{DeepLift, DeepShap};
+pub use deep_lift::{DeepLift, DeepShap, Multipliers};
 pub use expected_gradients::ExpectedGradients;
 pub use feature_ablation::{FeatureAblation, Occlusion};
+pub use feature_permutation::FeaturePermutation;
 pub use input_x_gradient::InputXGradient;
 pub use integrated_gradients::{IntegratedGradients, Quadrature};
 pub use layer::*;

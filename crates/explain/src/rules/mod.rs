@@ -1,11 +1,12 @@
 //! Walks from inputs to results that change what a gradient is: afterwards, the plain gradient of the new result is
-//! what the method calls multipliers ([`pair`]) or relevance over value ([`relevance`]).
+//! what the method calls multipliers ([`pair`], [`reveal`]) or relevance over value ([`relevance`]).
 //!
 //! Both write `y` as `y + sum of slope (x - x)`, whose value is that of `y` and whose slopes are the method's
 //! ([`sloped`]). Loops and calls need nothing special then.
 
 pub(crate) mod pair;
 pub(crate) mod relevance;
+pub(crate) mod reveal;
 
 use rhyton_graph::Expr;
 use rhyton_graph::expr::topological;

@@ -39,14 +39,14 @@ pub(crate) struct Rescale;
 const TINY: f32 = 1e-10;
 
 /// `change / way`, or the slope where there is hardly any way.
-fn multiplier(change: &Expr, x: &Pair, slope: &Expr) -> Expr {
+pub(super) fn multiplier(change: &Expr, x: &Pair, slope: &Expr) -> Expr {
     let way = &x.value - &x.reference;
     let none = way.abs().less(&Expr::scalar(TINY));
     none.select(slope, &(change / none.select(&way.ones_like(), &way)))
 }
 
 /// The slope of `y` by `x`, element by element.
-fn slope(y: &Expr, x: &Expr) -> Expr {
+pub(super) fn slope(y: &Expr, x: &Expr) -> Expr {
     let back = vjp(&[y.clone()], &[Some(y.ones_like())], &[x.clone()]);
     back[0].clone().unwrap_or_else(|| x.zeros_like())
 }
@@ -114,7 +114,7 @@ fn side(inputs: &[Walked<Pair>], reference: bool) -> Vec<Expr> {
     inputs.iter().map(of).collect()
 }
 
-fn apply(at: &Occurrence, inputs: Vec<Expr>) -> Expr {
+pub(super) fn apply(at: &Occurrence, inputs: Vec<Expr>) -> Expr {
     at.node.with_inputs(inputs)[at.node.out()].clone()
 }
 
