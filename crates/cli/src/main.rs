@@ -8,7 +8,7 @@ mod signals;
 mod workloads;
 
 use clap::{Parser, Subcommand};
-use commands::{attack, bench, certify, demo, dump, evaluate, explain, fit, list, predict, quantize, summary};
+use commands::{attack, bench, certify, demo, dump, evaluate, explain, fit, list, predict, quantize, report, summary};
 use rhyton::counting::Counting;
 use rhyton::tensor::memory;
 use rhyton::train::Compiled;
@@ -53,6 +53,8 @@ enum Command {
     Attack(attack::Arguments),
     /// Say what a model's outputs surely lie between when inputs change a little
     Certify(certify::Arguments),
+    /// Put on one page how good a model is, why it answers so and how far it can be trusted
+    Report(report::Arguments),
     /// Turn a model's arithmetic into int8: a quarter of the size, faster to predict with
     Quantize(quantize::Arguments),
     /// Show a model's layers, shapes and numbers of weights
@@ -94,6 +96,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Explain(a) => explain::run(&a),
         Command::Attack(a) => attack::run(&a),
         Command::Certify(a) => certify::run(&a),
+        Command::Report(a) => report::run(&a),
         Command::Quantize(a) => quantize::run(&a),
         Command::Summary(a) => summary::run(&a),
         Command::Dump(a) => dump::run(&a),

@@ -1,8 +1,10 @@
 //! `rhyton demo`: three networks on real data that is part of the program.
 
+use crate::commands::report;
 use crate::output::say;
 use rhyton::data::{Standardize, datasets, resize_bilinear, timeseries_windows};
 use rhyton::plot::{Chart, save_panels};
+use rhyton::io;
 use rhyton::prelude::*;
 use rhyton::train::Verbose;
 use std::path::PathBuf;
@@ -50,6 +52,8 @@ pub fn run(a: &Arguments) -> Result<()> {
     let (model, chart) = train(&convolutional, a)?;
     say(&digits_reached(model, &convolutional)?)?;
     charts.push(chart);
+    let (x, y) = &convolutional.test;
+    io::write_npz(a.out.join("digits.npz"), &[("x0", x), ("y0", y)])?;
 
     say(
         "\n3/3  Two LSTM layers: airline passengers a month ahead, 1949 to 1957 to learn from, the rest held out",
@@ -59,6 +63,11 @@ pub fn run(a: &Arguments) -> Result<()> {
     let (model, chart) = train(&recurrent, a)?;
     say(&series.reached(&model.predict(&recurrent.test.0)?)?)?;
     charts.push(chart);
+
+    say("\nHow far the convolutional network can be trusted: explanations, attacks, certificates")?;
+    let file = |name: &str| a.out.join(name);
+    let samples = if a.quick { 16 } else { 64 };
+    report::run(&report::Arguments::of(file("convolutional.keras"), file("digits.npz"), file("report.html"), samples))?;
 
     let picture = a.out.join("learning_curves.png");
     save_panels(&charts, &picture)?;

@@ -81,7 +81,7 @@ pub fn run(a: &Arguments) -> Result<()> {
 }
 
 /// The lines of a text.
-fn lines(path: &std::path::Path) -> Result<Vec<String>> {
+pub fn lines(path: &std::path::Path) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::io("read the words", path, &e))?;
     Ok(text.lines().map(String::from).collect())
 }

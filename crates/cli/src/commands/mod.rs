@@ -11,6 +11,7 @@ pub mod fit;
 pub mod list;
 pub mod predict;
 pub mod quantize;
+pub mod report;
 pub mod summary;
 
 use crate::output::Target;
