@@ -15,6 +15,7 @@ use rhyton_nn::registry::{ListedRow, Listing, unknown};
 use rhyton_nn::regularizers::Regularize;
 use rhyton_robust::Attack;
 use rhyton_robust::bounds::Bound;
+use rhyton_robust::defences::Defence;
 
 /// All kinds of objects that a name or a file can stand for. `rhyton list` shows them.
 ///
@@ -35,6 +36,7 @@ pub static KINDS: &[Listing] = &[
     Listing::of::<dyn Attribution>(),
     Listing::of::<dyn Attack>(),
     Listing::of::<dyn Bound>(),
+    Listing::of::<dyn Defence>(),
     Operation::LISTING,
     FUNCTIONS,
 ];

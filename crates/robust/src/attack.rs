@@ -48,9 +48,15 @@ rhyton_nn::registry! {
     MiFgsm "steps along the sign of a gradient with momentum";
     DeepFool ["deepfool"] "steps over the nearest linearised border of a class": DeepFool::default().steps(3);
     Cw ["carlini_wagner"] "the least Euclidean change, found by Adam": Cw::default().steps(3);
+    Ead "the least mixture of Euclidean change and sum of changes": Ead::default().steps(3).search_steps(2);
+    Jsma "pairs of values that raise a class most": Jsma::default().gamma(0.1);
+    Fmn "the least change, by steps in a ball that adapts": Fmn::default().steps(3), Fmn::default().norm(crate::Norm::L2).steps(3);
     ApgdCe ["apgd"] "projected gradient descent that halves its step where it stops gaining": ApgdCe::default().steps(5);
     ApgdT "the same towards each of the likeliest other classes": ApgdT::default().steps(5);
     FabT ["fab"] "the nearest points of linearised borders of classes": FabT::default().steps(3);
     Square "random search over squares, without gradients": Square::default().n_queries(5);
+    HopSkipJump ["hsja"] "steps along directions that predicted classes show": HopSkipJump::default().steps(2).evaluations(4);
+    Boundary ["boundary_attack"] "a random walk along the border that predicted classes show": Boundary::default().steps(5);
+    Universal ["uap"] "one change for all samples of a batch": Universal::default().steps(3);
     AutoAttack ["standard"] "apgd_ce, apgd_t, fab_t and square, each on what withstood those before": AutoAttack::default().steps(5).n_queries(5);
 }

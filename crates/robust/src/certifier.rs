@@ -174,7 +174,7 @@ impl<'m> Certifier<'m> {
 }
 
 /// An output as `[batch, n]`.
-fn flat(output: &Expr) -> Result<(Expr, usize)> {
+pub(crate) fn flat(output: &Expr) -> Result<(Expr, usize)> {
     if let Some(e) = output.error() {
         return Err(e.clone());
     }

@@ -9,7 +9,7 @@ use rhyton_graph::Expr;
 pub struct Ball {
     /// The middle, `[batch, ..]`.
     pub x: Expr,
-    /// The distance, a number.
+    /// The distance, a number; with `Norm::Inf` it may be one for each element, like `x`.
     pub eps: Expr,
     /// What it is measured in.
     pub norm: Norm,
@@ -37,7 +37,8 @@ impl Ball {
                 let none = slope.zeros_like();
                 (slope.maximum(&none) * down + slope.minimum(&none) * up).sum(&axes)
             }
-            Norm::L2 => -(Norm::L2.of(slope) * &self.eps),
+            // A length of 0 would have no gradient, which chosen slopes follow.
+            Norm::L2 => -(((slope * slope).sum(&axes) + 1e-30).sqrt() * &self.eps),
             Norm::L1 => -(Norm::Inf.of(slope) * &self.eps),
         }
     }

@@ -6,7 +6,7 @@
 //! use rhyton_nn::layers::Dense;
 //! use rhyton_robust::{attacks::PgdLinf, defences::{AdversarialTraining, defended}};
 //! use rhyton_tensor::Tensor;
-//! use rhyton_train::{Compilable, Compile, Fit};
+//! use rhyton_train::{Compile, Fit, ModelExt};
 //! # let reference = std::sync::Arc::<rhyton_graph::reference::ReferenceBackend>::default();
 //! # rhyton_model::backend::set_backend(reference);
 //! let model = Sequential::new([2]).add(Dense::new(2).softmax()).build()?;
