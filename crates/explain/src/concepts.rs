@@ -95,7 +95,9 @@ impl Explainer<'_> {
         labels: Option<&Tensor>,
     ) -> Result<Concept> {
         if random.len() < 2 {
-            return Err(Error::new(format!("{} sets of random examples", random.len())).expected("at least 2"));
+            return Err(
+                Error::new(format!("{} sets of random examples", random.len())).expected("at least 2")
+            );
         }
         let place = Place::Layer { name: layer.into(), activated: true };
         let explainer = self.aimed(labels);

@@ -63,7 +63,16 @@ impl<'m> Explainer<'m> {
     /// Explains the model's first output: the logit of a label or, without labels, of the predicted class.
     pub fn new(model: &'m Model) -> Explainer<'m> {
         let arrays = HashMap::new();
-        Explainer { model, output: 0, neuron: None, target: None, of: Of::Logits, batch_size: 32, seed: 0, arrays }
+        Explainer {
+            model,
+            output: 0,
+            neuron: None,
+            target: None,
+            of: Of::Logits,
+            batch_size: 32,
+            seed: 0,
+            arrays,
+        }
     }
 
     /// Which output.

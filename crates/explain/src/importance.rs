@@ -101,8 +101,8 @@ impl Explainer<'_> {
             return Err(Error::new(format!("targets of shape {:?} for {samples} samples", y.shape())));
         }
         let explainer = self.clone().of(Of::Output).target(Target::Predicted);
-        let runner =
-            explainer.program("importance", &Place::Inputs, |scene| Ok(vec![of_samples(merit, scene, y)?]))?;
+        let runner = explainer
+            .program("importance", &Place::Inputs, |scene| Ok(vec![of_samples(merit, scene, y)?]))?;
         let judged = |x: &[Tensor]| -> Result<f64> {
             let each = runner.run(Tensors(x.iter().collect()), None)?.swap_remove(0).to_vec::<f64>();
             Ok(each.iter().sum::<f64>() / each.len().max(1) as f64)

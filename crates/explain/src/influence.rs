@@ -121,8 +121,13 @@ impl<'m> Influence<'m> {
         }
         let trained = self.model.variables().iter().filter(|v| v.trainable);
         let is_asked = |path: &str| self.layer.as_ref().is_none_or(|name| belongs(path, name));
-        let weights: Vec<Expr> =
-            build.weights(0).into_iter().zip(trained).filter(|(_, v)| is_asked(&v.path)).map(|(w, _)| w).collect();
+        let weights: Vec<Expr> = build
+            .weights(0)
+            .into_iter()
+            .zip(trained)
+            .filter(|(_, v)| is_asked(&v.path))
+            .map(|(w, _)| w)
+            .collect();
         if weights.is_empty() {
             let layer = self.layer.clone().unwrap_or_default();
             return Err(Error::new(format!("no layer '{layer}' has weights that are trained")));

@@ -37,7 +37,12 @@ fn measured(
     Explainer::new(model).measure(measure, method, x, None).unwrap()
 }
 
-fn value(model: &Model, measure: impl Into<Handle<dyn Measure>>, method: impl Into<Method>, x: &[f32]) -> f32 {
+fn value(
+    model: &Model,
+    measure: impl Into<Handle<dyn Measure>>,
+    method: impl Into<Method>,
+    x: &[f32],
+) -> f32 {
     measured(model, measure, method, &row(x)).value.to_vec::<f32>()[0]
 }
 
@@ -89,7 +94,10 @@ fn sensitivity_is_the_change_over_the_size() {
 #[test]
 fn spread_is_counted() {
     let model = linear(&[1.0, 0.0, 3.0, 0.0]);
-    near(value(&model, Sparseness::default(), Saliency::default(), &[1.0; 4]), (1.0 + 3.0 * 3.0) / (4.0 * 4.0));
+    near(
+        value(&model, Sparseness::default(), Saliency::default(), &[1.0; 4]),
+        (1.0 + 3.0 * 3.0) / (4.0 * 4.0),
+    );
     let entropy = -(0.25f32 * 0.25f32.ln() + 0.75 * 0.75f32.ln());
     near(value(&model, Complexity::default(), Saliency::default(), &[1.0; 4]), entropy);
     near(value(&linear(&[2.0; 4]), Sparseness::default(), Saliency::default(), &[1.0; 4]), 0.0);
@@ -177,7 +185,10 @@ fn good_methods_find_planted_patterns() {
         assert_eq!(of(PointingGame::default().into()), 1.0, "{name}");
         assert!(of(RelevanceMass::default().into()) > 0.7, "{name}");
         // Without the pattern, hardly anything speaks for the class.
-        assert!(of(Insertion::default().steps(16).into()) > of(Deletion::default().steps(16).into()) + 0.5, "{name}");
+        assert!(
+            of(Insertion::default().steps(16).into()) > of(Deletion::default().steps(16).into()) + 0.5,
+            "{name}"
+        );
     }
 }
 
@@ -197,7 +208,10 @@ fn every_measure_runs_on_every_sample() {
 fn errors_say_what_is_wrong() {
     let model = linear(&[1.0, 2.0]);
     let of = |m: Handle<dyn Measure>| {
-        Explainer::new(&model).measure(m, Saliency::default(), &row(&[1.0, 1.0]), None).unwrap_err().to_string()
+        Explainer::new(&model)
+            .measure(m, Saliency::default(), &row(&[1.0, 1.0]), None)
+            .unwrap_err()
+            .to_string()
     };
     assert!(of(PointingGame::default().into()).contains("there is no array 'mask'"));
     assert!(of(Deletion::default().steps(0).into()).contains("steps=0"));

@@ -37,7 +37,8 @@ fn network(seed: u64) -> Model {
     for _ in 0..4 {
         network = network.add(Conv2D::new(24, 3).padding("same").relu());
     }
-    let mut model = network.add(Flatten::new()).add(Dense::new(24).relu()).add(Dense::new(5)).build().unwrap();
+    let mut model =
+        network.add(Flatten::new()).add(Dense::new(24).relu()).add(Dense::new(5)).build().unwrap();
     model.initialize(seed).unwrap();
     model
 }

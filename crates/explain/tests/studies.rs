@@ -66,11 +66,13 @@ fn reveal_cancel_sees_both_causes_of_a_minimum() {
     let mut model = Model::new(&[x], &[Dense::new(1).apply(&both)]).unwrap();
     let weights = [vec![1.0f32, -1.0], vec![0.0], vec![1.0, 0.0, -1.0], vec![0.0]];
     let shapes: [&[usize]; 4] = [&[2, 1], &[1], &[3, 1], &[1]];
-    let weights: Vec<Tensor> = weights.into_iter().zip(shapes).map(|(w, s)| Tensor::new(s, w).unwrap()).collect();
+    let weights: Vec<Tensor> =
+        weights.into_iter().zip(shapes).map(|(w, s)| Tensor::new(s, w).unwrap()).collect();
     model.set_weights(&weights).unwrap();
     let x = Tensor::new([1, 2], vec![10.0f32, 6.0]).unwrap();
     let of = |m: DeepLift| Explainer::new(&model).explain(m, &x, None).unwrap();
-    let (rescale, reveal) = (of(DeepLift::default()), of(DeepLift::default().rule(Multipliers::RevealCancel)));
+    let (rescale, reveal) =
+        (of(DeepLift::default()), of(DeepLift::default().rule(Multipliers::RevealCancel)));
     // Rescale gives all to b; reveal-cancel a half of min(10, 6) to each, plus what is theirs alone.
     close(&rescale.attributions[0].to_vec::<f32>(), &[0.0, 6.0], 1e-5);
     close(&reveal.attributions[0].to_vec::<f32>(), &[3.0, 3.0], 1e-5);
@@ -93,12 +95,15 @@ fn every_method_explains_a_neuron() {
         assert!(made.checks.iter().all(rhyton_explain::Check::is_met), "{}", made.method);
         assert!(made.attributions[0].to_vec::<f32>().iter().any(|a| *a != 0.0), "{}", made.method);
     }
-    let activation = Explainer::new(&model).explain(LayerActivation::default().layer("dense").activated(true), &x, None);
-    let wanted: Vec<f32> = activation.unwrap().attributions[0].to_vec::<f32>().chunks(5).map(|r| r[2]).collect();
+    let activation =
+        Explainer::new(&model).explain(LayerActivation::default().layer("dense").activated(true), &x, None);
+    let wanted: Vec<f32> =
+        activation.unwrap().attributions[0].to_vec::<f32>().chunks(5).map(|r| r[2]).collect();
     let made = explainer.explain(Saliency::default(), &x, None).unwrap();
     close(&made.scores.to_vec::<f32>(), &wanted, 1e-6);
     // A channel of a convolution is summed over its places.
-    let channel = Explainer::new(&model).neuron("conv2d", &[1]).explain(Saliency::default(), &x, None).unwrap();
+    let channel =
+        Explainer::new(&model).neuron("conv2d", &[1]).explain(Saliency::default(), &x, None).unwrap();
     assert_eq!(channel.scores.shape(), [2]);
 }
 
@@ -109,7 +114,10 @@ fn permutation_takes_features_from_other_samples() {
     let made = Explainer::new(&model).explain(FeaturePermutation::default(), &x, None).unwrap();
     let fell = made.attributions[0].to_vec::<f32>();
     // Everyone has the value of another one: all changes cancel, and none is 0.
-    assert!((fell[0] + fell[2] + fell[4]).abs() < 1e-5 && [0, 2, 4].iter().all(|i| fell[*i].abs() > 0.5), "{fell:?}");
+    assert!(
+        (fell[0] + fell[2] + fell[4]).abs() < 1e-5 && [0, 2, 4].iter().all(|i| fell[*i].abs() > 0.5),
+        "{fell:?}"
+    );
     assert_eq!([fell[1], fell[3], fell[5]], [0.0; 3]);
 }
 
@@ -136,7 +144,8 @@ fn rollout_shares_out_attention() {
     let sum = Add::new().apply([&sum, &again]);
     let model = Model::new(&[x], &[Dense::new(3).apply(GlobalAveragePooling1D::new().apply(&sum))]).unwrap();
     let x = normal(&[3, 5, 4], 8);
-    let of = |m: AttentionRollout| Explainer::new(&model).explain(m, &x, None).unwrap().attributions[0].clone();
+    let of =
+        |m: AttentionRollout| Explainer::new(&model).explain(m, &x, None).unwrap().attributions[0].clone();
     let whole = of(AttentionRollout::default());
     assert_eq!(whole.shape(), [3, 5, 1]);
     let second = of(AttentionRollout::default().query(2)).to_vec::<f32>();
@@ -145,9 +154,11 @@ fn rollout_shares_out_attention() {
         // What passes both residual connections.
         assert!(all.iter().all(|a| *a >= 0.25 / 5.0) && one[2] > 0.25 && one[2] < 1.0, "{all:?} {one:?}");
     }
-    let mean: Vec<f32> = (0..5).map(|q| of(AttentionRollout::default().query(q)).to_vec::<f32>()[3]).collect();
+    let mean: Vec<f32> =
+        (0..5).map(|q| of(AttentionRollout::default().query(q)).to_vec::<f32>()[3]).collect();
     close(&[mean.iter().sum::<f32>() / 5.0], &[whole.to_vec::<f32>()[3]], 1e-5);
-    let text = Explainer::new(&linear(&[1.0])).explain(AttentionRollout::default(), &normal(&[1, 1], 1), None);
+    let text =
+        Explainer::new(&linear(&[1.0])).explain(AttentionRollout::default(), &normal(&[1, 1], 1), None);
     assert!(text.unwrap_err().to_string().contains("no attention"));
 }
 
@@ -159,7 +170,8 @@ fn a_concept_that_the_score_follows_is_significant() {
     let mut first = vec![0f32; 16];
     (first[0], first[5], first[10]) = (1.0, 1.0, 1.0);
     let second = vec![2.0f32, -2.0, 0.1, 0.1, 0.1, 0.1, 0.0, 0.0];
-    let weights = [(vec![4, 4], first), (vec![4], vec![0.0; 4]), (vec![4, 2], second), (vec![2], vec![0.0; 2])];
+    let weights =
+        [(vec![4, 4], first), (vec![4], vec![0.0; 4]), (vec![4, 2], second), (vec![2], vec![0.0; 2])];
     let weights: Vec<Tensor> = weights.into_iter().map(|(s, w)| Tensor::new(s, w).unwrap()).collect();
     model.set_weights(&weights).unwrap();
     let examples = |seed: u64, at: usize, shift: f32| {
@@ -168,7 +180,8 @@ fn a_concept_that_the_score_follows_is_significant() {
     };
     let random: Vec<Tensor> = (10..18).map(|seed| examples(seed, 0, 0.0)).collect();
     let explainer = Explainer::new(&model).target(Target::Index(vec![0]));
-    let of = |concept: &Tensor| explainer.concept("dense", concept, &random, &examples(50, 0, 0.0), None).unwrap();
+    let of =
+        |concept: &Tensor| explainer.concept("dense", concept, &random, &examples(50, 0, 0.0), None).unwrap();
     let found = of(&examples(1, 0, 1.5));
     assert!(found.mean() > 0.95 && found.p_value < 0.05, "{} {}", found.mean(), found.p_value);
     assert!(found.accuracies.iter().all(|a| *a > 0.85), "{:?}", found.accuracies);
@@ -231,8 +244,10 @@ fn influence_is_the_product_of_gradients() {
 fn dependence_of_two_features_is_over_all_pairs() {
     let model = linear(&[1.0, 10.0, 0.0]);
     let x = normal(&[4, 3], 1);
-    let found =
-        Explainer::new(&model).batch_size(3).dependence(&[1, 0], &[vec![1.0, 2.0], vec![0.0, 5.0]], &x, None).unwrap();
+    let found = Explainer::new(&model)
+        .batch_size(3)
+        .dependence(&[1, 0], &[vec![1.0, 2.0], vec![0.0, 5.0]], &x, None)
+        .unwrap();
     assert_eq!(found.points, [[1.0, 0.0], [1.0, 5.0], [2.0, 0.0], [2.0, 5.0]]);
     close(&found.mean, &[10.0, 15.0, 20.0, 25.0], 1e-5);
     assert_eq!(found.individual.shape(), [4, 4]);

@@ -12,7 +12,8 @@ mod units;
 
 pub use complexity::{Complexity, Sparseness};
 pub use faithfulness::{
-    Deletion, FaithfulnessCorrelation, Infidelity, Insertion, MonotonicityArya, MonotonicityNguyen, PixelFlipping,
+    Deletion, FaithfulnessCorrelation, Infidelity, Insertion, MonotonicityArya, MonotonicityNguyen,
+    PixelFlipping,
 };
 pub use localisation::{PointingGame, RelevanceMass, RelevanceRank};
 pub use sensitivity::{AvgSensitivity, MaxSensitivity};

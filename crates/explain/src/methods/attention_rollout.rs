@@ -24,7 +24,8 @@ fn matrices(result: &Expr) -> Vec<Expr> {
         if f.named != Some(&ATTENTION) {
             return None;
         }
-        let is_softmax = |e: &&Expr| matches!(e.op(), Op::Control(Control::Call(f)) if f.named == Some(&SOFTMAX));
+        let is_softmax =
+            |e: &&Expr| matches!(e.op(), Op::Control(Control::Call(f)) if f.named == Some(&SOFTMAX));
         let nodes = f.nodes();
         let scores = nodes.iter().find(is_softmax)?;
         let given = f.params.iter().map(Expr::key).zip(e.inputs().iter().cloned()).collect();
@@ -53,7 +54,9 @@ impl Attribution for AttentionRollout {
         let whole = matrices[1..].iter().fold(layer(first), through);
         let seen = match (self.query, tokens.as_fixed()) {
             (Some(q), Some(n)) if q >= n => {
-                return Err(Error::new(format!("there is no query {q}")).expected(format!("a number below {n}")));
+                return Err(
+                    Error::new(format!("there is no query {q}")).expected(format!("a number below {n}"))
+                );
             }
             (Some(q), _) => whole.entry(1, q),
             (None, _) => whole.mean(&[1]),

@@ -32,7 +32,8 @@ const TOLERANCE: f32 = 1e-3;
 /// The score with DeepLIFT's multipliers for slopes, and that of the reference.
 fn scores(scene: &Scene, reference: &[Expr], rule: Multipliers) -> Result<(Expr, Expr)> {
     let values = scene.values();
-    let pairs = values.iter().zip(reference).map(|(x, x0)| (x, Pair { value: x.clone(), reference: x0.clone() }));
+    let pairs =
+        values.iter().zip(reference).map(|(x, x0)| (x, Pair { value: x.clone(), reference: x0.clone() }));
     let found = match rule {
         Multipliers::Rescale => {
             let given: Vec<(Expr, Pair)> = pairs.map(|(x, pair)| (x.clone(), pair)).collect();
