@@ -76,7 +76,8 @@ fn slopes_of_a_linear_model_are_faithful() {
     near(value(&model, Infidelity::default().patch(vec![1]), InputXGradient::default(), &x), off);
     near(value(&model, FaithfulnessCorrelation::default().subset(2), InputXGradient::default(), &x), 1.0);
     near(value(&model, MonotonicityArya::default(), InputXGradient::default(), &x), 1.0);
-    near(value(&linear(&[1.0, -1.0]), MonotonicityArya::default(), Saliency::default(), &[1.0, 1.0]), 0.0);
+    let falls = linear(&[1.0, -1.0, -2.0]);
+    near(value(&falls, MonotonicityArya::default(), Saliency::default(), &[1.0; 3]), 0.0);
     near(value(&model, MonotonicityNguyen::default().samples(40), Saliency::default(), &x), 1.0);
 }
 

@@ -2,6 +2,7 @@
 
 use rhyton_graph::named;
 use rhyton_explain::Attribution;
+use rhyton_explain::{Attribution, Measure};
 use rhyton_nn::Layer;
 use rhyton_nn::activations::Activate;
 use rhyton_nn::constraints::Constrain;
@@ -37,6 +38,7 @@ pub static KINDS: &[Listing] = &[
     Listing::of::<dyn Attack>(),
     Listing::of::<dyn Bound>(),
     Listing::of::<dyn Defence>(),
+    Listing::of::<dyn Measure>(),
     Operation::LISTING,
     FUNCTIONS,
 ];
