@@ -131,7 +131,15 @@ impl<'m> Attacker<'m> {
         // Looking is the attack that changes nothing.
         let (look, classes) = self.compile(None, attack.is_targeted())?;
         let labels = class_labels(labels, samples, classes)?;
-        let mut run = Run { attacker: self, at, inputs, labels, examples: clean.clone(), fooled: vec![false; samples], turns: 0 };
+        let mut run = Run {
+            attacker: self,
+            at,
+            inputs,
+            labels,
+            examples: clean.clone(),
+            fooled: vec![false; samples],
+            turns: 0,
+        };
         run.round(&look, 0)?;
         let fooled_before = run.fooled.clone();
         let stages = attack.stages();
@@ -160,7 +168,9 @@ impl<'m> Attacker<'m> {
         }
         let (low, high) = self.bounds;
         if !(low < high) {
-            return Err(Error::new(format!("bounds {low} and {high}")).expected("a smaller and a larger number"));
+            return Err(
+                Error::new(format!("bounds {low} and {high}")).expected("a smaller and a larger number")
+            );
         }
         let inputs = self.model.check_inputs(x)?;
         let values = inputs[self.attacked()?].to_vec::<f32>();
@@ -278,4 +288,3 @@ impl std::fmt::Debug for Attacker<'_> {
         write!(f, "Attacker({})", self.model.name())
     }
 }
-

@@ -28,7 +28,9 @@ pub struct Bin {
 /// The rows of `[samples, classes]` with their labels.
 fn rows<'a>(scores: &Tensor, labels: &'a Tensor, into: &'a mut Vec<f32>) -> Result<Vec<(&'a [f32], usize)>> {
     let [n, classes] = scores.shape() else {
-        return Err(Error::new(format!("scores have the shape {:?}", scores.shape())).expected("[samples, classes]"));
+        return Err(
+            Error::new(format!("scores have the shape {:?}", scores.shape())).expected("[samples, classes]")
+        );
     };
     let numbers = rhyton_model::program::class_labels(labels, *n, *classes)?.to_vec::<i32>();
     *into = scores.to_vec::<f32>();
@@ -53,7 +55,11 @@ pub fn reliability(probabilities: &Tensor, labels: &Tensor, bins: usize) -> Resu
         bin.count += 1;
         bin.confidence += confidence;
         bin.accuracy += f64::from(u8::from(class == *label));
-        brier += row.iter().enumerate().map(|(k, p)| (f64::from(*p) - f64::from(u8::from(k == *label))).powi(2)).sum::<f64>();
+        brier += row
+            .iter()
+            .enumerate()
+            .map(|(k, p)| (f64::from(*p) - f64::from(u8::from(k == *label))).powi(2))
+            .sum::<f64>();
     }
     let n = rows.len().max(1) as f64;
     let ece = found.iter().map(|b| (b.confidence - b.accuracy).abs()).sum::<f64>() / n;
@@ -191,9 +197,11 @@ impl Calibration {
         let mut values = vec![];
         let rows = rows(logits, labels, &mut values)?;
         let k = rows.first().map_or(0, |r| r.0.len());
-        let p: Vec<Vec<f64>> = rows.iter().map(|(row, _)| softmax(row.iter().map(|z| f64::from(*z)))).collect();
+        let p: Vec<Vec<f64>> =
+            rows.iter().map(|(row, _)| softmax(row.iter().map(|z| f64::from(*z)))).collect();
         let of = |class: usize| {
-            let pairs = p.iter().zip(&rows).map(|(p, (_, label))| (p[class], f64::from(u8::from(*label == class))));
+            let pairs =
+                p.iter().zip(&rows).map(|(p, (_, label))| (p[class], f64::from(u8::from(*label == class))));
             Steps::fit(pairs.collect())
         };
         Ok(Calibration::Isotonic((0..k).map(of).collect()))
@@ -211,7 +219,8 @@ impl Calibration {
             Calibration::Isotonic(steps) => steps.len(),
         };
         if logits.rank() != 2 || known != k {
-            return Err(Error::new(format!("logits of shape {:?}", logits.shape())).expected(format!("[samples, {known}]")));
+            return Err(Error::new(format!("logits of shape {:?}", logits.shape()))
+                .expected(format!("[samples, {known}]")));
         }
         let of = |row: &[f32]| -> Vec<f64> {
             let z = row.iter().map(|z| f64::from(*z));
@@ -225,7 +234,8 @@ impl Calibration {
                 }
             }
         };
-        let all = logits.to_vec::<f32>().chunks(k.max(1)).flat_map(of).map(|p| p as f32).collect::<Vec<f32>>();
+        let all =
+            logits.to_vec::<f32>().chunks(k.max(1)).flat_map(of).map(|p| p as f32).collect::<Vec<f32>>();
         Tensor::new(logits.shape().to_vec(), all)
     }
 }

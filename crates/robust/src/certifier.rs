@@ -51,7 +51,8 @@ impl Certified {
     pub fn holds(&self) -> Vec<bool> {
         let Some(margins) = &self.margins else { return vec![] };
         let n = margins.shape()[1].max(1);
-        let sure = |(m, label): (&[f32], &i32)| m.iter().enumerate().all(|(k, m)| k as i32 == *label || *m > 0.0);
+        let sure =
+            |(m, label): (&[f32], &i32)| m.iter().enumerate().all(|(k, m)| k as i32 == *label || *m > 0.0);
         margins.to_vec::<f32>().chunks(n).zip(&self.labels).map(sure).collect()
     }
 
@@ -180,7 +181,8 @@ pub(crate) fn flat(output: &Expr) -> Result<(Expr, usize)> {
     }
     let sizes: Option<Vec<usize>> = output.shape().iter().skip(1).map(Dim::as_fixed).collect();
     let sizes = sizes.filter(|_| output.rank() > 0).ok_or_else(|| {
-        Error::new(format!("the output has the shape {}", output.shape())).expected("a fixed number of values a sample")
+        Error::new(format!("the output has the shape {}", output.shape()))
+            .expected("a fixed number of values a sample")
     })?;
     let n = sizes.iter().product();
     Ok((output.reshape([output.shape()[0].clone(), Dim::fixed(n)]), n))
@@ -208,4 +210,3 @@ impl std::fmt::Debug for Certifier<'_> {
         write!(f, "Certifier({})", self.model.name())
     }
 }
-

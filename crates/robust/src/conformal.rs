@@ -33,7 +33,8 @@ impl Conformal {
     /// When shapes do not fit or a label is none of the classes.
     pub fn of_classes(probabilities: &Tensor, labels: &Tensor, alpha: f64) -> Result<Conformal> {
         let [n, k] = probabilities.shape() else {
-            return Err(Error::new(format!("probabilities of shape {:?}", probabilities.shape())).expected("[samples, classes]"));
+            return Err(Error::new(format!("probabilities of shape {:?}", probabilities.shape()))
+                .expected("[samples, classes]"));
         };
         let labels = rhyton_model::program::class_labels(labels, *n, *k)?.to_vec::<i32>();
         let p = probabilities.to_vec::<f64>();
@@ -49,7 +50,8 @@ impl Conformal {
         if predicted.len() != targets.len() {
             return Err(Error::new(format!("{} predictions and {} targets", predicted.len(), targets.len())));
         }
-        let errors = predicted.to_vec::<f64>().into_iter().zip(targets.to_vec::<f64>()).map(|(p, t)| (p - t).abs());
+        let errors =
+            predicted.to_vec::<f64>().into_iter().zip(targets.to_vec::<f64>()).map(|(p, t)| (p - t).abs());
         Conformal::new(errors.collect(), alpha)
     }
 

@@ -81,11 +81,14 @@ impl Corruption {
     /// ```
     pub fn apply(self, x: &Tensor, severity: usize, seed: u64) -> Result<Tensor> {
         let [n, height, width, channels] = *x.shape() else {
-            return Err(Error::new(format!("pictures of shape {:?}", x.shape())).expected("[n, height, width, channels]"));
+            return Err(Error::new(format!("pictures of shape {:?}", x.shape()))
+                .expected("[n, height, width, channels]"));
         };
-        let strength = *severity.checked_sub(1).and_then(|s| self.strengths().get(s).copied()).as_ref().ok_or_else(|| {
-            Error::new(format!("severity {severity}")).expected("1 to 5")
-        })?;
+        let strength = *severity
+            .checked_sub(1)
+            .and_then(|s| self.strengths().get(s).copied())
+            .as_ref()
+            .ok_or_else(|| Error::new(format!("severity {severity}")).expected("1 to 5"))?;
         let mut values = x.to_vec::<f32>();
         let size = height * width * channels;
         for (i, picture) in values.chunks_mut(size.max(1)).take(n).enumerate() {
@@ -111,7 +114,9 @@ impl Canvas<'_> {
         match how {
             Corruption::GaussianNoise => self.values.iter_mut().for_each(|v| *v += s * random.normal()),
             // The normal approximation of a Poisson count.
-            Corruption::ShotNoise => self.values.iter_mut().for_each(|v| *v += (v.max(0.0) / s).sqrt() * random.normal()),
+            Corruption::ShotNoise => {
+                self.values.iter_mut().for_each(|v| *v += (v.max(0.0) / s).sqrt() * random.normal())
+            }
             Corruption::ImpulseNoise => {
                 for v in self.values.iter_mut().filter(|_| random.uniform() < s).collect::<Vec<_>>() {
                     *v = if *v > 0.5 { 0.0 } else { 1.0 };
@@ -177,7 +182,9 @@ impl Canvas<'_> {
                 let (y0, x0) = (y as usize, x as usize);
                 let (fy, fx) = (y.fract(), x.fract());
                 let p = |dy: usize, dx: usize| points[(y0 + dy) * (parts + 1) + x0 + dx];
-                *cloud += weight * ((p(0, 0) * (1.0 - fx) + p(0, 1) * fx) * (1.0 - fy) + (p(1, 0) * (1.0 - fx) + p(1, 1) * fx) * fy);
+                *cloud += weight
+                    * ((p(0, 0) * (1.0 - fx) + p(0, 1) * fx) * (1.0 - fy)
+                        + (p(1, 0) * (1.0 - fx) + p(1, 1) * fx) * fy);
             }
             weight *= 0.5;
         }
@@ -192,7 +199,8 @@ impl Canvas<'_> {
                 if random.uniform() < s {
                     // A flake is as long as its fall.
                     for y in y..self.height.min(y + 3) {
-                        (0..self.channels).for_each(|c| self.values[(y * self.width + x) * self.channels + c] = 1.0);
+                        (0..self.channels)
+                            .for_each(|c| self.values[(y * self.width + x) * self.channels + c] = 1.0);
                     }
                 }
             }
@@ -219,11 +227,14 @@ impl Canvas<'_> {
         for top in (0..self.height).step_by(8) {
             for left in (0..self.width).step_by(8) {
                 for c in 0..self.channels {
-                    let place = |i: usize, j: usize| self.at((top + i).min(self.height - 1), (left + j).min(self.width - 1), c);
+                    let place = |i: usize, j: usize| {
+                        self.at((top + i).min(self.height - 1), (left + j).min(self.width - 1), c)
+                    };
                     let mut block = [[0f32; 8]; 8];
                     for (u, row) in block.iter_mut().enumerate() {
                         for (v, f) in row.iter_mut().enumerate() {
-                            let sum = (0..64).map(|n| self.values[place(n / 8, n % 8)] * wave(u, n / 8) * wave(v, n % 8));
+                            let sum = (0..64)
+                                .map(|n| self.values[place(n / 8, n % 8)] * wave(u, n / 8) * wave(v, n % 8));
                             let grain = s * (1.0 + (u + v) as f32);
                             *f = (sum.sum::<f32>() / grain).round() * grain;
                         }
@@ -231,7 +242,8 @@ impl Canvas<'_> {
                     for n in 0..64 {
                         let (i, j) = (n / 8, n % 8);
                         if top + i < self.height && left + j < self.width {
-                            let sum: f32 = (0..64).map(|k| block[k / 8][k % 8] * wave(k / 8, i) * wave(k % 8, j)).sum();
+                            let sum: f32 =
+                                (0..64).map(|k| block[k / 8][k % 8] * wave(k / 8, i) * wave(k % 8, j)).sum();
                             let at = self.at(top + i, left + j, c);
                             self.values[at] = sum;
                         }

@@ -40,11 +40,14 @@ pub fn nearest(known: &Tensor, features: &Tensor, k: usize) -> Result<Vec<f64>> 
     };
     let known: Vec<Vec<f64>> = rows(known).into_iter().map(unit).collect();
     if k == 0 || k > known.len() {
-        return Err(Error::new(format!("k={k} of {} known samples", known.len())).expected("from 1 to their number"));
+        return Err(
+            Error::new(format!("k={k} of {} known samples", known.len())).expected("from 1 to their number")
+        );
     }
     let of = |x: Vec<f64>| {
         let x = unit(x);
-        let mut all: Vec<f64> = known.iter().map(|v| v.iter().zip(&x).map(|(a, b)| (a - b) * (a - b)).sum()).collect();
+        let mut all: Vec<f64> =
+            known.iter().map(|v| v.iter().zip(&x).map(|(a, b)| (a - b) * (a - b)).sum()).collect();
         all.select_nth_unstable_by(k - 1, f64::total_cmp).1.sqrt()
     };
     Ok(rows(features).into_iter().map(of).collect())
@@ -130,7 +133,11 @@ pub fn odin(model: &Model, x: &Tensor, temperature: f64, eps: f64) -> Result<Vec
     build.check()?;
     // The label is not asked for: what counts is the class that is likeliest.
     let label = logits(&output).float();
-    let label = if label.shape().last().is_some_and(|d: &Dim| d.is(1)) { label.sum(&[1]).cast(DType::I32) } else { label.argmax(1) };
+    let label = if label.shape().last().is_some_and(|d: &Dim| d.is(1)) {
+        label.sum(&[1]).cast(DType::I32)
+    } else {
+        label.argmax(1)
+    };
     let key = Expr::constant(&Tensor::vector(vec![0i32, 0]));
     let victim = Victim::new(&given[0], &output, &label, (f32::MIN, f32::MAX), &key)?;
     let best = |at: &Expr| log_softmax(&(victim.logits(at) * (1.0 / temperature) as f32)).max(&[1]);
@@ -144,7 +151,8 @@ pub fn odin(model: &Model, x: &Tensor, temperature: f64, eps: f64) -> Result<Vec
 
 /// How often a sample from outside scores above one from inside: the area under the ROC curve.
 pub fn auroc(inside: &[f64], outside: &[f64]) -> f64 {
-    let mut all: Vec<(f64, bool)> = inside.iter().map(|s| (*s, false)).chain(outside.iter().map(|s| (*s, true))).collect();
+    let mut all: Vec<(f64, bool)> =
+        inside.iter().map(|s| (*s, false)).chain(outside.iter().map(|s| (*s, true))).collect();
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (mut below, mut area, mut at) = (0.0, 0.0, 0);
     while at < all.len() {
@@ -157,4 +165,3 @@ pub fn auroc(inside: &[f64], outside: &[f64]) -> f64 {
     }
     area / (inside.len().max(1) * outside.len().max(1)) as f64
 }
-

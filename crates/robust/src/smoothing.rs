@@ -72,8 +72,11 @@ impl<'m> Smoothed<'m> {
     pub fn certify(&self, x: &Tensor) -> Result<Vec<Vote>> {
         let positive = self.sigma > 0.0 && self.sigma.is_finite();
         if !positive || self.copies == 0 || self.first == 0 || !(self.alpha > 0.0 && self.alpha < 1.0) {
-            return Err(Error::new(format!("sigma={}, copies={}, {}, alpha={}", self.sigma, self.first, self.copies, self.alpha))
-                .expected("noise and copies above 0, an error probability between 0 and 1"));
+            return Err(Error::new(format!(
+                "sigma={}, copies={}, {}, alpha={}",
+                self.sigma, self.first, self.copies, self.alpha
+            ))
+            .expected("noise and copies above 0, an error probability between 0 and 1"));
         }
         let samples = x.shape().first().copied().unwrap_or(0);
         (0..samples).map(|i| self.certify_one(&x.slice_rows(i..i + 1)?, i)).collect()
@@ -97,7 +100,8 @@ impl<'m> Smoothed<'m> {
         let mut votes = vec![];
         for first in (0..n).step_by(self.batch_size) {
             let rows = self.batch_size.min(n - first);
-            let copies = (0..rows * values.len()).map(|i| values[i % values.len()] + self.sigma as f32 * noise.normal());
+            let copies = (0..rows * values.len())
+                .map(|i| values[i % values.len()] + self.sigma as f32 * noise.normal());
             let shape = [&[rows], &x.shape()[1..]].concat();
             let copies = Tensor::new(shape, copies.collect::<Vec<f32>>())?;
             let scores = self.model.predict_all(&copies, self.batch_size)?.swap_remove(0);

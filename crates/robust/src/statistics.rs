@@ -37,7 +37,13 @@ fn erfc_fraction(x: f64) -> f64 {
 /// The `x` whose [`normal_cdf`] is `p`; infinite at 0 and 1.
 pub fn normal_quantile(p: f64) -> f64 {
     if p <= 0.0 || p >= 1.0 || p.is_nan() {
-        return if p <= 0.0 { f64::NEG_INFINITY } else if p >= 1.0 { f64::INFINITY } else { f64::NAN };
+        return if p <= 0.0 {
+            f64::NEG_INFINITY
+        } else if p >= 1.0 {
+            f64::INFINITY
+        } else {
+            f64::NAN
+        };
     }
     bisect(-40.0, 40.0, |x| normal_cdf(x) < p)
 }

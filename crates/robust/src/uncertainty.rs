@@ -20,7 +20,8 @@ pub struct Spread {
 pub fn spread(predictions: &[Tensor]) -> Result<Spread> {
     let shape = predictions.first().ok_or_else(|| Error::new("there are no predictions"))?.shape().to_vec();
     if let Some(other) = predictions.iter().find(|p| p.shape() != shape) {
-        return Err(Error::new(format!("a prediction of shape {:?}", other.shape())).expected(format!("{shape:?}, as the first")));
+        return Err(Error::new(format!("a prediction of shape {:?}", other.shape()))
+            .expected(format!("{shape:?}, as the first")));
     }
     let (mut sums, mut squares) = (vec![0f64; predictions[0].len()], vec![0f64; predictions[0].len()]);
     for p in predictions {
@@ -31,8 +32,12 @@ pub fn spread(predictions: &[Tensor]) -> Result<Spread> {
     }
     let n = predictions.len() as f64;
     let mean: Vec<f32> = sums.iter().map(|s| (s / n) as f32).collect();
-    let deviation = sums.iter().zip(&squares).map(|(s, q)| (q / n - (s / n) * (s / n)).max(0.0).sqrt() as f32);
-    Ok(Spread { deviation: Tensor::new(shape.clone(), deviation.collect::<Vec<f32>>())?, mean: Tensor::new(shape, mean)? })
+    let deviation =
+        sums.iter().zip(&squares).map(|(s, q)| (q / n - (s / n) * (s / n)).max(0.0).sqrt() as f32);
+    Ok(Spread {
+        deviation: Tensor::new(shape.clone(), deviation.collect::<Vec<f32>>())?,
+        mean: Tensor::new(shape, mean)?,
+    })
 }
 
 /// The first outputs of an ensemble's models.
@@ -49,7 +54,12 @@ pub fn ensemble(models: &[&Model], x: &Tensor) -> Result<Spread> {
 ///
 /// # Errors
 /// When the inputs do not fit the model.
-pub fn monte_carlo_dropout<'a>(model: &Model, x: impl Into<Tensors<'a>>, times: usize, seed: u32) -> Result<Spread> {
+pub fn monte_carlo_dropout<'a>(
+    model: &Model,
+    x: impl Into<Tensors<'a>>,
+    times: usize,
+    seed: u32,
+) -> Result<Spread> {
     let inputs = model.check_inputs(x.into())?;
     let mut build = Build::new(&[model], true);
     let given = build.inputs_of(0);

@@ -36,10 +36,11 @@ pub fn verify(model: &Model, method: impl Into<BoundRef>, property: &Property) -
         [one] if one.dtype.is_float() => one.shape[1..].iter().map(Dim::as_fixed).collect(),
         _ => None,
     };
-    let sample = sample.filter(|s| s.iter().product::<usize>() == property.inputs.len()).ok_or_else(|| {
-        Error::new(format!("the property is about {} inputs", property.inputs.len()))
-            .expected("a model with one input of so many floating-point numbers")
-    })?;
+    let sample =
+        sample.filter(|s| s.iter().product::<usize>() == property.inputs.len()).ok_or_else(|| {
+            Error::new(format!("the property is about {} inputs", property.inputs.len()))
+                .expected("a model with one input of so many floating-point numbers")
+        })?;
     let mut open = vec![];
     let sure = surely_violated(model, &method.into(), property, &sample)?;
     let mut at = 0;
@@ -73,7 +74,12 @@ fn factors(constraints: &[Constraint], n: usize) -> Result<(Expr, Vec<f32>)> {
 }
 
 /// Of each constraint whether no input meets it.
-fn surely_violated(model: &Model, method: &BoundRef, property: &Property, sample: &[usize]) -> Result<Vec<bool>> {
+fn surely_violated(
+    model: &Model,
+    method: &BoundRef,
+    property: &Property,
+    sample: &[usize],
+) -> Result<Vec<bool>> {
     let constraints = property.unsafe_if.concat();
     if constraints.is_empty() {
         return Ok(vec![]);
@@ -103,7 +109,12 @@ fn surely_violated(model: &Model, method: &BoundRef, property: &Property, sample
 }
 
 /// An input that meets all constraints of a group, by steps along signs of gradients from random ones.
-fn counterexample(model: &Model, property: &Property, group: &[Constraint], sample: &[usize]) -> Result<Option<Tensor>> {
+fn counterexample(
+    model: &Model,
+    property: &Property,
+    group: &[Constraint],
+    sample: &[usize],
+) -> Result<Option<Tensor>> {
     let mut build = Build::new(&[model], false);
     let x = build.inputs_of(0).swap_remove(0);
     let output = build.call_inference(0, std::slice::from_ref(&x)).swap_remove(0);
@@ -126,15 +137,29 @@ fn counterexample(model: &Model, property: &Property, group: &[Constraint], samp
     let steps: Vec<f32> = (0..STEPS).map(|i| 0.25 * (1.0 - i as f32 / STEPS as f32)).collect();
     let far = missed(&x);
     let state = [x.clone(), x.clone(), far];
-    let (end, _) = scan("counterexample", &state, &[Expr::constant(&Tensor::vector(steps))], &[], false, |s, step, _| {
-        let slope = grad(&missed(&s[0]).sum_all(), &s[..1]).swap_remove(0);
-        let next = &s[0] - slope.sign() * (&high - &low) * &step[0];
-        let next = next.maximum(&low).minimum(&high);
-        let now = missed(&next);
-        let better = now.less(&s[2]);
-        let axes: Vec<usize> = (1..next.rank()).collect();
-        (vec![next.clone(), better.expand_dims(&axes).select(&next, &s[1]), better.select(&now, &s[2])], vec![])
-    });
+    let (end, _) = scan(
+        "counterexample",
+        &state,
+        &[Expr::constant(&Tensor::vector(steps))],
+        &[],
+        false,
+        |s, step, _| {
+            let slope = grad(&missed(&s[0]).sum_all(), &s[..1]).swap_remove(0);
+            let next = &s[0] - slope.sign() * (&high - &low) * &step[0];
+            let next = next.maximum(&low).minimum(&high);
+            let now = missed(&next);
+            let better = now.less(&s[2]);
+            let axes: Vec<usize> = (1..next.rank()).collect();
+            (
+                vec![
+                    next.clone(),
+                    better.expand_dims(&axes).select(&next, &s[1]),
+                    better.select(&now, &s[2]),
+                ],
+                vec![],
+            )
+        },
+    );
     build.output("best", &end[1]);
     build.output("missed", &end[2]);
     let program = build.compile("counterexample", &model.backend()?)?;

@@ -31,14 +31,17 @@ const DEPTH: usize = 64;
 
 fn terms(text: &str) -> Result<Vec<Term>> {
     let mut open: Vec<Vec<Term>> = vec![vec![]];
-    let clean: String = text.lines().map(|l| l.split(';').next().unwrap_or_default()).collect::<Vec<_>>().join(" ");
+    let clean: String =
+        text.lines().map(|l| l.split(';').next().unwrap_or_default()).collect::<Vec<_>>().join(" ");
     for word in clean.replace('(', " ( ").replace(')', " ) ").split_whitespace() {
         match word {
             "(" if open.len() > DEPTH => return Err(Error::new("brackets are nested too deep")),
             "(" => open.push(vec![]),
             ")" => {
                 let list = open.pop().unwrap_or_default();
-                open.last_mut().ok_or_else(|| Error::new("a bracket ends that did not begin"))?.push(Term::List(list));
+                open.last_mut()
+                    .ok_or_else(|| Error::new("a bracket ends that did not begin"))?
+                    .push(Term::List(list));
             }
             word => open.last_mut().into_iter().for_each(|l| l.push(Term::Word(word.into()))),
         }
@@ -62,7 +65,9 @@ impl Term {
 
     /// An input or output, by its letter and number, or a number.
     fn atom(&self) -> Result<Atom> {
-        let Term::Word(word) = self else { return Err(Error::new("sums inside of comparisons are not read")) };
+        let Term::Word(word) = self else {
+            return Err(Error::new("sums inside of comparisons are not read"));
+        };
         let numbered = |letter: &str| word.strip_prefix(letter).and_then(|n| n.parse::<usize>().ok());
         match (numbered("X_"), numbered("Y_"), word.parse::<f64>()) {
             (Some(i), ..) => Ok(Atom::Input(i)),
@@ -95,18 +100,24 @@ impl Property {
     /// # Ok::<(), rhyton_tensor::Error>(())
     /// ```
     pub fn read(text: &str, inputs: usize) -> Result<Property> {
-        let mut found = Property { inputs: vec![(f64::NEG_INFINITY, f64::INFINITY); inputs], unsafe_if: vec![vec![]] };
+        let mut found =
+            Property { inputs: vec![(f64::NEG_INFINITY, f64::INFINITY); inputs], unsafe_if: vec![vec![]] };
         for term in terms(text)? {
             match term.words() {
                 Some(("declare-const" | "declare-fun", _)) => {}
                 Some(("assert", [what])) => found.assert(what)?,
-                Some((other, _)) => return Err(Error::new(format!("'{other}' is not read")).expected("declare-const or assert")),
+                Some((other, _)) => {
+                    return Err(
+                        Error::new(format!("'{other}' is not read")).expected("declare-const or assert")
+                    );
+                }
                 None => return Err(Error::new("a word stands outside of brackets")),
             }
         }
         let open = found.inputs.iter().position(|(low, high)| !low.is_finite() || !high.is_finite());
         if let Some(i) = open {
-            return Err(Error::new(format!("X_{i} has no bounds on both sides")).expected("(assert (<= X_i ..)) and (assert (>= X_i ..))"));
+            return Err(Error::new(format!("X_{i} has no bounds on both sides"))
+                .expected("(assert (<= X_i ..)) and (assert (>= X_i ..))"));
         }
         if let Some(i) = found.inputs.iter().position(|(low, high)| low > high) {
             return Err(Error::new(format!("the bounds of X_{i} leave nothing")));
@@ -120,7 +131,8 @@ impl Property {
             Some(("or", any)) => {
                 let groups = any.iter().map(outputs).collect::<Result<Vec<_>>>()?;
                 // Each group so far, with each of these.
-                let both = self.unsafe_if.iter().flat_map(|a| groups.iter().map(|b| [&a[..], &b[..]].concat()));
+                let both =
+                    self.unsafe_if.iter().flat_map(|a| groups.iter().map(|b| [&a[..], &b[..]].concat()));
                 let both: Vec<Vec<Constraint>> = both.collect();
                 if both.len() > 1 << 16 {
                     return Err(Error::new("there are too many cases"));
@@ -149,7 +161,11 @@ impl Property {
         let (low, high) = self.inputs.get_mut(input).ok_or_else(|| {
             Error::new(format!("there is no input X_{input}")).expected(format!("a number below {n}"))
         })?;
-        if is_low { *low = low.max(x) } else { *high = high.min(x) }
+        if is_low {
+            *low = low.max(x)
+        } else {
+            *high = high.min(x)
+        }
         Ok(())
     }
 }

@@ -42,7 +42,8 @@ fn fgsm_of_a_linear_model_is_known() {
     // Scores (0, w x): for label 0 the loss grows along the signs of w.
     let model = linear(&[0.0, 1.0, 0.0, -2.0], 2);
     let x = Tensor::new([1, 2], vec![0.5f32, 0.5]).unwrap();
-    let found = Attacker::new(&model).attack(Fgsm::default().eps(0.1), &x, &Tensor::vector(vec![0i32])).unwrap();
+    let found =
+        Attacker::new(&model).attack(Fgsm::default().eps(0.1), &x, &Tensor::vector(vec![0i32])).unwrap();
     support::close(&found.examples, &[0.6, 0.4], 1e-6);
     let wanted = Fgsm::default().eps(0.1).targeted(true);
     let found = Attacker::new(&model).attack(wanted, &x, &Tensor::vector(vec![0i32])).unwrap();
@@ -97,7 +98,9 @@ fn a_recurrent_model_is_attacked_through_its_loop() {
     let model = recurrent();
     let x = noise(&[8, 5, 3], 6);
     let labels = predicted(&model, &x);
-    let found = Attacker::new(&model).attack(PgdLinf::default().eps(0.5).step_size(0.1).steps(20), &x, &labels).unwrap();
+    let found = Attacker::new(&model)
+        .attack(PgdLinf::default().eps(0.5).step_size(0.1).steps(20), &x, &labels)
+        .unwrap();
     assert!(found.robust_accuracy() < 1.0);
 }
 

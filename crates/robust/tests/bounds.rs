@@ -11,7 +11,12 @@ use rhyton_tensor::rng::Stream;
 use support::{convolutional, curved, dense, linear, noise, normalised, predicted, recurrent};
 
 fn methods() -> Vec<BoundRef> {
-    vec![Ibp::default().into(), Crown::default().into(), Crown::default().fast(true).into(), AlphaCrown::default().steps(4).into()]
+    vec![
+        Ibp::default().into(),
+        Crown::default().into(),
+        Crown::default().fast(true).into(),
+        AlphaCrown::default().steps(4).into(),
+    ]
 }
 
 /// What the model's last softmax is applied to, up to a constant a sample; of a model without one, its output.
@@ -51,21 +56,33 @@ fn holds(model: &Model, x: &Tensor, softmax: bool, eps: f64, norm: Norm) {
     for method in methods() {
         let name = format!("{method:?}");
         let certifier = Certifier::new(model).norm(norm);
-        let Certified { lower, upper, margins, .. } = certifier.certify(method, x, Some(&labels), eps).unwrap();
-        let (lower, upper, margins) = (lower.to_vec::<f32>(), upper.to_vec::<f32>(), margins.unwrap().to_vec::<f32>());
+        let Certified { lower, upper, margins, .. } =
+            certifier.certify(method, x, Some(&labels), eps).unwrap();
+        let (lower, upper, margins) =
+            (lower.to_vec::<f32>(), upper.to_vec::<f32>(), margins.unwrap().to_vec::<f32>());
         let k = lower.len() / rows;
         let mut random = Stream::new(11, 0, 0);
         for i in 0..rows {
             let label = labels.to_vec::<i32>()[i] as usize;
             let one = x.slice_rows(i..i + 1).unwrap();
-            let points = tried(model, &one, &labels.slice_rows(i..i + 1).unwrap(), eps as f32, norm, &mut random);
+            let points =
+                tried(model, &one, &labels.slice_rows(i..i + 1).unwrap(), eps as f32, norm, &mut random);
             for y in scores(model, &points, softmax).chunks(k) {
                 let slack = 1e-4 * (1.0 + y[label].abs());
                 for c in 0..k {
                     let own = i * k + c;
-                    assert!(y[label] - y[c] >= margins[own] - slack, "{name}: a margin of sample {i} is broken");
+                    assert!(
+                        y[label] - y[c] >= margins[own] - slack,
+                        "{name}: a margin of sample {i} is broken"
+                    );
                     if !softmax {
-                        assert!(y[c] >= lower[own] - slack && y[c] <= upper[own] + slack, "{name}: {} {} {}", lower[own], y[c], upper[own]);
+                        assert!(
+                            y[c] >= lower[own] - slack && y[c] <= upper[own] + slack,
+                            "{name}: {} {} {}",
+                            lower[own],
+                            y[c],
+                            upper[own]
+                        );
                     }
                 }
             }

@@ -41,7 +41,11 @@ fn calibration_finds_the_temperature_and_lowers_the_error() {
     let found = Calibration::temperature(&logits, &labels).unwrap();
     let Calibration::Temperature(t) = found else { panic!("no temperature") };
     assert!((t - 3.0).abs() < 0.2, "{t}");
-    for how in [found, Calibration::vector(&logits, &labels).unwrap(), Calibration::isotonic(&logits, &labels).unwrap()] {
+    for how in [
+        found,
+        Calibration::vector(&logits, &labels).unwrap(),
+        Calibration::isotonic(&logits, &labels).unwrap(),
+    ] {
         let after = reliability(&how.probabilities(&logits).unwrap(), &labels, 15).unwrap();
         assert!(after.ece < 0.03 && after.brier < before.brier, "{how:?}: {} {}", after.ece, after.brier);
         assert_eq!(after.bins.iter().map(|b| b.count).sum::<usize>(), 8000);
@@ -89,7 +93,8 @@ fn what_is_outside_scores_higher() {
     assert_eq!(auroc(&far.score(&inside), &far.score(&outside)), 1.0);
     let near = |x| nearest(&known, x, 5).unwrap();
     assert_eq!(auroc(&near(&inside), &near(&outside)), 1.0);
-    let (sure, unsure) = (Tensor::new([1, 2], vec![9.0f32, 0.0]).unwrap(), Tensor::new([1, 2], vec![0.1f32, 0.0]).unwrap());
+    let (sure, unsure) =
+        (Tensor::new([1, 2], vec![9.0f32, 0.0]).unwrap(), Tensor::new([1, 2], vec![0.1f32, 0.0]).unwrap());
     assert!(max_softmax(&sure)[0] < max_softmax(&unsure)[0]);
     assert!((energy(&sure, 1.0)[0] + (9f64.exp() + 1.0).ln()).abs() < 1e-9);
     assert_eq!(auroc(&[1.0, 2.0], &[1.5, 3.0]), 0.75);
@@ -105,7 +110,11 @@ fn what_is_outside_scores_higher() {
 fn dropout_and_ensembles_spread() {
     let x = noise(&[2, 5], 3);
     let _ = dense();
-    let net = Sequential::new([5]).seed(1).add(Dense::new(30).relu()).add(Dropout::new(0.5)).add(Dense::new(3).softmax());
+    let net = Sequential::new([5])
+        .seed(1)
+        .add(Dense::new(30).relu())
+        .add(Dropout::new(0.5))
+        .add(Dense::new(3).softmax());
     let model = net.build().unwrap();
     let found = monte_carlo_dropout(&model, &x, 30, 1).unwrap();
     assert!(found.deviation.to_vec::<f32>().iter().all(|d| *d > 0.0));
@@ -121,7 +130,9 @@ fn properties_hold_or_have_a_counterexample() {
     // y = (x0 - 2 x1, 3 x0 + x1 / 2) for x in [0, 1] x [0, 1].
     let model = linear(&[1.0, 3.0, -2.0, 0.5], 2);
     let asked = |unsafe_if: &str| {
-        let text = format!("(assert (>= X_0 0)) (assert (<= X_0 1)) ; a note\n(assert (and (>= X_1 0) (<= X_1 1))) (assert {unsafe_if})");
+        let text = format!(
+            "(assert (>= X_0 0)) (assert (<= X_0 1)) ; a note\n(assert (and (>= X_1 0) (<= X_1 1))) (assert {unsafe_if})"
+        );
         verify(&model, Crown::default(), &Property::read(&text, 2).unwrap()).unwrap()
     };
     assert!(matches!(asked("(>= Y_0 1.1)"), Verdict::Holds));
@@ -136,7 +147,8 @@ fn properties_hold_or_have_a_counterexample() {
 
 #[test]
 fn corruptions_grow_with_their_severity() {
-    let x = noise(&[2, 16, 16, 3], 1);
+    let wave = |i: usize| 0.5 + 0.3 * (i as f32 / 144.0).sin() * ((i / 3 % 16) as f32 / 2.0).cos();
+    let x = Tensor::from_fn([2, 16, 16, 3], wave);
     for how in Corruption::ALL {
         let change = |severity| {
             let y = how.apply(&x, severity, 3).unwrap();

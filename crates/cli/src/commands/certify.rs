@@ -4,10 +4,10 @@ use crate::commands::attack::bounds;
 use crate::commands::explain::settings;
 use crate::data::Data;
 use crate::output::{Target as Out, complain, say};
+use rhyton::model::Model;
 use rhyton::robust::bounds::BoundRef;
 use rhyton::robust::vnnlib::Property;
 use rhyton::robust::{Certifier, Norm, Verdict, verify};
-use rhyton::model::Model;
 use rhyton::{Error, Result, io};
 use serde_json::{Map, Value as Json};
 use std::path::{Path, PathBuf};
@@ -86,14 +86,19 @@ fn bounded(a: &Arguments, method: BoundRef, model: &Model, eps: f64, data: &Path
 /// Says `holds`, `violated` with an input, or `unknown`.
 fn property(path: &Path, method: BoundRef, model: &Model) -> Result<()> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, &e))?;
-    let inputs = model.definition().input_types.first().map(|t| t.shape[1..].iter().filter_map(|d| d.as_fixed()).product());
+    let inputs = model
+        .definition()
+        .input_types
+        .first()
+        .map(|t| t.shape[1..].iter().filter_map(|d| d.as_fixed()).product());
     let place = |e: Error| e.place(path.display().to_string());
     let property = Property::read(&text, inputs.unwrap_or(0)).map_err(place)?;
     match verify(model, method, &property).map_err(place)? {
         Verdict::Holds => say("holds"),
         Verdict::Unknown => say("unknown"),
         Verdict::Violated(x) => {
-            let values = x.to_vec::<f32>().iter().enumerate().map(|(i, v)| format!("X_{i} = {v}")).collect::<Vec<_>>();
+            let values =
+                x.to_vec::<f32>().iter().enumerate().map(|(i, v)| format!("X_{i} = {v}")).collect::<Vec<_>>();
             say(&format!("violated\n{}", values.join("\n")))
         }
     }

@@ -31,7 +31,20 @@ struct State {
 
 impl State {
     fn flat(self) -> Vec<Expr> {
-        let State { at, before, slope, best, best_slope, best_gain, found, gain, gained, checked_gain, halved, step } = self;
+        let State {
+            at,
+            before,
+            slope,
+            best,
+            best_slope,
+            best_gain,
+            found,
+            gain,
+            gained,
+            checked_gain,
+            halved,
+            step,
+        } = self;
         vec![at, before, slope, best, best_slope, best_gain, found, gain, gained, checked_gain, halved, step]
     }
 

@@ -50,7 +50,11 @@ impl Attack for Boundary {
             let adapt = |step: &Expr, good: &Expr| step * (good.cast(DType::F32) * 0.2 + 0.9);
             let shorter = Norm::L2.of(&(&closer - &x)).less(&distance);
             let taken = v.choose(&nearer.and(&shorter), &closer, &s[0]);
-            vec![taken, adapt(&s[1], &holds).minimum(&Expr::scalar(1.0f32)), adapt(&s[2], &nearer).minimum(&Expr::scalar(0.5f32))]
+            vec![
+                taken,
+                adapt(&s[1], &holds).minimum(&Expr::scalar(1.0f32)),
+                adapt(&s[2], &nearer).minimum(&Expr::scalar(0.5f32)),
+            ]
         });
         Ok(end[0].clone())
     }

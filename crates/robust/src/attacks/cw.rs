@@ -40,7 +40,8 @@ impl Attack for Cw {
         let far = Expr::full([victim.batch()], 1e10);
         let (checked_every, lr) = ((self.steps / 10).max(1), self.lr as f32);
         // weight, its moments, their bias; the best input and its distance; cost at the last check, going on.
-        let state = [w, none.clone(), none, number(1.0), number(1.0), x.clone(), far, number(1e10), number(1.0)];
+        let state =
+            [w, none.clone(), none, number(1.0), number(1.0), x.clone(), far, number(1e10), number(1.0)];
         let end = victim.repeat(self.steps, &state, |v, s, turn| {
             let at = (s[0].tanh() + 1.0) * (0.5 * (high - low)) + low;
             let distance = ((&at - &x) * (&at - &x)).sum(&sample_axes(&x));
@@ -54,7 +55,8 @@ impl Attack for Cw {
             let better = v.fooled(&logits).and(&distance.less(&s[6])).and(&going);
             let best = per_sample(&better, &at).select(&at, &s[5]);
             let turn = turn.float();
-            let checked = (&turn - (&turn / checked_every as f32 + 1e-4).floor() * checked_every as f32).abs();
+            let checked =
+                (&turn - (&turn / checked_every as f32 + 1e-4).floor() * checked_every as f32).abs();
             let checked = checked.less(&number(0.5));
             let stops = checked.and(&cost.greater(&s[7]));
             let last = checked.select(&cost, &s[7]);

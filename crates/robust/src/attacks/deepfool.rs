@@ -2,8 +2,8 @@
 
 use crate::norm::per_sample;
 use crate::{Attack, Norm, Victim};
-use rhyton_graph::transform::vjp;
 use rhyton_graph::Expr;
+use rhyton_graph::transform::vjp;
 use rhyton_tensor::{Result, Tensor};
 
 rhyton_nn::object! {

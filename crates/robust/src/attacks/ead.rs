@@ -41,7 +41,8 @@ impl Attack for Ead {
             let inner = self.shrinkage(v, &s[0]);
             let found = inner[3].less(&far);
             let better = inner[3].less(&s[4]);
-            let (low, high) = (found.select(&s[1], &s[0].maximum(&s[1])), found.select(&s[0].minimum(&s[2]), &s[2]));
+            let (low, high) =
+                (found.select(&s[1], &s[0].maximum(&s[1])), found.select(&s[0].minimum(&s[2]), &s[2]));
             let bounded = high.less(&Expr::scalar(1e9f32));
             let next = bounded.select(&((&low + &high) * 0.5), &(&s[0] * 10.0));
             vec![next, low, high, v.choose(&better, &inner[2], &s[3]), better.select(&inner[3], &s[4])]

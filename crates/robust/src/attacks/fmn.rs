@@ -31,7 +31,9 @@ impl Attack for Fmn {
         let (x, norm) = (victim.x(), self.norm);
         let steps = self.steps.max(1);
         let along = |from: f64, to: f64| {
-            let at = |i: usize| to + (from - to) * (1.0 + (std::f64::consts::PI * i as f64 / steps as f64).cos()) / 2.0;
+            let at = |i: usize| {
+                to + (from - to) * (1.0 + (std::f64::consts::PI * i as f64 / steps as f64).cos()) / 2.0
+            };
             Expr::constant(&Tensor::vector((0..steps).map(|i| at(i) as f32).collect::<Vec<f32>>()))
         };
         let schedule = [along(self.step_size, self.step_size / 100.0), along(self.gamma, 0.001)];

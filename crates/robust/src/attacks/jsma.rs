@@ -54,7 +54,9 @@ impl Attack for Jsma {
             let both = s[1].expand_dims(&[1]) * s[1].expand_dims(&[2]);
             let apart = Expr::iota([1, n, n], 1).equal(&Expr::iota([1, n, n], 2)).not();
             let may = a.greater(&zero).and(&b.less(&zero)).and(&both.greater(&zero)).and(&apart);
-            let score = may.select(&(&a * b.abs()), &Expr::scalar(-1.0f32)).reshape([batch.clone(), Dim::fixed(n * n)]);
+            let score = may
+                .select(&(&a * b.abs()), &Expr::scalar(-1.0f32))
+                .reshape([batch.clone(), Dim::fixed(n * n)]);
             let best = score.argmax(1).float();
             let first = ((&best + 0.5) / n as f32).floor();
             let second = &best - &first * n as f32;

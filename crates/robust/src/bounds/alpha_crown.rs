@@ -25,9 +25,10 @@ impl Bound for AlphaCrown {
         let walk = Walk::new(ball, false);
         let z = walk.linear(output)?;
         let none = Expr::scalar(0.0f32);
-        let (_, least) = scan("alpha_crown", &[none], std::slice::from_ref(factors), &[], false, |state, c, _| {
-            (state.to_vec(), vec![self.best(&walk, &z, &c[0])])
-        });
+        let (_, least) =
+            scan("alpha_crown", &[none], std::slice::from_ref(factors), &[], false, |state, c, _| {
+                (state.to_vec(), vec![self.best(&walk, &z, &c[0])])
+            });
         Ok(least[0].transpose(&[1, 0]))
     }
 }
@@ -43,11 +44,17 @@ impl AlphaCrown {
         let n = free.len();
         let slopes = free.iter().map(|f| f.usual.clone());
         let moments = free.iter().flat_map(|f| [f.usual.zeros_like(), f.usual.zeros_like()]);
-        let numbers = [bound.full_like(f64::from(f32::MIN)), Expr::scalar(1.0f32), Expr::scalar(1.0f32), Expr::scalar(self.lr as f32)];
+        let numbers = [
+            bound.full_like(f64::from(f32::MIN)),
+            Expr::scalar(1.0f32),
+            Expr::scalar(1.0f32),
+            Expr::scalar(self.lr as f32),
+        ];
         let state: Vec<Expr> = slopes.chain(moments).chain(numbers).collect();
         let turns = Expr::iota([self.steps.max(1)], 0);
         let end = scan("slopes", &state, &[turns], &[], false, |s, _, _| {
-            let chosen = free.iter().zip(s).map(|(f, a)| (f.slope.key(), f.open.select(a, &f.usual))).collect();
+            let chosen =
+                free.iter().zip(s).map(|(f, a)| (f.slope.key(), f.open.select(a, &f.usual))).collect();
             let bound = substitute(std::slice::from_ref(&bound), &chosen).swap_remove(0);
             let up = grad(&bound.sum_all(), &s[..n]);
             let rest = &s[3 * n..];

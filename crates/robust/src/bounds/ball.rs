@@ -22,7 +22,9 @@ impl Ball {
     pub fn interval(&self) -> Interval {
         let (low, high) = (&self.x - &self.eps, &self.x + &self.eps);
         match self.bounds {
-            Some((least, most)) => Interval(low.maximum(&Expr::scalar(least)), high.minimum(&Expr::scalar(most))),
+            Some((least, most)) => {
+                Interval(low.maximum(&Expr::scalar(least)), high.minimum(&Expr::scalar(most)))
+            }
             None => Interval(low, high),
         }
     }

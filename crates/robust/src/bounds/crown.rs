@@ -2,12 +2,14 @@
 
 use super::ball::Ball;
 use super::interval::{Interval, Intervals, of_named};
-use super::relax::{Lines, pooled, relaxed};
+use super::relax::{Line, Lines, pooled, relaxed};
+use rhyton_graph::Expr;
 use rhyton_graph::expr::substitute;
 use rhyton_graph::function::scan;
-use rhyton_graph::ops::{Binary, Control, Cumulative, Elementwise, Fold, Index, Op, PoolKind, Reduce, Running, Unary, Window};
+use rhyton_graph::ops::{
+    Binary, Control, Cumulative, Elementwise, Fold, Index, Op, PoolKind, Reduce, Running, Unary, Window,
+};
 use rhyton_graph::transform::{Forward, Image, Occurrence, Walked, forward, vjp};
-use rhyton_graph::Expr;
 use rhyton_tensor::{Dim, Error, Result};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -93,22 +95,58 @@ impl<'a> Crown<'a> {
     /// Two walks backwards for each element, in a loop.
     fn between(&self, z: &Expr) -> Result<Interval> {
         let usual = self.free.borrow().iter().map(|f| (f.slope.key(), f.usual.clone())).collect();
-        let z = substitute(std::slice::from_ref(z), &usual).swap_remove(0);
+        let whole = substitute(std::slice::from_ref(z), &usual).swap_remove(0);
+        let z = self.sample_first(&whole)?;
         let sizes: Option<Vec<usize>> = z.shape()[1..].iter().map(Dim::as_fixed).collect();
-        let sizes = sizes.ok_or_else(|| Error::new(format!("a value of shape {} has no fixed size", z.shape())))?;
+        let sizes =
+            sizes.ok_or_else(|| Error::new(format!("a value of shape {} has no fixed size", z.shape())))?;
         let n: usize = sizes.iter().product();
         let none = Expr::scalar(0.0f32);
         let (_, ends) = scan("bounds", &[none], &[Expr::iota([n], 0)], &[], false, |state, place, _| {
-            let one = place[0].one_hot(n).reshape([&[1], &sizes[..]].concat()).broadcast_to(z.shape().clone());
+            let one =
+                place[0].one_hot(n).reshape([&[1], &sizes[..]].concat()).broadcast_to(z.shape().clone());
             (state.to_vec(), vec![self.least(&z, &one), self.least(&z, &-one)])
         });
-        let end = |e: &Expr| e.transpose(&[1, 0]).reshape(z.shape().clone());
+        let end = |e: &Expr| self.as_before(&e.transpose(&[1, 0]).reshape(z.shape().clone()), &whole);
         Ok(Interval(end(&ends[0]), -end(&ends[1])))
     }
 
+    fn batch(&self) -> Dim {
+        self.ball.x.shape()[0].clone()
+    }
+
+    /// A value with the axis of the samples first: sequences in a loop have time there, and some layers make one axis of
+    /// samples and steps.
+    fn sample_first(&self, e: &Expr) -> Result<Expr> {
+        let batch = self.batch();
+        if let Some(at) = e.shape().iter().position(|d| *d == batch) {
+            let order: Vec<usize> = std::iter::once(at).chain((0..e.rank()).filter(|a| *a != at)).collect();
+            return Ok(if at == 0 { e.clone() } else { e.transpose(&order) });
+        }
+        match e.shape().first().and_then(|d| d.exact_div(&batch)) {
+            Some(steps) => Ok(e.reshape([&[batch, steps], &e.shape()[1..]].concat())),
+            None => Err(Error::new(format!("a value of shape {} is not made of samples", e.shape()))),
+        }
+    }
+
+    /// The inverse of [`sample_first`](Crown::sample_first) for what came of a value.
+    fn as_before(&self, e: &Expr, like: &Expr) -> Expr {
+        match like.shape().iter().position(|d| *d == self.batch()) {
+            Some(at) => {
+                let order: Vec<usize> = (1..=at).chain([0]).chain(at + 1..like.rank()).collect();
+                if at == 0 { e.clone() } else { e.transpose(&order) }
+            }
+            None => e.reshape(like.shape().clone()),
+        }
+    }
+
     /// A value with lines in place of the curve that made it.
-    fn lined(&self, z: &Expr, now: &Expr, plain: &Expr, lines: &Lines) -> Walked<Linear> {
-        Walked::Image(Linear(relaxed(z, now, lines, &self.excess), plain.clone()))
+    fn lined(&self, z: &Expr, now: &Expr, plain: &Expr, lines: &Lines) -> Result<Walked<Linear>> {
+        let first = |e: &Expr| self.sample_first(&e.broadcast_to(now.shape().clone()));
+        let line = |l: &Line| Ok(Line { slope: first(&l.slope)?, intercept: first(&l.intercept)? });
+        let lines = Lines { below: line(&lines.below)?, above: line(&lines.above)?, free: None };
+        let value = relaxed(&first(z)?, &first(now)?, &lines, &self.excess);
+        Ok(Walked::Image(Linear(self.as_before(&value, now), plain.clone())))
     }
 
     /// Whatever an operation gives, as fixed values between interval bounds of it.
@@ -125,13 +163,15 @@ impl<'a> Crown<'a> {
         let intervals = forward(&Intervals, &results, &known)?;
         let values = at.node.with_inputs(inputs.iter().map(value).collect());
         let plain = at.node.with_inputs(inputs.iter().map(plain_value).collect());
-        let each = intervals.into_iter().zip(values.iter().zip(&plain)).map(|(bounds, (now, plain))| match bounds {
-            Walked::Plain(e) => Walked::Plain(e),
-            Walked::Image(Interval(low, high)) => {
-                self.lined(&now.stop_gradient(), now, plain, &Lines::flat(&low, &high))
-            }
+        let each = intervals.into_iter().zip(values.iter().zip(&plain)).map(|(bounds, (now, plain))| {
+            Ok(match bounds {
+                Walked::Plain(e) => Walked::Plain(e),
+                Walked::Image(Interval(low, high)) => {
+                    self.lined(&now.stop_gradient(), now, plain, &Lines::flat(&low, &high))?
+                }
+            })
         });
-        Ok(each.collect())
+        each.collect()
     }
 
     /// A function of one value between lines.
@@ -147,7 +187,7 @@ impl<'a> Crown<'a> {
             self.free.borrow_mut().push(Free { slope, usual, open });
         }
         let Linear(z, plain) = of;
-        Ok(Some(vec![self.lined(z, &f(z), &f(plain), &lines)]))
+        Ok(Some(vec![self.lined(z, &f(z), &f(plain), &lines)?]))
     }
 
     /// The largest of windows: below, the element whose own lower bound is the largest; above, that one too where no
@@ -163,7 +203,8 @@ impl<'a> Crown<'a> {
 
 /// Bounds by intervals.
 pub(crate) fn interval(ball: &Ball, of: &Expr) -> Result<Interval> {
-    match forward(&Intervals, std::slice::from_ref(of), &[(ball.x.clone(), ball.interval())])?.swap_remove(0) {
+    match forward(&Intervals, std::slice::from_ref(of), &[(ball.x.clone(), ball.interval())])?.swap_remove(0)
+    {
         Walked::Image(i) => Ok(i),
         Walked::Plain(e) => Ok(Interval(e.clone(), e)),
     }
@@ -211,7 +252,9 @@ impl Forward for Crown<'_> {
         if is_linear(at.op(), &images) {
             let both = [value, plain_value].map(|f| at.node.with_inputs(inputs.iter().map(f).collect()));
             let each = both[0].iter().zip(&both[1]);
-            return Ok(Some(each.map(|(z, plain)| Walked::Image(Linear(z.clone(), plain.clone()))).collect()));
+            return Ok(Some(
+                each.map(|(z, plain)| Walked::Image(Linear(z.clone(), plain.clone()))).collect(),
+            ));
         }
         match (at.op(), inputs) {
             // The value itself: its gradient is that of the bound.

@@ -15,7 +15,8 @@ impl Bound for Ibp {
     fn least(&self, ball: &Ball, output: &Expr, factors: &Expr) -> Result<Expr> {
         let Interval(low, high) = interval(ball, output)?;
         let none = factors.zeros_like();
-        let sums = factors.maximum(&none) * low.expand_dims(&[0]) + factors.minimum(&none) * high.expand_dims(&[0]);
+        let sums =
+            factors.maximum(&none) * low.expand_dims(&[0]) + factors.minimum(&none) * high.expand_dims(&[0]);
         Ok(sums.sum(&[2]).transpose(&[1, 0]))
     }
 }

@@ -1,9 +1,11 @@
 //! Interval arithmetic as a [`Forward`] walk: bounds of every value of a network from bounds of its inputs.
 
-use rhyton_graph::named::{self, Named};
-use rhyton_graph::ops::{Binary, Cumulative, Elementwise, Index, Op, Reduce, Running, Unary, Window, PoolKind};
-use rhyton_graph::transform::{Forward, Image, Occurrence, Walked};
 use rhyton_graph::Expr;
+use rhyton_graph::named::{self, Named};
+use rhyton_graph::ops::{
+    Binary, Cumulative, Elementwise, Index, Op, PoolKind, Reduce, Running, Unary, Window,
+};
+use rhyton_graph::transform::{Forward, Image, Occurrence, Walked};
 use rhyton_tensor::Result;
 
 /// Least and largest value of each element. Of a condition: whether it surely holds, and whether it may.
@@ -71,10 +73,25 @@ pub struct Intervals;
 
 /// Functions of one value that grow with it.
 static RISING: &[&Named] = &[
-    &named::RELU, &named::RELU6, &named::ELU, &named::CELU, &named::SELU, &named::SIGMOID, &named::HARD_SIGMOID,
-    &named::LOG_SIGMOID, &named::SPARSE_SIGMOID, &named::TANH, &named::HARD_TANH, &named::TANH_SHRINK,
-    &named::SOFT_SHRINK, &named::HARD_SHRINK, &named::SOFTPLUS, &named::SOFTSIGN, &named::SQUAREPLUS,
-    &named::SPARSE_PLUS, &named::EXPONENTIAL,
+    &named::RELU,
+    &named::RELU6,
+    &named::ELU,
+    &named::CELU,
+    &named::SELU,
+    &named::SIGMOID,
+    &named::HARD_SIGMOID,
+    &named::LOG_SIGMOID,
+    &named::SPARSE_SIGMOID,
+    &named::TANH,
+    &named::HARD_TANH,
+    &named::TANH_SHRINK,
+    &named::SOFT_SHRINK,
+    &named::HARD_SHRINK,
+    &named::SOFTPLUS,
+    &named::SOFTSIGN,
+    &named::SQUAREPLUS,
+    &named::SPARSE_PLUS,
+    &named::EXPONENTIAL,
 ];
 
 /// Functions that fall, then grow, and where they are least.
@@ -174,14 +191,19 @@ fn binary(op: Binary, at: &Occurrence, a: &Interval, b: &Interval, same: bool) -
         Binary::Div => product(a, &reciprocal(b)),
         // Powers turn at 0 only.
         Binary::Pow => Interval::of(
-            &[&a.0, &a.1, &a.nearest(0.0)].into_iter().flat_map(|x| [f(x, &b.0), f(x, &b.1)]).collect::<Vec<_>>(),
+            &[&a.0, &a.1, &a.nearest(0.0)]
+                .into_iter()
+                .flat_map(|x| [f(x, &b.0), f(x, &b.1)])
+                .collect::<Vec<_>>(),
         ),
         Binary::Less | Binary::LessEqual => Interval(f(&a.1, &b.0), f(&a.0, &b.1)),
         Binary::Equal => {
             let surely = f(&a.0, &b.1).and(&f(&a.1, &b.0));
             Interval(surely, a.0.less_equal(&b.1).and(&b.0.less_equal(&a.1)))
         }
-        Binary::Add | Binary::Max | Binary::Min | Binary::And | Binary::Or => rising(at, &[a.clone(), b.clone()]),
+        Binary::Add | Binary::Max | Binary::Min | Binary::And | Binary::Or => {
+            rising(at, &[a.clone(), b.clone()])
+        }
     }
 }
 
@@ -228,7 +250,11 @@ pub(crate) fn of_named(at: &Occurrence, inputs: &[Walked<Interval>]) -> Option<I
         _ if named == &named::THRESHOLD_RELU => {
             // It jumps at the threshold, and may do so downwards: just below it lies the end of the other branch.
             let threshold = setting("threshold").unwrap_or(0.0) as f32;
-            let below = f32::from_bits(if threshold > 0.0 { threshold.to_bits() - 1 } else { threshold.to_bits() + 1 });
+            let below = f32::from_bits(if threshold > 0.0 {
+                threshold.to_bits() - 1
+            } else {
+                threshold.to_bits() + 1
+            });
             let below = if threshold == 0.0 { -1e-30 } else { below };
             Some(turning(at, &x, &[], &[threshold, below]))
         }
@@ -259,14 +285,21 @@ impl Forward for Intervals {
                 binary(*op, at, a, b, at.inputs[0].key() == at.inputs[1].key())
             }
             (Op::Elementwise(Elementwise::Select), [c, a, b]) => select(c, a, b),
-            (Op::Elementwise(Elementwise::Cast(_)) | Op::Movement(_) | Op::Reduce(Reduce::Fold { .. }), _) => rising(at, &all),
-            (Op::Window(Window { kind: PoolKind::Max | PoolKind::Sum | PoolKind::SumSpread, .. }), _) => rising(at, &all),
+            (
+                Op::Elementwise(Elementwise::Cast(_)) | Op::Movement(_) | Op::Reduce(Reduce::Fold { .. }),
+                _,
+            ) => rising(at, &all),
+            (Op::Window(Window { kind: PoolKind::Max | PoolKind::Sum | PoolKind::SumSpread, .. }), _) => {
+                rising(at, &all)
+            }
             (Op::Index(Index::Gather { .. } | Index::ScatterAdd { .. }), _)
                 if matches!(inputs.last(), Some(Walked::Plain(_))) =>
             {
                 rising(at, &all)
             }
-            (Op::Cumulative(Cumulative { kind: Running::Sum | Running::Max | Running::Min, .. }), _) => rising(at, &all),
+            (Op::Cumulative(Cumulative { kind: Running::Sum | Running::Max | Running::Min, .. }), _) => {
+                rising(at, &all)
+            }
             (Op::Contract(_), [_, _]) => bilinear(at, inputs),
             _ => return Ok(None),
         };

@@ -105,16 +105,10 @@ fn s_shaped(low: &Expr, high: &Expr, f: impl Fn(&Expr) -> Expr, slope_at: fn(&Ex
         let y = f(d);
         Line::through(&slope_at(&y), d, &y)
     };
-    let mixed_below = Line::select(
-        &chord.less(&slope_at(&y_low)),
-        &from_low,
-        &tangent(&touching(low, high, &y_high)),
-    );
-    let mixed_above = Line::select(
-        &chord.less(&slope_at(&y_high)),
-        &from_high,
-        &tangent(&touching(high, low, &y_low)),
-    );
+    let mixed_below =
+        Line::select(&chord.less(&slope_at(&y_low)), &from_low, &tangent(&touching(low, high, &y_high)));
+    let mixed_above =
+        Line::select(&chord.less(&slope_at(&y_high)), &from_high, &tangent(&touching(high, low, &y_low)));
     let (negative, positive) = (high.less_equal(&zero), low.greater_equal(&zero));
     let below = Line::select(&negative, &at_middle, &Line::select(&positive, &from_low, &mixed_below));
     let above = Line::select(&negative, &from_low, &Line::select(&positive, &at_middle, &mixed_above));
@@ -142,7 +136,8 @@ pub(crate) fn relaxed(z: &Expr, value: &Expr, lines: &Lines, excess: &Expr) -> E
 }
 
 fn along_lines(_: &Function, inputs: &[Expr], _: &[Expr], cotangents: &[Option<Expr>]) -> Vec<Option<Expr>> {
-    let ([z, value, s_below, b_below, s_above, b_above, _], Some(Some(c))) = (inputs, cotangents.first()) else {
+    let ([z, value, s_below, b_below, s_above, b_above, _], Some(Some(c))) = (inputs, cotangents.first())
+    else {
         return vec![None; inputs.len()];
     };
     let (up, down) = (c.maximum(&c.zeros_like()), c.minimum(&c.zeros_like()));
@@ -152,10 +147,18 @@ fn along_lines(_: &Function, inputs: &[Expr], _: &[Expr], cotangents: &[Option<E
     vec![Some(back), None, None, None, None, None, Some(over.sum(&axes))]
 }
 
-static POOLED: Named = Named::new("relaxed_max_pool", "largest elements whose gradient follows the lines around them");
+static POOLED: Named =
+    Named::new("relaxed_max_pool", "largest elements whose gradient follows the lines around them");
 
 /// [`relaxed`] for the largest elements of windows: `value` of `z`, whose elements lie between `low` and `high`.
-pub(crate) fn pooled(window: &Window, z: &Expr, value: &Expr, low: &Expr, high: &Expr, excess: &Expr) -> Expr {
+pub(crate) fn pooled(
+    window: &Window,
+    z: &Expr,
+    value: &Expr,
+    low: &Expr,
+    high: &Expr,
+    excess: &Expr,
+) -> Expr {
     let apply = |kind, inputs: &[&Expr]| {
         Expr::apply(window.with(kind), inputs.iter().map(|e| (*e).clone()).collect())
     };
@@ -175,9 +178,16 @@ pub(crate) fn pooled(window: &Window, z: &Expr, value: &Expr, low: &Expr, high: 
     POOLED.apply_with_vjp(attrs, &inputs, along_largest, |p| p[1].clone())
 }
 
-fn along_largest(f: &Function, inputs: &[Expr], _: &[Expr], cotangents: &[Option<Expr>]) -> Vec<Option<Expr>> {
+fn along_largest(
+    f: &Function,
+    inputs: &[Expr],
+    _: &[Expr],
+    cotangents: &[Option<Expr>],
+) -> Vec<Option<Expr>> {
     let window = serde_json::from_value::<Window>(f.attrs.clone());
-    let ([z, value, low, largest, alone, _], Some(Some(c)), Ok(window)) = (inputs, cotangents.first(), window) else {
+    let ([z, value, low, largest, alone, _], Some(Some(c)), Ok(window)) =
+        (inputs, cotangents.first(), window)
+    else {
         return vec![None; inputs.len()];
     };
     let (up, down) = (c.maximum(&c.zeros_like()), c.minimum(&c.zeros_like()));

@@ -27,7 +27,8 @@ impl Defence for FreeTraining {
             return Err(Error::new("replays=0").expected("at least 1"));
         }
         let (x, eps) = (input(s)?, self.eps as f32);
-        let clip = |at: &rhyton_graph::Expr| at.maximum(&number(self.low as f32)).minimum(&number(self.high as f32));
+        let clip =
+            |at: &rhyton_graph::Expr| at.maximum(&number(self.low as f32)).minimum(&number(self.high as f32));
         let mut delta = (s.random(Distribution::Uniform, x.shape().clone()) * 2.0 - 1.0) * eps;
         let mut last = None;
         for _ in 0..self.replays {

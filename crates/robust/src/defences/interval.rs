@@ -43,7 +43,9 @@ impl Defence for IntervalTraining {
         let bounded: Vec<Value> = s.call_inference(0, &inputs).into_iter().map(Value::from).collect();
         let z = scores(&bounded);
         let n = z.shape().last().and_then(Dim::as_fixed).filter(|_| z.rank() == 2);
-        let n = n.ok_or_else(|| Error::new(format!("the output has the shape {}", z.shape())).expected("[batch, classes]"))?;
+        let n = n.ok_or_else(|| {
+            Error::new(format!("the output has the shape {}", z.shape())).expected("[batch, classes]")
+        })?;
         let one_hot = labels(s, n)?.one_hot(n);
         let factors = margins(&one_hot, n, &x.shape()[0])?;
         let bounds = Some((self.low as f32, self.high as f32));

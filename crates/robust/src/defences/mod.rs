@@ -90,7 +90,9 @@ fn labels(s: &TrainStep<'_>, classes: usize) -> Result<Expr> {
         Some(n) if n == classes && y.rank() == 2 && n > 1 => Ok(y.argmax(1)),
         Some(1) if y.rank() == 2 => Ok(y.reshape([batch]).cast(DType::I32)),
         _ if y.rank() == 1 => Ok(y.cast(DType::I32)),
-        _ => Err(Error::new(format!("labels of the shape {}", y.shape())).expected("a class for each sample")),
+        _ => {
+            Err(Error::new(format!("labels of the shape {}", y.shape())).expected("a class for each sample"))
+        }
     }
 }
 

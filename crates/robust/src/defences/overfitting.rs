@@ -23,7 +23,13 @@ const FALL: f64 = 0.1;
 impl CatastrophicOverfitting {
     /// Looks at these samples, which training does not see, under changes of at most `eps`.
     pub fn new(x: &Tensor, labels: &Tensor, eps: f64) -> CatastrophicOverfitting {
-        CatastrophicOverfitting { x: x.clone(), labels: labels.clone(), eps, bounds: (0.0, 1.0), before: None }
+        CatastrophicOverfitting {
+            x: x.clone(),
+            labels: labels.clone(),
+            eps,
+            bounds: (0.0, 1.0),
+            before: None,
+        }
     }
 
     /// Least and largest value of an input.

@@ -29,7 +29,9 @@ pub fn linear(kernel: &[f32], classes: usize) -> Model {
 
 /// Weights three times as large, so that answers differ.
 fn louder(mut model: Model) -> Model {
-    let louder = |t: &Tensor| Tensor::new(t.shape().to_vec(), t.to_vec::<f32>().into_iter().map(|w| 3.0 * w).collect::<Vec<_>>());
+    let louder = |t: &Tensor| {
+        Tensor::new(t.shape().to_vec(), t.to_vec::<f32>().into_iter().map(|w| 3.0 * w).collect::<Vec<_>>())
+    };
     let weights: Vec<Tensor> = model.weights().iter().map(|t| louder(t).unwrap()).collect();
     model.set_weights(&weights).unwrap();
     model
@@ -37,26 +39,38 @@ fn louder(mut model: Model) -> Model {
 
 pub fn dense() -> Model {
     backend();
-    let net = Sequential::new([5]).seed(1).add(Dense::new(12).relu()).add(Dense::new(10).relu()).add(Dense::new(4));
+    let net =
+        Sequential::new([5]).seed(1).add(Dense::new(12).relu()).add(Dense::new(10).relu()).add(Dense::new(4));
     net.build().unwrap()
 }
 
 pub fn curved() -> Model {
     backend();
-    let net = Sequential::new([5]).seed(2).add(Dense::new(9).tanh()).add(Dense::new(8).sigmoid()).add(Dense::new(3));
+    let net = Sequential::new([5])
+        .seed(2)
+        .add(Dense::new(9).tanh())
+        .add(Dense::new(8).sigmoid())
+        .add(Dense::new(3));
     louder(net.build().unwrap())
 }
 
 pub fn convolutional() -> Model {
     backend();
-    let net = Sequential::new([6, 6, 1]).seed(3).add(Conv2D::new(4, 3).padding("same").relu()).add(MaxPooling2D::new(2));
+    let net = Sequential::new([6, 6, 1])
+        .seed(3)
+        .add(Conv2D::new(4, 3).padding("same").relu())
+        .add(MaxPooling2D::new(2));
     louder(net.add(Flatten::new()).add(Dense::new(8).relu()).add(Dense::new(5).softmax()).build().unwrap())
 }
 
 pub fn normalised() -> Model {
     backend();
     let net = Sequential::new([6, 6, 2]).seed(4).add(Conv2D::new(3, 3).relu()).add(BatchNormalization::new());
-    let net = net.add(AveragePooling2D::new(2)).add(Flatten::new()).add(Dense::new(6).gelu()).add(LayerNormalization::new());
+    let net = net
+        .add(AveragePooling2D::new(2))
+        .add(Flatten::new())
+        .add(Dense::new(6).gelu())
+        .add(LayerNormalization::new());
     net.add(Dense::new(3).softmax()).build().unwrap()
 }
 
