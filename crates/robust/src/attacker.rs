@@ -167,7 +167,7 @@ impl<'m> Attacker<'m> {
             return Err(Error::new("batch_size=0").expected("at least 1"));
         }
         let (low, high) = self.bounds;
-        if !(low < high) {
+        if low >= high || low.is_nan() || high.is_nan() {
             return Err(
                 Error::new(format!("bounds {low} and {high}")).expected("a smaller and a larger number")
             );

@@ -234,7 +234,9 @@ pub(crate) fn of_named(at: &Occurrence, inputs: &[Walked<Interval>]) -> Option<I
         Op::Control(rhyton_graph::ops::Control::Call(f)) => f.attrs[key].as_f64(),
         _ => None,
     };
-    if RISING.contains(&named) {
+    // An exponential tail that points down turns.
+    let turns = setting("alpha").is_some_and(|alpha| alpha < 0.0);
+    if RISING.contains(&named) && !turns {
         return Some(rising(at, &[x]));
     }
     if let Some((_, least)) = VALLEYS.iter().find(|(n, _)| *n == named) {

@@ -115,7 +115,11 @@ fn s_shaped(low: &Expr, high: &Expr, f: impl Fn(&Expr) -> Expr, slope_at: fn(&Ex
     Lines { below, above, free: None }
 }
 
-static RELAXED: Named = Named::new("relaxed", "a value whose gradient follows the lines below and above it");
+static RELAXED: Named = Named::new(
+    "relaxed",
+    "z, value, slope_below, intercept_below, slope_above, intercept_above, excess",
+    "`value`, with a gradient that follows the lines below and above it",
+);
 
 /// `value`, which is a function of `z` between two lines. A cotangent that counts its lower bound (positive) takes the
 /// lower line, one that counts its upper bound the upper line. What the lines are above the value at this `z`, times
@@ -147,8 +151,11 @@ fn along_lines(_: &Function, inputs: &[Expr], _: &[Expr], cotangents: &[Option<E
     vec![Some(back), None, None, None, None, None, Some(over.sum(&axes))]
 }
 
-static POOLED: Named =
-    Named::new("relaxed_max_pool", "largest elements whose gradient follows the lines around them");
+static POOLED: Named = Named::new(
+    "relaxed_max_pool",
+    "z, value, low, largest, alone, excess; kind, pooled, full, window, strides, pad_lo",
+    "the largest elements of windows, with a gradient that follows the lines around them",
+);
 
 /// [`relaxed`] for the largest elements of windows: `value` of `z`, whose elements lie between `low` and `high`.
 pub(crate) fn pooled(
