@@ -35,6 +35,28 @@ impl Setting<Groups> for &str {
     }
 }
 
+/// Sizes along the axes of a sample, where they are given.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sizes(Option<Vec<usize>>);
+
+impl Sizes {
+    pub(crate) fn given(&self) -> Option<&[usize]> {
+        self.0.as_deref()
+    }
+}
+
+impl Setting<Sizes> for Vec<usize> {
+    fn setting(self) -> Sizes {
+        Sizes(Some(self))
+    }
+}
+impl<const N: usize> Setting<Sizes> for [usize; N] {
+    fn setting(self) -> Sizes {
+        self.to_vec().setting()
+    }
+}
+
 /// The group of every element of every input.
 pub(crate) struct Features {
     /// int32, of the shape of a sample, for each input.

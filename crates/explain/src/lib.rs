@@ -48,7 +48,7 @@ pub use concepts::Concept;
 pub use dependence::{Dependence, quantiles};
 pub use explainer::{Compiled, Explainer, Of, Target};
 pub use explanation::{Check, Explanation};
-pub use features::Groups;
+pub use features::{Groups, Sizes};
 pub use importance::{Importance, Merit};
 pub use influence::Influence;
 pub use maximise::Maximise;

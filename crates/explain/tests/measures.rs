@@ -70,10 +70,10 @@ fn slopes_of_a_linear_model_are_faithful() {
     let w = [1.0, 2.0, 4.0, 8.0];
     let (model, x) = (linear(&w), [0.5f32, 0.5, 0.5, 0.5]);
     near(value(&model, Infidelity::default(), Saliency::default(), &x), 0.0);
-    near(value(&model, Infidelity::default().patch(vec![1]), Saliency::default(), &x), 0.0);
+    near(value(&model, Infidelity::default().patch([1]), Saliency::default(), &x), 0.0);
     // A change of I costs (I . (x w - w))^2, in turn for each value: 0.25 w^2 / 4.
     let off: f32 = w.iter().map(|w| (0.25 * w) * (0.25 * w)).sum::<f32>() / 4.0;
-    near(value(&model, Infidelity::default().patch(vec![1]), InputXGradient::default(), &x), off);
+    near(value(&model, Infidelity::default().patch([1]), InputXGradient::default(), &x), off);
     near(value(&model, FaithfulnessCorrelation::default().subset(2), InputXGradient::default(), &x), 1.0);
     near(value(&model, MonotonicityArya::default(), InputXGradient::default(), &x), 1.0);
     let falls = linear(&[1.0, -1.0, -2.0]);

@@ -3,7 +3,7 @@
 use super::ranks::{pearson, spearman};
 use super::units::{Units, ends, positive};
 use super::{Measure, Measured};
-use crate::features::{list, table};
+use crate::features::{Sizes, list, table};
 use crate::{Attribution, Baseline, Scene};
 use rhyton_graph::Expr;
 use rhyton_graph::ops::Distribution;
@@ -131,7 +131,7 @@ measures! {
     /// replaced by the baseline in turn, or normal noise where there is no patch.
     Infidelity {
         /// Blocks of these sizes.
-        patch: Option<Vec<usize>> = None,
+        patch: Sizes = Sizes::default(),
         /// What takes their place.
         baseline: Baseline = Baseline::default(),
         /// Number of draws of noise.
@@ -193,7 +193,7 @@ fn infidelity(me: &Infidelity, scene: &mut Scene, method: &dyn Attribution) -> R
     let attributions = method.attribute(scene)?;
     let (values, nothing) = ends(scene, &me.baseline)?;
     let score = scene.score(&values);
-    let blocks = match &me.patch {
+    let blocks = match me.patch.given() {
         Some(patch) => Some(crate::features::Features::new(scene, &crate::Groups::Each, Some(patch))?),
         None => None,
     };

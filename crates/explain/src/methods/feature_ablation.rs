@@ -1,6 +1,6 @@
 //! Feature ablation.
 
-use crate::features::{Features, Groups};
+use crate::features::{Features, Groups, Sizes};
 use crate::{Attribution, Baseline, Scene};
 use rhyton_graph::Expr;
 use rhyton_tensor::{DType, Result};
@@ -11,7 +11,7 @@ rhyton_nn::object! {
         /// Which elements go together; each on its own when left out.
         groups: Groups = Groups::default(),
         /// Blocks of these sizes go together.
-        patch: Option<Vec<usize>> = None,
+        patch: Sizes = Sizes::default(),
         /// What takes their place.
         baseline: Baseline = Baseline::default(),
     }
@@ -20,7 +20,7 @@ rhyton_nn::object! {
 impl Attribution for FeatureAblation {
     fn attribute(&self, scene: &mut Scene) -> Result<Vec<Expr>> {
         let (values, baseline) = (scene.values(), scene.baseline(&self.baseline)?);
-        let features = Features::new(scene, &self.groups, self.patch.as_deref())?;
+        let features = Features::new(scene, &self.groups, self.patch.given())?;
         let score = scene.score(&values);
         let fell = Scene::for_each(&[scene.count(features.count)], |x| {
             let each = |((v, v0), of): ((&Expr, &Expr), &Expr)| of.equal(&x[0]).select(v0, v);
@@ -38,7 +38,7 @@ rhyton_nn::object! {
         /// Sizes of the window, for each axis of a sample.
         window: Vec<usize> = vec![],
         /// Steps between windows; the sizes when left out.
-        stride: Option<Vec<usize>> = None,
+        stride: Sizes = Sizes::default(),
         /// What takes their place.
         baseline: Baseline = Baseline::default(),
     }
@@ -50,7 +50,7 @@ impl Attribution for Occlusion {
         let score = scene.score(&values);
         let mut found = vec![];
         for (i, value) in values.iter().enumerate() {
-            let windows = Windows::new(value, &self.window, self.stride.as_deref())?;
+            let windows = Windows::new(value, &self.window, self.stride.given())?;
             let sum = Scene::sum_over(&windows.starts(), &[value.clone()], |starts| {
                 let inside = windows.inside(starts);
                 let mut without = values.clone();

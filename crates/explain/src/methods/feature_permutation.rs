@@ -1,6 +1,6 @@
 //! Feature permutation.
 
-use crate::features::{Features, Groups};
+use crate::features::{Features, Groups, Sizes};
 use crate::{Attribution, Scene};
 use rhyton_graph::Expr;
 use rhyton_graph::ops::Distribution;
@@ -16,7 +16,7 @@ rhyton_nn::object! {
         /// Which elements go together; each on its own when left out.
         groups: Groups = Groups::default(),
         /// Blocks of these sizes go together.
-        patch: Option<Vec<usize>> = None,
+        patch: Sizes = Sizes::default(),
     }
 }
 
@@ -26,7 +26,7 @@ impl Attribution for FeaturePermutation {
             return Err(Error::new("samples=0").expected("at least 1"));
         }
         let values = scene.values();
-        let features = Features::new(scene, &self.groups, self.patch.as_deref())?;
+        let features = Features::new(scene, &self.groups, self.patch.given())?;
         let (score, batch) = (scene.score(&values), scene.batch());
         let (rows, size) = (Expr::iota(Shape(vec![batch.clone()]), 0), Expr::size(&batch).cast(DType::I32));
         let (groups, draws) = (scene.count(features.count), scene.count(self.samples));

@@ -1,7 +1,7 @@
 //! Shapley values, exact and sampled.
 
 use crate::coalitions::weighted;
-use crate::features::{Features, Groups, table};
+use crate::features::{Features, Groups, Sizes, table};
 use crate::{Attribution, Baseline, Scene};
 use rhyton_graph::Expr;
 use rhyton_tensor::rng::Stream;
@@ -18,7 +18,7 @@ rhyton_nn::object! {
         /// Which elements go together; each on its own when left out.
         groups: Groups = Groups::default(),
         /// Blocks of these sizes go together.
-        patch: Option<Vec<usize>> = None,
+        patch: Sizes = Sizes::default(),
         /// What absent groups are.
         baseline: Baseline = Baseline::default(),
     }
@@ -27,7 +27,7 @@ rhyton_nn::object! {
 impl Attribution for ShapleyValues {
     fn attribute(&self, scene: &mut Scene) -> Result<Vec<Expr>> {
         let baseline = scene.baseline(&self.baseline)?;
-        let features = Features::new(scene, &self.groups, self.patch.as_deref())?;
+        let features = Features::new(scene, &self.groups, self.patch.given())?;
         let n = features.count;
         if n > MOST_GROUPS {
             return Err(Error::new(format!("{n} groups have 2^{n} coalitions"))
@@ -90,7 +90,7 @@ rhyton_nn::object! {
         /// Which elements go together; each on its own when left out.
         groups: Groups = Groups::default(),
         /// Blocks of these sizes go together.
-        patch: Option<Vec<usize>> = None,
+        patch: Sizes = Sizes::default(),
         /// What absent groups are.
         baseline: Baseline = Baseline::default(),
     }
@@ -102,7 +102,7 @@ impl Attribution for ShapleySampling {
             return Err(Error::new("samples=0").expected("at least 1"));
         }
         let (values, baseline) = (scene.values(), scene.baseline(&self.baseline)?);
-        let features = Features::new(scene, &self.groups, self.patch.as_deref())?;
+        let features = Features::new(scene, &self.groups, self.patch.given())?;
         let n = features.count;
         let mut rng = Stream::new(u64::from(scene.seed), 0, 0);
         let orders: Vec<Vec<usize>> = (0..self.samples).map(|_| shuffled(n, &mut rng)).collect();

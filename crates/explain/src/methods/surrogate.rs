@@ -2,7 +2,7 @@
 
 use super::shapley::{check, shuffled};
 use crate::coalitions::{solve, weighted};
-use crate::features::{Features, Groups};
+use crate::features::{Features, Groups, Sizes};
 use crate::{Attribution, Baseline, Scene};
 use rhyton_graph::Expr;
 use rhyton_tensor::rng::Stream;
@@ -17,7 +17,7 @@ rhyton_nn::object! {
         /// Which elements go together; each on its own when left out.
         groups: Groups = Groups::default(),
         /// Blocks of these sizes go together.
-        patch: Option<Vec<usize>> = None,
+        patch: Sizes = Sizes::default(),
         /// What absent groups are.
         baseline: Baseline = Baseline::default(),
     }
@@ -54,7 +54,7 @@ fn coalitions(n: usize, samples: usize, seed: u32) -> Vec<(Vec<bool>, f64)> {
 impl Attribution for KernelShap {
     fn attribute(&self, scene: &mut Scene) -> Result<Vec<Expr>> {
         let baseline = scene.baseline(&self.baseline)?;
-        let features = Features::new(scene, &self.groups, self.patch.as_deref())?;
+        let features = Features::new(scene, &self.groups, self.patch.given())?;
         let n = features.count;
         let (mut present, mut weights) = (vec![vec![false; n], vec![true; n]], vec![]);
         if n == 1 {
@@ -109,7 +109,7 @@ rhyton_nn::object! {
         /// Which elements go together; each on its own when left out.
         groups: Groups = Groups::default(),
         /// Blocks of these sizes go together.
-        patch: Option<Vec<usize>> = None,
+        patch: Sizes = Sizes::default(),
         /// What absent groups are.
         baseline: Baseline = Baseline::default(),
         /// How fast coalitions count less with the cosine distance d from all groups: `exp(-d^2 / width^2)`.
@@ -129,7 +129,7 @@ impl Attribution for Lime {
             .expected("numbers above 0"));
         }
         let baseline = scene.baseline(&self.baseline)?;
-        let features = Features::new(scene, &self.groups, self.patch.as_deref())?;
+        let features = Features::new(scene, &self.groups, self.patch.given())?;
         let (n, mut rng) = (features.count, Stream::new(u64::from(scene.seed), 0, 0));
         let mut present = vec![vec![true; n]];
         present.extend((1..self.samples).map(|_| (0..n).map(|_| rng.uniform() < 0.5).collect::<Vec<bool>>()));
