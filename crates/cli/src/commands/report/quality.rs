@@ -6,7 +6,7 @@ use crate::pictures::{MOST_IMAGES, are_images};
 use rhyton::model::Model;
 use rhyton::model::program::class_labels;
 use rhyton::plot::{Chart, Heatmap, heat_maps};
-use rhyton::robust::reliability;
+use rhyton::robust::calibration::reliability;
 use rhyton::{Error, Result, Tensor};
 
 /// What a model said of the data.
