@@ -8,7 +8,7 @@ use rhyton_robust::bounds::{AlphaCrown, BoundRef, Crown, Ibp};
 use rhyton_robust::{Attacker, Certified, Certifier, Norm};
 use rhyton_tensor::Tensor;
 use rhyton_tensor::rng::Stream;
-use support::{convolutional, curved, dense, linear, noise, normalised, predicted, recurrent};
+use support::{convolutional, curved, dense, leaking, linear, noise, normalised, predicted, recurrent};
 
 fn methods() -> Vec<BoundRef> {
     vec![
@@ -95,6 +95,7 @@ fn no_input_that_is_allowed_leaves_a_bound() {
     holds(&dense(), &noise(&[3, 5], 1), false, 0.1, Norm::Inf);
     holds(&dense(), &noise(&[3, 5], 1), false, 0.2, Norm::L2);
     holds(&curved(), &noise(&[3, 5], 2), false, 0.2, Norm::Inf);
+    holds(&leaking(), &noise(&[3, 5], 6), false, 0.2, Norm::Inf);
     holds(&convolutional(), &noise(&[2, 6, 6, 1], 3), true, 0.03, Norm::Inf);
     holds(&normalised(), &noise(&[2, 6, 6, 2], 4), true, 0.02, Norm::Inf);
     holds(&recurrent(), &noise(&[2, 5, 3], 5), false, 0.02, Norm::Inf);

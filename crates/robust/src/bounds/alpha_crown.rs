@@ -63,7 +63,7 @@ impl AlphaCrown {
             for (i, g) in up.iter().enumerate() {
                 let (m, v) = (&s[n + 2 * i] * 0.9 + g * 0.1, &s[n + 2 * i + 1] * 0.999 + g * g * 0.001);
                 let step = &m / (1.0 - &b1) / ((&v / (1.0 - &b2)).sqrt() + 1e-8) * &rest[3];
-                slopes.push((&s[i] + step).maximum(&Expr::scalar(0.0f32)).minimum(&Expr::scalar(1.0f32)));
+                slopes.push((&s[i] + step).maximum(&free[i].least).minimum(&Expr::scalar(1.0f32)));
                 moments.extend([m, v]);
             }
             let numbers = [rest[0].maximum(&bound), b1, b2, &rest[3] * self.decay as f32];

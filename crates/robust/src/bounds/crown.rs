@@ -37,6 +37,8 @@ pub(crate) struct Free {
     pub usual: Expr,
     /// Where it may be chosen.
     pub open: Expr,
+    /// What it is at least.
+    pub least: Expr,
 }
 
 /// The walk that puts lines in place of curves. Each is laid between bounds of its argument, which are linear bounds
@@ -178,13 +180,17 @@ impl<'a> Crown<'a> {
     fn curve(&self, at: &Occurrence, of: &Linear) -> Result<Option<Vec<Walked<Linear>>>> {
         let f = |x: &Expr| at.node.with_inputs(vec![x.clone()]).swap_remove(0);
         let Some(named) = at.named.filter(|n| Lines::has(n)) else { return Ok(None) };
+        // Steeper below 0 than above, it is no valley any more.
+        if matches!(at.op(), Op::Control(Control::Call(f)) if f.attrs["negative_slope"].as_f64() > Some(1.0)) {
+            return Ok(None);
+        }
         let Interval(low, high) = self.bounds(of)?;
         let mut lines = Lines::of(named, &low, &high, f);
-        if let Some(open) = lines.free.clone() {
+        if let Some((open, least)) = lines.free.clone() {
             let usual = lines.below.slope.clone();
             let slope = usual.stop_gradient();
             lines.below.slope = slope.clone();
-            self.free.borrow_mut().push(Free { slope, usual, open });
+            self.free.borrow_mut().push(Free { slope, usual, open, least });
         }
         let Linear(z, plain) = of;
         Ok(Some(vec![self.lined(z, &f(z), &f(plain), &lines)?]))

@@ -34,8 +34,8 @@ impl Line {
 pub(crate) struct Lines {
     pub below: Line,
     pub above: Line,
-    /// Where the lower line may have any slope between 0 and 1, through the origin.
-    pub free: Option<Expr>,
+    /// Where the lower line may have any slope, through the origin, between this and 1.
+    pub free: Option<(Expr, Expr)>,
 }
 
 /// Widths that count as none.
@@ -49,7 +49,7 @@ impl Lines {
 
     /// Whether a named function has better ones than flat ones.
     pub fn has(named: &'static Named) -> bool {
-        [&named::RELU, &named::SIGMOID, &named::TANH].contains(&named)
+        [&named::RELU, &named::LEAKY_RELU, &named::SIGMOID, &named::TANH].contains(&named)
     }
 
     /// Of a named function that [`has`](Lines::has) them; `f` applies it.
@@ -57,21 +57,27 @@ impl Lines {
         match named {
             n if n == &named::SIGMOID => s_shaped(low, high, f, |y| y * (1.0 - y)),
             n if n == &named::TANH => s_shaped(low, high, f, |y| 1.0 - y * y),
-            _ => relu(low, high),
+            // What it makes of -1 is how much it lets through below 0.
+            n if n == &named::LEAKY_RELU => leaky(low, high, &-f(&low.full_like(-1.0))),
+            _ => leaky(low, high, &low.zeros_like()),
         }
     }
 }
 
-/// Of a ReLU: the chord above; below, the identity where most of the values are positive, else 0 (Zhang et al. 2018).
-fn relu(low: &Expr, high: &Expr) -> Lines {
+/// Of a ReLU that lets a share `leak` through below 0: the chord above; below, the identity where most of the values are
+/// positive, else what it does to negative ones (Zhang et al. 2018).
+fn leaky(low: &Expr, high: &Expr, leak: &Expr) -> Lines {
     let zero = Expr::scalar(0.0f32);
     let (l, u) = (low.minimum(&zero), high.maximum(&zero));
     let u = u.maximum(&(&l + NARROW));
-    let slope = &u / (&u - &l);
-    let above = Line { intercept: -(&l * &slope), slope };
-    let below = Line { slope: u.greater(&-&l).cast(DType::F32), intercept: low.zeros_like() };
+    let slope = (&u - leak * &l) / (&u - &l);
+    let above = Line { intercept: &l * (leak - &slope), slope };
+    let below = Line {
+        slope: above.slope.greater(&Expr::scalar(0.5f32)).select(&low.ones_like(), leak),
+        intercept: low.zeros_like(),
+    };
     let free = low.less(&zero).and(&high.greater(&zero));
-    Lines { below, above, free: Some(free) }
+    Lines { below, above, free: Some((free, leak.clone())) }
 }
 
 /// Of a function that is convex below 0 and concave above, with its slope from its value: the chord or a tangent.

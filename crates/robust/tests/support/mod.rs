@@ -54,6 +54,12 @@ pub fn curved() -> Model {
     louder(net.build().unwrap())
 }
 
+pub fn leaking() -> Model {
+    backend();
+    let net = Sequential::new([5]).seed(6).add(Dense::new(9)).add(LeakyReLU::new()).add(Dense::new(8).activation("elu"));
+    louder(net.add(Dense::new(3)).build().unwrap())
+}
+
 pub fn convolutional() -> Model {
     backend();
     let net = Sequential::new([6, 6, 1])
