@@ -71,7 +71,20 @@ impl Adversarial {
     }
 }
 
-/// An attack as a program for a model.
+/// An attack as programs for a model, to be run many times.
+pub struct Armed<'m> {
+    attacker: Attacker<'m>,
+    /// The attack that changes nothing: which samples are taken for their label.
+    look: Compiled,
+    /// The attack, or its stages.
+    parts: Vec<Compiled>,
+    classes: usize,
+    /// Whether there are stages, of which each takes on what is left.
+    staged: bool,
+    targeted: bool,
+}
+
+/// One attack as a program.
 struct Compiled {
     program: Program,
     rounds: usize,
@@ -123,43 +136,28 @@ impl<'m> Attacker<'m> {
         x: impl Into<Tensors<'a>>,
         labels: &Tensor,
     ) -> Result<Adversarial> {
+        self.compile(attack)?.attack(x, labels)
+    }
+
+    /// The attack as programs for this model, to be run many times.
+    ///
+    /// # Errors
+    /// When the attack does not fit the model.
+    pub fn compile(&self, attack: impl Into<AttackRef>) -> Result<Armed<'m>> {
         let attack = attack.into();
         let attack = attack.get()?;
-        let inputs = self.checked(x.into())?;
-        let (at, samples) = (self.attacked()?, inputs[0].shape()[0]);
-        let clean = inputs[at].clone();
-        // Looking is the attack that changes nothing.
-        let (look, classes) = self.compile(None, attack.is_targeted())?;
-        let labels = class_labels(labels, samples, classes)?;
-        let mut run = Run {
-            attacker: self,
-            at,
-            inputs,
-            labels,
-            examples: clean.clone(),
-            fooled: vec![false; samples],
-            turns: 0,
-        };
-        run.round(&look, 0)?;
-        let fooled_before = run.fooled.clone();
-        let stages = attack.stages();
+        let (stages, targeted) = (attack.stages(), attack.is_targeted());
         let parts: Vec<&dyn Attack> = match stages.is_empty() {
             true => vec![&**attack],
             false => stages.iter().map(|s| s.get().map(|a| &**a)).collect::<Result<_>>()?,
         };
-        for (i, part) in parts.into_iter().enumerate() {
-            let place = |e: Error| e.place(part.class_name());
-            let (compiled, _) = self.compile(Some(part), attack.is_targeted()).map_err(place)?;
-            // The first attack takes on every sample, so that one alone does what it says.
-            if i == 0 && stages.is_empty() {
-                run.fooled.fill(false);
-            }
-            for round in 0..compiled.rounds {
-                run.round(&compiled, round)?;
-            }
-        }
-        let (examples, fooled) = (run.examples, run.fooled);
-        Ok(Adversarial { clean, examples, fooled_before, fooled, targeted: attack.is_targeted() })
+        let (look, classes) = self.program(None, targeted)?;
+        let program = |part: &&dyn Attack| {
+            Ok(self.program(Some(*part), targeted).map_err(|e| e.place(part.class_name()))?.0)
+        };
+        let parts = parts.iter().map(program).collect::<Result<Vec<_>>>()?;
+        let staged = !stages.is_empty();
+        Ok(Armed { attacker: self.clone(), look, parts, classes, staged, targeted })
     }
 
     fn checked(&self, x: Tensors<'_>) -> Result<Vec<Tensor>> {
@@ -198,7 +196,7 @@ impl<'m> Attacker<'m> {
     }
 
     /// The program of an attack, and how many classes there are.
-    fn compile(&self, attack: Option<&dyn Attack>, targeted: bool) -> Result<(Compiled, usize)> {
+    fn program(&self, attack: Option<&dyn Attack>, targeted: bool) -> Result<(Compiled, usize)> {
         let mut build = Build::new(&[self.model], false);
         let inputs = build.inputs_of(0);
         build.trust(&inputs);
@@ -226,6 +224,33 @@ impl<'m> Attacker<'m> {
         build.output("fooled", &fooled);
         let program = build.compile("attack", &self.model.backend()?)?;
         Ok((Compiled { program, rounds }, classes))
+    }
+}
+
+impl Armed<'_> {
+    /// Attacks the samples `x` of these classes, as [`Attacker::attack`].
+    ///
+    /// # Errors
+    /// When the inputs do not fit the model or a label is none of its classes.
+    pub fn attack<'a>(&self, x: impl Into<Tensors<'a>>, labels: &Tensor) -> Result<Adversarial> {
+        let (attacker, at) = (&self.attacker, self.attacker.attacked()?);
+        let inputs = attacker.checked(x.into())?;
+        let samples = inputs[0].shape()[0];
+        let labels = class_labels(labels, samples, self.classes)?;
+        let clean = inputs[at].clone();
+        let (examples, fooled) = (clean.clone(), vec![false; samples]);
+        let mut run = Run { attacker, at, inputs, labels, examples, fooled, turns: 0 };
+        run.round(&self.look, 0)?;
+        let fooled_before = run.fooled.clone();
+        // An attack alone takes on every sample, stages only what is right.
+        if !self.staged {
+            run.fooled.fill(false);
+        }
+        for part in &self.parts {
+            (0..part.rounds).try_for_each(|round| run.round(part, round))?;
+        }
+        let Run { examples, fooled, .. } = run;
+        Ok(Adversarial { clean, examples, fooled_before, fooled, targeted: self.targeted })
     }
 }
 

@@ -40,7 +40,7 @@ mod victim;
 pub mod vnnlib;
 
 pub use attack::{Attack, AttackRef};
-pub use attacker::{Adversarial, Attacker};
+pub use attacker::{Adversarial, Armed, Attacker};
 pub use certifier::{Certified, Certifier};
 pub use conformal::Conformal;
 pub use norm::Norm;

@@ -181,7 +181,8 @@ impl<'a> Crown<'a> {
         let f = |x: &Expr| at.node.with_inputs(vec![x.clone()]).swap_remove(0);
         let Some(named) = at.named.filter(|n| Lines::has(n)) else { return Ok(None) };
         // Steeper below 0 than above, it is no valley any more.
-        if matches!(at.op(), Op::Control(Control::Call(f)) if f.attrs["negative_slope"].as_f64() > Some(1.0)) {
+        if matches!(at.op(), Op::Control(Control::Call(f)) if f.attrs["negative_slope"].as_f64() > Some(1.0))
+        {
             return Ok(None);
         }
         let Interval(low, high) = self.bounds(of)?;

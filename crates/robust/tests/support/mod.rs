@@ -56,7 +56,11 @@ pub fn curved() -> Model {
 
 pub fn leaking() -> Model {
     backend();
-    let net = Sequential::new([5]).seed(6).add(Dense::new(9)).add(LeakyReLU::new()).add(Dense::new(8).activation("elu"));
+    let net = Sequential::new([5])
+        .seed(6)
+        .add(Dense::new(9))
+        .add(LeakyReLU::new())
+        .add(Dense::new(8).activation("elu"));
     louder(net.add(Dense::new(3)).build().unwrap())
 }
 
