@@ -26,6 +26,11 @@ pub trait Attack: Object {
         vec![]
     }
 
+    /// Whether samples that are fooled to begin with are left as they are.
+    fn spares_fooled(&self) -> bool {
+        false
+    }
+
     /// Whether labels are the classes that samples are to be taken for.
     fn is_targeted(&self) -> bool {
         false

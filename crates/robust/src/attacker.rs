@@ -1,7 +1,7 @@
 //! [`Attacker`]: which model is attacked, and the programs that do it.
 
 use crate::{Attack, AttackRef, Norm, Victim};
-use rhyton_graph::Type;
+use rhyton_graph::{Expr, Type};
 use rhyton_model::program::{Build, Program, class_labels};
 use rhyton_model::{Model, Tensors};
 use rhyton_tensor::{DType, Error, Result, Shape, Tensor};
@@ -74,13 +74,11 @@ impl Adversarial {
 /// An attack as programs for a model, to be run many times.
 pub struct Armed<'m> {
     attacker: Attacker<'m>,
-    /// The attack that changes nothing: which samples are taken for their label.
-    look: Compiled,
+    /// Where fooled samples are spared, the attack that changes nothing.
+    look: Option<Compiled>,
     /// The attack, or its stages.
     parts: Vec<Compiled>,
     classes: usize,
-    /// Whether there are stages, of which each takes on what is left.
-    staged: bool,
     targeted: bool,
 }
 
@@ -88,6 +86,7 @@ pub struct Armed<'m> {
 struct Compiled {
     program: Program,
     rounds: usize,
+    classes: usize,
 }
 
 impl<'m> Attacker<'m> {
@@ -151,13 +150,13 @@ impl<'m> Attacker<'m> {
             true => vec![&**attack],
             false => stages.iter().map(|s| s.get().map(|a| &**a)).collect::<Result<_>>()?,
         };
-        let (look, classes) = self.program(None, targeted)?;
-        let program = |part: &&dyn Attack| {
-            Ok(self.program(Some(*part), targeted).map_err(|e| e.place(part.class_name()))?.0)
+        let program = |part: Option<&dyn Attack>| {
+            self.program(part, targeted).map_err(|e| e.place(part.unwrap_or(&**attack).class_name()))
         };
-        let parts = parts.iter().map(program).collect::<Result<Vec<_>>>()?;
-        let staged = !stages.is_empty();
-        Ok(Armed { attacker: self.clone(), look, parts, classes, staged, targeted })
+        let look = attack.spares_fooled().then(|| program(None)).transpose()?;
+        let parts = parts.into_iter().map(|part| program(Some(part))).collect::<Result<Vec<_>>>()?;
+        let classes = parts.first().map_or(0, |p| p.classes);
+        Ok(Armed { attacker: self.clone(), look, parts, classes, targeted })
     }
 
     fn checked(&self, x: Tensors<'_>) -> Result<Vec<Tensor>> {
@@ -195,8 +194,8 @@ impl<'m> Attacker<'m> {
         })
     }
 
-    /// The program of an attack, and how many classes there are.
-    fn program(&self, attack: Option<&dyn Attack>, targeted: bool) -> Result<(Compiled, usize)> {
+    /// The program of an attack.
+    fn program(&self, attack: Option<&dyn Attack>, targeted: bool) -> Result<Compiled> {
         let mut build = Build::new(&[self.model], false);
         let inputs = build.inputs_of(0);
         build.trust(&inputs);
@@ -219,11 +218,12 @@ impl<'m> Attacker<'m> {
             Some(attack) => attack.perturb(&mut victim)?,
             None => x.clone(),
         };
-        let fooled = victim.fooled(&victim.logits(&end)).cast(DType::F32);
+        let fooled = |at: &Expr| victim.fooled(&victim.logits(at)).cast(DType::F32);
         build.output("examples", &end);
-        build.output("fooled", &fooled);
+        build.output("fooled", &fooled(&end));
+        build.output("before", &fooled(x));
         let program = build.compile("attack", &self.model.backend()?)?;
-        Ok((Compiled { program, rounds }, classes))
+        Ok(Compiled { program, rounds, classes })
     }
 }
 
@@ -239,18 +239,16 @@ impl Armed<'_> {
         let labels = class_labels(labels, samples, self.classes)?;
         let clean = inputs[at].clone();
         let (examples, fooled) = (clean.clone(), vec![false; samples]);
-        let mut run = Run { attacker, at, inputs, labels, examples, fooled, turns: 0 };
-        run.round(&self.look, 0)?;
-        let fooled_before = run.fooled.clone();
-        // An attack alone takes on every sample, stages only what is right.
-        if !self.staged {
-            run.fooled.fill(false);
+        let mut run =
+            Run { attacker, at, inputs, labels, examples, fooled, before: vec![false; samples], turns: 0 };
+        if let Some(look) = &self.look {
+            run.round(look, 0)?;
         }
         for part in &self.parts {
             (0..part.rounds).try_for_each(|round| run.round(part, round))?;
         }
-        let Run { examples, fooled, .. } = run;
-        Ok(Adversarial { clean, examples, fooled_before, fooled, targeted: self.targeted })
+        let Run { examples, fooled, before, .. } = run;
+        Ok(Adversarial { clean, examples, fooled_before: before, fooled, targeted: self.targeted })
     }
 }
 
@@ -263,6 +261,8 @@ struct Run<'a> {
     labels: Tensor,
     examples: Tensor,
     fooled: Vec<bool>,
+    /// Whether the clean ones are.
+    before: Vec<bool>,
     /// Runs of programs so far: each has random numbers of its own.
     turns: u32,
 }
@@ -274,12 +274,14 @@ impl Run<'_> {
     /// One round on the samples that are not fooled yet.
     fn round(&mut self, compiled: &Compiled, round: usize) -> Result<()> {
         let standing: Vec<usize> = (0..self.fooled.len()).filter(|i| !self.fooled[*i]).collect();
-        let (mut examples, mut fooled) = (vec![], vec![]);
+        let (mut examples, mut fooled, mut before) = (vec![], vec![], vec![]);
+        let flags = |t: Tensor| t.to_vec::<f32>().into_iter().map(|f| f > 0.0).collect::<Vec<bool>>();
         for rows in standing.chunks(self.attacker.batch_size) {
             let mut results = self.run(compiled, round, rows)?.into_iter();
             let mut next = || results.next().ok_or_else(|| Error::new("the program lost a result"));
             examples.push(next()?);
-            fooled.extend(next()?.to_vec::<f32>().into_iter().map(|f| f > 0.0));
+            fooled.extend(flags(next()?));
+            before.extend(flags(next()?));
         }
         if standing.is_empty() {
             return Ok(());
@@ -288,9 +290,9 @@ impl Run<'_> {
         let old = self.fooled.len();
         let all = Tensor::concat_rows(&[&[self.examples.clone()], &examples[..]].concat())?;
         let mut rows: Vec<usize> = (0..old).collect();
-        for (i, (sample, fooled)) in standing.into_iter().zip(fooled).enumerate() {
+        for (i, sample) in standing.into_iter().enumerate() {
             rows[sample] = old + i;
-            self.fooled[sample] = fooled;
+            (self.fooled[sample], self.before[sample]) = (fooled[i], before[i]);
         }
         self.examples = all.rows(&rows)?;
         Ok(())

@@ -20,6 +20,10 @@ rhyton_nn::object! {
 }
 
 impl Attack for ApgdCe {
+    fn spares_fooled(&self) -> bool {
+        true
+    }
+
     fn rounds(&self, _: usize) -> usize {
         self.restarts
     }

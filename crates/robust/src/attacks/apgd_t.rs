@@ -29,6 +29,10 @@ pub(super) fn other_class(victim: &Victim) -> Expr {
 }
 
 impl Attack for ApgdT {
+    fn spares_fooled(&self) -> bool {
+        true
+    }
+
     fn rounds(&self, classes: usize) -> usize {
         self.target_classes.min(classes - 1)
     }

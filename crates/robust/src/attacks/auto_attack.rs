@@ -19,6 +19,10 @@ rhyton_nn::object! {
 }
 
 impl Attack for AutoAttack {
+    fn spares_fooled(&self) -> bool {
+        true
+    }
+
     fn stages(&self) -> Vec<AttackRef> {
         let (eps, steps) = (self.eps, self.steps);
         vec![

@@ -47,6 +47,10 @@ fn onto_border(victim: &mut Victim, at: &Expr, w: &Expr, b: &Expr) -> Expr {
 }
 
 impl Attack for FabT {
+    fn spares_fooled(&self) -> bool {
+        true
+    }
+
     fn rounds(&self, classes: usize) -> usize {
         self.target_classes.min(classes - 1)
     }

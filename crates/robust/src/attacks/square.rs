@@ -46,6 +46,10 @@ fn sizes(x: &Expr) -> Result<[usize; 3]> {
 }
 
 impl Attack for Square {
+    fn spares_fooled(&self) -> bool {
+        true
+    }
+
     fn perturb(&self, victim: &mut Victim) -> Result<Expr> {
         let (x, once, eps) = (victim.x(), victim.once(), self.eps as f32);
         let [h, w, c] = sizes(&x)?;
