@@ -197,12 +197,23 @@ fn good_methods_find_planted_patterns() {
 fn every_measure_runs_on_every_sample() {
     let (model, (x, mask, _)) = (detector(), planted(5));
     let explainer = Explainer::new(&model).array("mask", &mask).batch_size(2);
+    let methods: [Method; 4] = [
+        SmoothGrad::default().samples(3).into(),
+        IntegratedGradients::default().steps(3).into(),
+        LrpZPlus::default().into(),
+        ShapleyValues::default().patch([4, 4, 1]).into(),
+    ];
     for row in <dyn Measure as rhyton_nn::Kind>::rows() {
-        let made = explainer.measure(row.class_name, Saliency::default(), &x, None);
-        let value = made.unwrap_or_else(|e| panic!("{}: {e}", row.class_name)).value;
-        assert_eq!(value.shape(), [5], "{}", row.class_name);
-        assert!(value.to_vec::<f32>().iter().all(|v| v.is_finite()), "{}", row.class_name);
+        for method in &methods {
+            let made = explainer.measure(row.class_name, method.clone(), &x, None);
+            let value = made.unwrap_or_else(|e| panic!("{}: {e}", row.class_name)).value;
+            assert_eq!(value.shape(), [5], "{}", row.class_name);
+            assert!(value.to_vec::<f32>().iter().all(|v| v.is_finite()), "{}", row.class_name);
+        }
     }
+    // A map at a layer's places is judged by what the layer gives there.
+    let map = explainer.measure(Deletion::default(), GradCam::default().layer("conv2d"), &x, None).unwrap();
+    assert_eq!(map.curve.unwrap().shape(), [5, 21]);
 }
 
 #[test]

@@ -95,14 +95,13 @@ impl Windows {
             .map(|((n, w), s)| n.saturating_sub(*w).div_ceil(*s) + 1)
             .collect();
         let total: usize = counts.iter().product();
-        let mut places = vec![vec![0; total]; shape.len()];
-        for number in 0..total {
-            let mut rest = number;
-            for axis in (0..shape.len()).rev() {
-                places[axis][number] = rest % counts[axis] * stride[axis];
-                rest /= counts[axis];
-            }
-        }
+        // Windows count along the last axis first.
+        let before = |axis: usize| counts[axis + 1..].iter().product::<usize>();
+        let along = |axis: usize| {
+            let place = |number: usize| number / before(axis) % counts[axis] * stride[axis];
+            (0..total).map(place).collect()
+        };
+        let places = (0..shape.len()).map(along).collect();
         Ok(Windows { shape, window: window.to_vec(), places })
     }
 

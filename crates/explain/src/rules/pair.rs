@@ -86,7 +86,7 @@ impl Forward for Rescale {
     }
 }
 
-fn image<'a>((i, w): (usize, &'a Walked<Pair>)) -> Option<(usize, &'a Pair)> {
+fn image((i, w): (usize, &Walked<Pair>)) -> Option<(usize, &Pair)> {
     match w {
         Walked::Image(pair) => Some((i, pair)),
         Walked::Plain(_) => None,
