@@ -165,7 +165,7 @@ impl Scene {
         Ok(self.values_of_inputs(&inputs))
     }
 
-    pub(crate) fn array(&self, name: &str) -> Result<Tensor> {
+    fn array(&self, name: &str) -> Result<Tensor> {
         self.arrays.get(name).cloned().ok_or_else(|| {
             let mut known: Vec<&str> = self.arrays.keys().map(String::as_str).collect();
             known.sort_unstable();
@@ -175,7 +175,7 @@ impl Scene {
     }
 
     /// An array as a batch like `input`: one sample for all, or one for each.
-    pub(crate) fn array_like(&mut self, name: &str, input: &Expr) -> Result<Expr> {
+    fn array_like(&mut self, name: &str, input: &Expr) -> Result<Expr> {
         let array = self.array(name)?.try_cast(input.dtype())?;
         let sample: Vec<usize> = input.shape()[1..].iter().map(|d| d.as_fixed().unwrap_or(1)).collect();
         let misfit = || {
@@ -196,6 +196,18 @@ impl Scene {
         let param = self.build.typed_input(name, Type::new(input.dtype(), input.shape().clone()));
         self.per_sample.push(PerSample { name: name.into(), param: param.clone(), array });
         Ok(param)
+    }
+
+    /// The arrays of this name over some values; one whose last axis is 1 stands for all channels.
+    pub(crate) fn arrays_over(&mut self, name: &str, values: &[Expr]) -> Result<Vec<Expr>> {
+        let several = values.len() > 1;
+        let over = |(i, value): (usize, &Expr)| {
+            let name = if several { format!("{name}{i}") } else { name.into() };
+            let is_flat = self.array(&name)?.shape().last() == Some(&1);
+            let like = if is_flat { value.slice(value.rank() - 1, 0, 1) } else { value.clone() };
+            Ok(self.array_like(&name, &like)?.broadcast_to(value.shape().clone()))
+        };
+        values.iter().enumerate().map(over).collect()
     }
 
     /// Whole numbers from the array of this name, one for each element of a sample.

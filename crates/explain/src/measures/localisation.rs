@@ -9,17 +9,9 @@ use rhyton_tensor::{DType, Result};
 /// The method's attributions and, of the mask of this name, 1 for each of them inside: `[batch, units]`.
 fn inside(scene: &mut Scene, method: &dyn Attribution, mask: &str) -> Result<(Units, Expr)> {
     let units = Units::of(scene, method)?;
-    let several = units.spread(&units.row);
-    let mut parts = vec![];
-    for (i, a) in several.iter().enumerate() {
-        let name = if several.len() > 1 { format!("{mask}{i}") } else { mask.into() };
-        let last = a.rank() - 1;
-        // A mask without channels counts for all of them.
-        let flat = scene.array(&name)?.shape().last() == Some(&1);
-        let like = if flat { a.slice(last, 0, 1) } else { a.clone() };
-        let given = scene.array_like(&name, &like)?.greater(&Expr::scalar(0.0f32));
-        parts.push(given.cast(DType::F32).broadcast_to(a.shape().clone()));
-    }
+    let given = scene.arrays_over(mask, &units.spread(&units.row))?;
+    let flag = |mask: &Expr| mask.greater(&Expr::scalar(0.0f32)).cast(DType::F32);
+    let parts: Vec<Expr> = given.iter().map(flag).collect();
     let mask = joined(scene, &parts);
     Ok((units, mask))
 }

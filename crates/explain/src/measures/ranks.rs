@@ -34,3 +34,30 @@ pub(crate) fn pearson(a: &Expr, b: &Expr) -> Expr {
 pub(crate) fn spearman(a: &Expr, b: &Expr) -> Expr {
     pearson(&ranks(a), &ranks(b))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rhyton_graph::eval;
+    use rhyton_tensor::Tensor;
+
+    #[test]
+    fn equal_numbers_share_their_places() {
+        let x = Tensor::new([2, 5], vec![3.0f32, 1.0, 3.0, 0.0, 1.0, 7.0, 7.0, 7.0, 7.0, 7.0]).unwrap();
+        let found = eval(|p| vec![ranks(&p[0])], &[x]).unwrap();
+        assert_eq!(found[0].to_vec::<f32>(), [3.5, 1.5, 3.5, 0.0, 1.5, 2.0, 2.0, 2.0, 2.0, 2.0]);
+    }
+
+    #[test]
+    fn correlations_are_of_rows() {
+        let a =
+            Tensor::new([3, 4], vec![1.0f32, 2.0, 3.0, 4.0, 1.0, 2.0, 3.0, 4.0, 5.0, 5.0, 5.0, 5.0]).unwrap();
+        let b = Tensor::new([3, 4], vec![1.0f32, 4.0, 9.0, 99.0, 4.0, 3.0, 2.0, 1.0, 1.0, 2.0, 3.0, 4.0])
+            .unwrap();
+        let found = eval(|p| vec![spearman(&p[0], &p[1]), pearson(&p[0], &p[1])], &[a, b]).unwrap();
+        let (ranked, plain) = (found[0].to_vec::<f32>(), found[1].to_vec::<f32>());
+        // One that does not vary has no correlation.
+        assert!(ranked.iter().zip([1.0, -1.0, 0.0]).all(|(a, b)| (a - b).abs() < 1e-6), "{ranked:?}");
+        assert!(plain[0] < 0.9 && (plain[1] + 1.0).abs() < 1e-6, "{plain:?}");
+    }
+}
