@@ -70,9 +70,10 @@ fn gradients_change_with_the_weights() {
 #[test]
 fn guided_backpropagation_hardly_sees_the_upper_layers() {
     let alike = likeness(GuidedBackprop::default(), Randomised::Cascading);
-    assert!(alike[0] > 0.7 && alike[1] > 0.7, "{alike:?}");
+    // Five of six layers are drawn anew, and the map is the old one.
+    assert!(alike[..5].iter().all(|a| *a > 0.85), "{alike:?}");
     let gradient = likeness(Saliency::default(), Randomised::Cascading);
-    assert!(alike.iter().zip(&gradient).take(3).all(|(g, s)| g - s > 0.3), "{alike:?} {gradient:?}");
+    assert!(alike.iter().zip(&gradient).all(|(g, s)| g - s > 0.6), "{alike:?} {gradient:?}");
 }
 
 #[test]
