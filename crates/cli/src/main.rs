@@ -8,7 +8,9 @@ mod signals;
 mod workloads;
 
 use clap::{Parser, Subcommand};
-use commands::{attack, bench, certify, demo, dump, evaluate, explain, fit, list, predict, quantize, report, summary};
+use commands::{
+    attack, bench, certify, demo, dump, evaluate, explain, fit, list, predict, quantize, report, summary,
+};
 use rhyton::counting::Counting;
 use rhyton::tensor::memory;
 use rhyton::train::Compiled;

@@ -65,7 +65,18 @@ fn the_cases_of_captum_and_torchattacks_pass() {
             for (method, settings) in case["methods"].as_object().unwrap() {
                 let settings = settings.to_string();
                 let (model_file, data) = (path("model.keras"), path("data.npz"));
-                let call = [kind, &model_file, "--method", method, "--args", &settings, "--data", &data, "--out", &target];
+                let call = [
+                    kind,
+                    &model_file,
+                    "--method",
+                    method,
+                    "--args",
+                    &settings,
+                    "--data",
+                    &data,
+                    "--out",
+                    &target,
+                ];
                 works(&[&call[..], &more].concat());
                 let (got, wanted) = (array(&made, method), array(&at(&format!("{kind}.npz")), method));
                 let off = if method == "deepfool" {
@@ -85,7 +96,18 @@ fn the_cases_of_captum_and_torchattacks_pass() {
         let case: Json = serde_json::from_str(&text).unwrap();
         for method in case["methods"].as_array().unwrap().iter().filter_map(Json::as_str) {
             let (model_file, data, eps) = (path("model.keras"), path("data.npz"), case["eps"].to_string());
-            works(&["certify", &model_file, "--method", method, "--eps", &eps, "--data", &data, "--out", &target]);
+            works(&[
+                "certify",
+                &model_file,
+                "--method",
+                method,
+                "--eps",
+                &eps,
+                "--data",
+                &data,
+                "--out",
+                &target,
+            ]);
             for side in ["lower", "upper"] {
                 let name = format!("{method}_{side}");
                 let off = off(&array(&made, &name), &array(&at("bounds.npz"), &name), &case);
@@ -119,14 +141,25 @@ fn a_report_is_one_page_that_needs_nothing() {
     let html = out.join("report.html").display().to_string();
     works(&["report", &model, "--data", &data, "--html", &html, "--samples", "16"]);
     let page = std::fs::read_to_string(&html).unwrap();
-    for part in ["Quality", "mixes up", "worst mistakes", "Why it answers so", "completeness", "Under attack", "What is certain", "confidence"] {
+    for part in [
+        "Quality",
+        "mixes up",
+        "worst mistakes",
+        "Why it answers so",
+        "completeness",
+        "Under attack",
+        "What is certain",
+        "confidence",
+    ] {
         assert!(page.contains(part), "{part} is missing");
     }
     assert!(!page.contains("Not available"), "{}", &page[page.find("Not available").unwrap()..][..300]);
     assert!(!page.contains("http") && !page.contains("<script"), "the page needs something from elsewhere");
 
-    let (why, picture) = (out.join("why.npz").display().to_string(), out.join("why.png").display().to_string());
-    let said = works(&["explain", &model, "--data", &data, "--target", "y0", "--out", &why, "--picture", &picture]);
+    let (why, picture) =
+        (out.join("why.npz").display().to_string(), out.join("why.png").display().to_string());
+    let said =
+        works(&["explain", &model, "--data", &data, "--target", "y0", "--out", &why, "--picture", &picture]);
     assert!(said.contains("completeness"), "{said}");
     assert_eq!(array(Path::new(&why), "integrated_gradients").shape(), [40, 28, 28, 1]);
     assert!(std::fs::read(&picture).unwrap().starts_with(b"\x89PNG"));
@@ -153,6 +186,42 @@ fn mistakes_are_said_and_leave_nothing_behind() {
         let said = String::from_utf8_lossy(&run.stderr);
         assert!(!run.status.success() && said.contains(wanted), "{call:?}: {said}");
         assert!(!made.exists(), "{call:?}");
+    }
+    std::fs::remove_dir_all(out).ok();
+}
+
+/// The words of a command line with single quotes.
+fn words(line: &str) -> Vec<String> {
+    let outside = |(i, part): (usize, &str)| -> Vec<String> {
+        match i % 2 {
+            0 => part.split_whitespace().map(String::from).collect(),
+            _ => vec![part.into()],
+        }
+    };
+    line.split('\'').enumerate().flat_map(outside).collect()
+}
+
+#[test]
+fn the_commands_of_the_guide_run() {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/trust.md");
+    let text = std::fs::read_to_string(guide).unwrap().replace("\\\n", " ");
+    let commands: Vec<&str> = text.lines().filter(|l| l.starts_with("rhyton ")).collect();
+    assert!(commands.len() >= 4, "{commands:?}");
+    let out = folder("guide");
+    let (model, data) = small(&out);
+    std::fs::create_dir_all(out.join("rhyton-demo")).unwrap();
+    std::fs::rename(model, out.join("rhyton-demo/convolutional.keras")).unwrap();
+    std::fs::rename(data, out.join("rhyton-demo/digits.npz")).unwrap();
+    for command in commands {
+        let run = Command::new(env!("CARGO_BIN_EXE_rhyton"))
+            .args(&words(command)[1..])
+            .current_dir(&out)
+            .output()
+            .unwrap();
+        assert!(run.status.success(), "{command}: {}", String::from_utf8_lossy(&run.stderr));
+    }
+    for made in ["report.html", "why.npz", "why.png", "adversarial.npz", "bounds.npz"] {
+        assert!(out.join(made).exists(), "{made}");
     }
     std::fs::remove_dir_all(out).ok();
 }

@@ -81,7 +81,12 @@ fn main() -> Result<()> {
     }
     let attacks = [
         ("fgsm", "fgsm", r#"{"eps": 0.1}"#, SAMPLES),
-        ("pgd_40", "pgd_linf", r#"{"eps": 0.3, "step_size": 0.01, "steps": 40, "random_start": false}"#, SAMPLES),
+        (
+            "pgd_40",
+            "pgd_linf",
+            r#"{"eps": 0.3, "step_size": 0.01, "steps": 40, "random_start": false}"#,
+            SAMPLES,
+        ),
         ("deepfool", "deepfool", r#"{"steps": 50}"#, 32),
         ("cw_100", "cw", r#"{"steps": 100}"#, SAMPLES),
         ("apgd_ce_100", "apgd_ce", r#"{"eps": 0.3, "steps": 100}"#, SAMPLES),

@@ -1,7 +1,7 @@
 //! [`KINDS`]: everything that has a registry.
 
-use rhyton_graph::named;
 use rhyton_explain::{Attribution, Measure};
+use rhyton_graph::named;
 use rhyton_nn::Layer;
 use rhyton_nn::activations::Activate;
 use rhyton_nn::constraints::Constrain;

@@ -3,8 +3,8 @@
 use crate::commands::report;
 use crate::output::say;
 use rhyton::data::{Standardize, datasets, resize_bilinear, timeseries_windows};
-use rhyton::plot::{Chart, save_panels};
 use rhyton::io;
+use rhyton::plot::{Chart, save_panels};
 use rhyton::prelude::*;
 use rhyton::train::Verbose;
 use std::path::PathBuf;
@@ -67,7 +67,12 @@ pub fn run(a: &Arguments) -> Result<()> {
     say("\nHow far the convolutional network can be trusted: explanations, attacks, certificates")?;
     let file = |name: &str| a.out.join(name);
     let samples = if a.quick { 16 } else { 64 };
-    report::run(&report::Arguments::of(file("convolutional.keras"), file("digits.npz"), file("report.html"), samples))?;
+    report::run(&report::Arguments::of(
+        file("convolutional.keras"),
+        file("digits.npz"),
+        file("report.html"),
+        samples,
+    ))?;
 
     let picture = a.out.join("learning_curves.png");
     save_panels(&charts, &picture)?;

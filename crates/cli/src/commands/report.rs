@@ -1,8 +1,8 @@
 //! `rhyton report`: how good a model is, why it answers so, and how far it can be trusted, on one page.
 
 mod page;
-mod trust;
 mod quality;
+mod trust;
 
 use crate::commands::attack::bounds;
 use crate::data::Data;
@@ -71,6 +71,7 @@ pub fn run(a: &Arguments) -> Result<()> {
 
 /// Least and largest value of an input.
 fn limits(a: &Arguments, data: &Data) -> (f32, f32) {
-    let values = |t: &Tensor| t.to_vec::<f32>().into_iter().fold((0f32, 1f32), |(l, h), v| (l.min(v), h.max(v)));
+    let values =
+        |t: &Tensor| t.to_vec::<f32>().into_iter().fold((0f32, 1f32), |(l, h), v| (l.min(v), h.max(v)));
     a.bounds.unwrap_or_else(|| data.inputs.first().map_or((0.0, 1.0), values))
 }

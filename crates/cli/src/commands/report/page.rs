@@ -39,8 +39,11 @@ impl Page {
 
     /// The whole page.
     pub fn html(&self) -> String {
-        let links: String =
-            self.contents.iter().map(|(id, title)| format!("<a href=\"#{id}\">{}</a> ", escaped(title))).collect();
+        let links: String = self
+            .contents
+            .iter()
+            .map(|(id, title)| format!("<a href=\"#{id}\">{}</a> ", escaped(title)))
+            .collect();
         format!(
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\

@@ -35,15 +35,28 @@ impl Judged {
             _ => return Err(Error::new("the model has no output, or the data no target y0")),
         };
         let classes = match y.shape() {
-            [_, n] if *n > 1 && *n <= 100_000 && target.len() == y.shape()[0] || y.shape() == target.shape() && one_hot(target) => *n,
+            [_, n]
+                if *n > 1 && *n <= 100_000 && target.len() == y.shape()[0]
+                    || y.shape() == target.shape() && one_hot(target) =>
+            {
+                *n
+            }
             _ if y.len() == target.len() => return Ok(Judged::Numbers(y.to_vec(), target.to_vec())),
             shape => {
-                return Err(Error::new(format!("the first output has the shape {shape:?}, the targets {:?}", target.shape()))
-                    .expected("[samples, classes] scores and a class for each sample, or as many numbers of both"));
+                return Err(Error::new(format!(
+                    "the first output has the shape {shape:?}, the targets {:?}",
+                    target.shape()
+                ))
+                .expected(
+                    "[samples, classes] scores and a class for each sample, or as many numbers of both",
+                ));
             }
         };
-        let labels: Vec<usize> =
-            class_labels(target, y.shape()[0], classes)?.to_vec::<i32>().into_iter().map(|l| l as usize).collect();
+        let labels: Vec<usize> = class_labels(target, y.shape()[0], classes)?
+            .to_vec::<i32>()
+            .into_iter()
+            .map(|l| l as usize)
+            .collect();
         let probabilities = probabilities(y, classes)?;
         let values = probabilities.to_vec::<f32>();
         let said = values.chunks(classes).map(largest).collect();
@@ -76,7 +89,8 @@ impl Judged {
                     ("root mean squared error", short((squared / n).sqrt())),
                     ("explained variance (R2)", short(1.0 - squared / spread.max(f64::MIN_POSITIVE))),
                 ];
-                let chart = Chart::new("What it said against what is so").x_label("true").y_label("predicted");
+                let chart =
+                    Chart::new("What it said against what is so").x_label("true").y_label("predicted");
                 let chart = chart.scatter("", so, said).picture()?;
                 Ok(figures(&all) + &picture(&chart, "predicted against true numbers")?)
             }
@@ -87,7 +101,9 @@ impl Judged {
 fn one_hot(t: &Tensor) -> bool {
     let values = t.to_vec::<f32>();
     let width = t.shape().last().copied().unwrap_or(1).max(1);
-    values.chunks(width).all(|row| row.iter().all(|v| *v == 0.0 || *v == 1.0) && row.iter().sum::<f32>() == 1.0)
+    values
+        .chunks(width)
+        .all(|row| row.iter().all(|v| *v == 0.0 || *v == 1.0) && row.iter().sum::<f32>() == 1.0)
 }
 
 pub fn largest(row: &[f32]) -> usize {
@@ -157,14 +173,16 @@ impl Classes {
             paragraph(&format!("{k} classes are too many for a matrix."))
         };
         let rows: Vec<Vec<String>> = (0..k.min(200)).map(row).collect();
-        Ok(drawn + &table(&["class", "samples", "found of them (recall)", "right when said (precision)"], &rows))
+        Ok(drawn
+            + &table(&["class", "samples", "found of them (recall)", "right when said (precision)"], &rows))
     }
 
     /// The mistakes, the surest first.
     pub fn worst(&self) -> Vec<usize> {
         let k = self.names.len();
         let values = self.probabilities.to_vec::<f32>();
-        let mut wrong: Vec<usize> = (0..self.labels.len()).filter(|i| self.labels[*i] != self.said[*i]).collect();
+        let mut wrong: Vec<usize> =
+            (0..self.labels.len()).filter(|i| self.labels[*i] != self.said[*i]).collect();
         let sure = |i: &usize| values[i * k + self.said[*i]];
         wrong.sort_by(|a, b| sure(b).total_cmp(&sure(a)));
         wrong
@@ -187,7 +205,8 @@ impl Classes {
         let head = ["sample", "is", "how sure of that", "was taken for", "how sure of that"];
         let drawn = if are_images(&x.shape()[1..]) {
             let shown = x.rows(&worst)?;
-            let plain = heat_maps(&shown, &Tensor::try_zeros(rhyton::tensor::DType::F32, shown.shape().to_vec())?)?;
+            let plain =
+                heat_maps(&shown, &Tensor::try_zeros(rhyton::tensor::DType::F32, shown.shape().to_vec())?)?;
             picture(&plain, "the images that were mistaken")?
         } else {
             String::new()
@@ -201,8 +220,10 @@ impl Classes {
         let found = reliability(&self.probabilities, &Tensor::vector(labels), 10)?;
         let held: Vec<_> = found.bins.iter().filter(|b| b.count > 0).collect();
         let (sure, right): (Vec<f64>, Vec<f64>) = held.iter().map(|b| (b.confidence, b.accuracy)).unzip();
-        let chart = Chart::new("Confidence and accuracy").x_label("mean confidence").y_label("share that is right");
-        let chart = chart.line("as it should be", &[0.0, 1.0], &[0.0, 1.0]).scatter("this model", &sure, &right);
+        let chart =
+            Chart::new("Confidence and accuracy").x_label("mean confidence").y_label("share that is right");
+        let chart =
+            chart.line("as it should be", &[0.0, 1.0], &[0.0, 1.0]).scatter("this model", &sure, &right);
         let text = "Of samples it is 90% sure of, nine of ten should be right. The expected calibration error is the mean \
                     distance from that.";
         let all = [("expected calibration error", short(found.ece)), ("Brier score", short(found.brier))];

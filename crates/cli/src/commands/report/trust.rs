@@ -10,7 +10,7 @@ use rhyton::model::Model;
 use rhyton::plot::Chart;
 use rhyton::robust::attacks::{Fgsm, PgdLinf};
 use rhyton::robust::bounds::{Crown, Ibp};
-use rhyton::robust::{Attacker, AttackRef, Certifier};
+use rhyton::robust::{AttackRef, Attacker, Certifier};
 use rhyton::{Result, Tensor};
 
 fn methods() -> [Method; 3] {
@@ -47,7 +47,10 @@ fn all_methods(model: &Model, inputs: &[Tensor], rows: &[usize], target: Target)
         match explainer.explain(method, &chosen, None) {
             Ok(why) => {
                 drawn.push_str(&format!("<h3>{name}</h3>\n"));
-                drawn.push_str(&picture(&explained(&chosen[0], &why, None)?, &format!("attributions by {name}"))?);
+                drawn.push_str(&picture(
+                    &explained(&chosen[0], &why, None)?,
+                    &format!("attributions by {name}"),
+                )?);
                 checks.extend(checked(&why));
             }
             Err(e) => drawn.push_str(&note(&format!("{name}: {e}"))),
@@ -82,7 +85,13 @@ fn first(data: &Data, samples: usize) -> Result<(Vec<Tensor>, Tensor)> {
 }
 
 /// Accuracy against the strength of attacks.
-pub fn attacked(model: &Model, data: &Data, (low, high): (f32, f32), samples: usize, seed: u32) -> Result<String> {
+pub fn attacked(
+    model: &Model,
+    data: &Data,
+    (low, high): (f32, f32),
+    samples: usize,
+    seed: u32,
+) -> Result<String> {
     let (x, labels) = first(data, samples)?;
     let width = f64::from(high - low);
     let sizes: Vec<f64> = [0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3].iter().map(|s| s * width).collect();
@@ -93,8 +102,11 @@ pub fn attacked(model: &Model, data: &Data, (low, high): (f32, f32), samples: us
     };
     let one_step = curve(&|eps| Fgsm::default().eps(eps).into())?;
     let many = curve(&|eps| PgdLinf::default().eps(eps).step_size((eps / 8.0).max(1e-9)).steps(20).into())?;
-    let chart = Chart::new("Accuracy under attack").x_label("largest change of a value").y_label("share that stays right");
-    let chart = chart.line("one step (FGSM)", &sizes, &one_step).line("20 steps (PGD)", &sizes, &many).picture()?;
+    let chart = Chart::new("Accuracy under attack")
+        .x_label("largest change of a value")
+        .y_label("share that stays right");
+    let chart =
+        chart.line("one step (FGSM)", &sizes, &one_step).line("20 steps (PGD)", &sizes, &many).picture()?;
     let row = |i: usize| vec![format!("{:.3}", sizes[i]), percent(one_step[i]), percent(many[i])];
     let rows: Vec<Vec<String>> = (0..sizes.len()).map(row).collect();
     let mut found = paragraph(&format!(
@@ -102,16 +114,21 @@ pub fn attacked(model: &Model, data: &Data, (low, high): (f32, f32), samples: us
         x[0].shape()[0]
     ));
     if one_step.iter().zip(&many).any(|(one, many)| one + 0.02 < *many) {
-        found += &note("One step finds more than twenty: the gradients of this model mislead attacks, and its accuracy under attack is not to be believed.");
+        found += &note(
+            "One step finds more than twenty: the gradients of this model mislead attacks, and its accuracy under attack is not to be believed.",
+        );
     }
-    Ok(found + &picture(&chart, "accuracy against strength of attack")? + &table(&["change", "FGSM", "PGD"], &rows))
+    Ok(found
+        + &picture(&chart, "accuracy against strength of attack")?
+        + &table(&["change", "FGSM", "PGD"], &rows))
 }
 
 /// Certified accuracy against the size of changes.
 pub fn certified(model: &Model, data: &Data, (low, high): (f32, f32), samples: usize) -> Result<String> {
     let (x, labels) = first(data, samples.min(64))?;
     let width = f64::from(high - low);
-    let sizes: Vec<f64> = [0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1].iter().map(|s| s * width).collect();
+    let sizes: Vec<f64> =
+        [0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1].iter().map(|s| s * width).collect();
     let certifier = Certifier::new(model).bounds(low, high);
     let share = |method: &str, eps: f64| -> Result<f64> {
         let found = match method {
@@ -142,8 +159,13 @@ pub fn certified(model: &Model, data: &Data, (low, high): (f32, f32), samples: u
     let chart = chart.x_label("largest change of a value").y_label("share that is certain").picture()?;
     let head: Vec<&str> = std::iter::once("change").chain(columns.iter().map(|(m, _)| *m)).collect();
     let row = |i: usize| {
-        std::iter::once(format!("{:.4}", sizes[i])).chain(columns.iter().map(|(_, s)| percent(s[i]))).collect()
+        std::iter::once(format!("{:.4}", sizes[i]))
+            .chain(columns.iter().map(|(_, s)| percent(s[i])))
+            .collect()
     };
     let rows: Vec<Vec<String>> = (0..sizes.len()).map(row).collect();
-    Ok(paragraph(&text) + &notes + &picture(&chart, "certified accuracy against size of change")? + &table(&head, &rows))
+    Ok(paragraph(&text)
+        + &notes
+        + &picture(&chart, "certified accuracy against size of change")?
+        + &table(&head, &rows))
 }
