@@ -52,6 +52,11 @@ impl Adversarial {
         right as f64 / fooled.len().max(1) as f64
     }
 
+    /// Whether labels are the classes that samples were to be taken for.
+    pub fn is_targeted(&self) -> bool {
+        self.targeted
+    }
+
     /// The share of clean samples that are taken for their label.
     pub fn clean_accuracy(&self) -> f64 {
         self.share(&self.fooled_before)

@@ -44,13 +44,15 @@ pub fn nearest(known: &Tensor, features: &Tensor, k: usize) -> Result<Vec<f64>> 
             Error::new(format!("k={k} of {} known samples", known.len())).expected("from 1 to their number")
         );
     }
+    let features = rows(features);
+    same_width(&features, known[0].len())?;
     let of = |x: Vec<f64>| {
         let x = unit(x);
         let mut all: Vec<f64> =
             known.iter().map(|v| v.iter().zip(&x).map(|(a, b)| (a - b) * (a - b)).sum()).collect();
         all.select_nth_unstable_by(k - 1, f64::total_cmp).1.sqrt()
     };
-    Ok(rows(features).into_iter().map(of).collect())
+    Ok(features.into_iter().map(of).collect())
 }
 
 /// Means of classes and their common covariance (Lee et al. 2018).
@@ -94,7 +96,12 @@ impl Mahalanobis {
     }
 
     /// The squared distance to the nearest class.
-    pub fn score(&self, features: &Tensor) -> Vec<f64> {
+    ///
+    /// # Errors
+    /// When samples have other numbers of features than the known ones.
+    pub fn score(&self, features: &Tensor) -> Result<Vec<f64>> {
+        let features = rows(features);
+        same_width(&features, self.factor.len())?;
         let distance = |x: &[f64], mean: &[f64]| {
             // Solves L u = x - mean; the distance is |u|^2.
             let mut u: Vec<f64> = x.iter().zip(mean).map(|(x, m)| x - m).collect();
@@ -105,7 +112,15 @@ impl Mahalanobis {
             u.iter().map(|u| u * u).sum::<f64>()
         };
         let nearest = |x: Vec<f64>| self.means.iter().map(|m| distance(&x, m)).fold(f64::INFINITY, f64::min);
-        rows(features).into_iter().map(nearest).collect()
+        Ok(features.into_iter().map(nearest).collect())
+    }
+}
+
+fn same_width(features: &[Vec<f64>], n: usize) -> Result<()> {
+    match features.iter().find(|x| x.len() != n) {
+        Some(x) => Err(Error::new(format!("{} features of a sample", x.len()))
+            .expected(format!("{n}, as of the known ones"))),
+        None => Ok(()),
     }
 }
 

@@ -93,6 +93,27 @@ fn the_ensemble_is_at_least_as_strong_as_each_of_its_parts() {
     assert!(all < none, "{all}: nothing was found");
 }
 
+/// A thousandfold logits make probabilities of exactly 0 and 1, whose loss has no slope: steps along it go nowhere, and
+/// the model withstands nothing all the same.
+#[test]
+fn a_decoy_that_hides_its_gradients_is_broken() {
+    let mut decoy = convolutional();
+    let mut weights = decoy.weights().to_vec();
+    let last = weights.len() - 2;
+    for w in &mut weights[last..] {
+        *w = Tensor::new(w.shape().to_vec(), w.to_vec::<f32>().iter().map(|x| 1e4 * x).collect::<Vec<_>>())
+            .unwrap();
+    }
+    decoy.set_weights(&weights).unwrap();
+    let x = noise(&[40, 6, 6, 1], 7);
+    let labels = predicted(&decoy, &x);
+    let accuracy = |a: AttackRef| Attacker::new(&decoy).attack(a, &x, &labels).unwrap().robust_accuracy();
+    let steps = PgdLinf::default().eps(0.3).step_size(0.03).steps(40).random_start(false);
+    assert!(accuracy(steps.into()) > 0.9, "the decoy hides nothing");
+    let left = accuracy(AutoAttack::default().eps(0.3).steps(40).n_queries(500).into());
+    assert!(left < 0.05, "{left}");
+}
+
 #[test]
 fn a_recurrent_model_is_attacked_through_its_loop() {
     let model = recurrent();

@@ -90,7 +90,8 @@ fn what_is_outside_scores_higher() {
     let inside = Tensor::new([20, 2], [cloud(1.0, 4.0, 10), cloud(4.0, 1.0, 10)].concat()).unwrap();
     let outside = Tensor::new([20, 2], cloud(-3.0, -3.0, 20)).unwrap();
     let far = Mahalanobis::fit(&known, &labels, 2).unwrap();
-    assert_eq!(auroc(&far.score(&inside), &far.score(&outside)), 1.0);
+    assert_eq!(auroc(&far.score(&inside).unwrap(), &far.score(&outside).unwrap()), 1.0);
+    assert!(far.score(&noise(&[1, 3], 1)).is_err() && nearest(&known, &noise(&[1, 3], 1), 1).is_err());
     let near = |x| nearest(&known, x, 5).unwrap();
     assert_eq!(auroc(&near(&inside), &near(&outside)), 1.0);
     let (sure, unsure) =

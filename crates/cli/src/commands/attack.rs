@@ -76,8 +76,12 @@ fn summary(found: &Adversarial) -> String {
         let sizes = found.size(norm);
         sizes.iter().sum::<f32>() / sizes.len().max(1) as f32
     };
+    let [what, after] = match found.is_targeted() {
+        true => ["taken for the class wanted", "after the attack"],
+        false => ["accuracy", "under attack"],
+    };
     format!(
-        "accuracy {:.4}, under attack {:.4}; mean change: largest value {:.4}, Euclidean {:.4}, sum {:.4}",
+        "{what} {:.4}, {after} {:.4}; mean change: largest value {:.4}, Euclidean {:.4}, sum {:.4}",
         found.clean_accuracy(),
         found.robust_accuracy(),
         mean(Norm::Inf),

@@ -8,7 +8,7 @@ use rhyton::model::Model;
 use rhyton::robust::bounds::BoundRef;
 use rhyton::robust::vnnlib::Property;
 use rhyton::robust::{Certifier, Norm, Verdict, verify};
-use rhyton::{Error, Result, io};
+use rhyton::{Error, Result, Tensor, io};
 use serde_json::{Map, Value as Json};
 use std::path::{Path, PathBuf};
 
@@ -37,9 +37,9 @@ pub struct Arguments {
     /// Inputs x0, x1, .. and classes y0, if any, in an .npz file; - reads it from standard input
     #[arg(long, required_unless_present = "property")]
     data: Option<PathBuf>,
-    /// The array that holds the classes; without it no accuracy is said
-    #[arg(long, default_value = "y0")]
-    labels: String,
+    /// The array that holds the classes, y0 unless given; without classes no accuracy is said
+    #[arg(long)]
+    labels: Option<String>,
     /// Which of the model's outputs
     #[arg(long, default_value_t = 0)]
     output: usize,
@@ -68,7 +68,10 @@ pub fn run(a: &Arguments) -> Result<()> {
 
 fn bounded(a: &Arguments, method: BoundRef, model: &Model, eps: f64, data: &Path, out: &Out) -> Result<()> {
     let data = Data::read(data)?;
-    let labels = if data.arrays.contains_key(&a.labels) { Some(data.array(&a.labels)?) } else { None };
+    let labels = match &a.labels {
+        Some(name) => Some(data.array(name)?),
+        None => data.targets.first().filter(|y| are_classes(y)),
+    };
     out.try_now("--out", 0)?;
     let certifier = Certifier::new(model).output(a.output).norm(a.norm).batch_size(a.batch_size);
     let certifier = match a.bounds {
@@ -81,6 +84,11 @@ fn bounded(a: &Arguments, method: BoundRef, model: &Model, eps: f64, data: &Path
     }
     let [lower, upper] = ["lower", "upper"].map(|end| format!("{}_{end}", a.method));
     out.write(|out| io::write_npz_to(out, &[(lower.as_str(), &found.lower), (upper.as_str(), &found.upper)]))
+}
+
+/// Whether targets can be classes: a model that predicts numbers has others.
+fn are_classes(targets: &Tensor) -> bool {
+    targets.to_vec::<f64>().iter().all(|y| *y >= 0.0 && y.fract() == 0.0)
 }
 
 /// Says `holds`, `violated` with an input, or `unknown`.
