@@ -156,7 +156,7 @@ impl<'m> Explainer<'m> {
     ///
     /// # Errors
     /// When the method does not fit the model.
-    pub fn compile(&self, method: impl Into<Method>) -> Result<Compiled<'m>> {
+    pub fn compile(&self, method: impl Into<Method>) -> Result<CompiledMethod<'m>> {
         let method = method.into();
         let method = method.get()?;
         let (mut names, mut checks, mut has_errors) = (vec![], vec![], false);
@@ -176,7 +176,7 @@ impl<'m> Explainer<'m> {
             }
             Ok(results)
         })?;
-        Ok(Compiled { runner, method: method.class_name().into(), names, checks, has_errors })
+        Ok(CompiledMethod { runner, method: method.class_name().into(), names, checks, has_errors })
     }
 
     /// A program whose results, each with a row for each sample, `body` makes of the scene at a place.
@@ -295,7 +295,7 @@ fn merged(spots: &[Spot], attributions: Vec<Expr>) -> (Vec<String>, Vec<Expr>) {
 }
 
 /// A method as a program for a model.
-pub struct Compiled<'m> {
+pub struct CompiledMethod<'m> {
     runner: Runner<'m>,
     method: String,
     names: Vec<String>,
@@ -303,7 +303,7 @@ pub struct Compiled<'m> {
     has_errors: bool,
 }
 
-impl Compiled<'_> {
+impl CompiledMethod<'_> {
     /// Explains the scores of `x`, of these classes.
     ///
     /// # Errors

@@ -46,7 +46,7 @@ pub use attribution::{Attribution, Method};
 pub use baseline::Baseline;
 pub use concepts::Concept;
 pub use dependence::{Dependence, quantiles};
-pub use explainer::{Compiled, Explainer, Of, Target};
+pub use explainer::{CompiledMethod, Explainer, Of, Target};
 pub use explanation::{Check, Explanation};
 pub use features::{Groups, Sizes};
 pub use importance::{Importance, Merit};
