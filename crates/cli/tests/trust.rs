@@ -174,11 +174,11 @@ fn mistakes_are_said_and_leave_nothing_behind() {
     let target = made.display().to_string();
     let rest = ["--data", &data, "--out", &target];
     let cases: [(&[&str], &str); 6] = [
-        (&["explain", &model, "--method", "integrated_gradient"], "did you mean 'integrated_gradients'"),
+        (&["explain", &model, "--method", "integrated_gradient"], "did you mean 'IntegratedGradients'"),
         (&["explain", &model, "--args", "{\"stepz\": 3}"], "there is no setting 'stepz'"),
         (&["explain", &model, "--target", "labels"], "the data has no array 'labels'"),
         (&["explain", &model, "--method", "grad_cam", "--args", "{\"layer\": \"conv\"}"], "no layer 'conv'"),
-        (&["attack", &model, "--method", "fgsn"], "did you mean 'fgsm'"),
+        (&["attack", &model, "--method", "fgsn"], "did you mean 'Fgsm'"),
         (&["certify", &model, "--eps", "-1"], "eps"),
     ];
     for (call, wanted) in cases {
