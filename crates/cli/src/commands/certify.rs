@@ -23,7 +23,7 @@ pub struct Arguments {
     #[arg(long, default_value = "{}", value_parser = settings)]
     args: Map<String, Json>,
     /// How far an input may change
-    #[arg(long, required_unless_present = "property")]
+    #[arg(long, required_unless_present = "property", allow_hyphen_values = true)]
     eps: Option<f64>,
     /// A property in a .vnnlib file: whether it holds, in place of bounds of the data
     #[arg(long, conflicts_with_all = ["eps", "data", "out"])]
