@@ -11,6 +11,8 @@ const FOR: [f64; 3] = [213.0, 94.0, 0.0];
 const AGAINST: [f64; 3] = [0.0, 114.0, 178.0];
 /// Pixels between images.
 const GAP: usize = 4;
+/// Pairs of pictures in a row.
+const ACROSS: usize = 4;
 /// Small images are enlarged to at least this many pixels.
 const SMALLEST: usize = 112;
 /// A picture of more pixels is refused.
@@ -70,7 +72,9 @@ pub fn heat_maps(images: &Tensor, attributions: &Tensor) -> Result<Picture> {
         return Err(Error::new("there is nothing to draw").place("heat_maps"));
     }
     let zoom = SMALLEST.div_ceil(h.max(w));
-    let (height, width) = (n * (h * zoom + GAP) + GAP, 2 * (w * zoom + GAP) + GAP);
+    let across = n.min(ACROSS);
+    let pair = 2 * (w * zoom + GAP) + GAP;
+    let (height, width) = (n.div_ceil(across) * (h * zoom + GAP) + GAP, across * pair);
     if width.saturating_mul(height) > MOST_PIXELS {
         return Err(Error::new(format!("{n} images of {h}x{w} pixels are too many for one picture"))
             .place("heat_maps"));
@@ -91,8 +95,9 @@ pub fn heat_maps(images: &Tensor, attributions: &Tensor) -> Result<Picture> {
         let grey = &grey[of];
         for (y, x) in (0..h * zoom).flat_map(|y| (0..w * zoom).map(move |x| (y, x))) {
             let from = y / zoom * w + x / zoom;
-            let row = GAP + image * (h * zoom + GAP) + y;
-            let at = |side: usize| (row * width + GAP + side * (w * zoom + GAP) + x) * 3;
+            let row = GAP + image / across * (h * zoom + GAP) + y;
+            let left = GAP + image % across * pair + x;
+            let at = |side: usize| (row * width + left + side * (w * zoom + GAP)) * 3;
             let plain = (grey[from] * 255.0).round() as u8;
             canvas[at(0)..at(0) + 3].fill(plain);
             let over = color(shares[from]).map(|c| (c * (0.72 + 0.28 * (1.0 - grey[from]))).round() as u8);

@@ -1,6 +1,7 @@
 //! Many small images in one picture.
 
 use crate::file::{self, Format};
+use crate::picture::Picture;
 use rhyton_tensor::{DType, Error, Result, Tensor};
 use std::path::Path;
 
@@ -28,10 +29,20 @@ const MOST_PIXELS: usize = 1 << 26;
 /// ```
 pub fn image_grid(images: &Tensor, columns: usize, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
-    let fail = |what: String| Error::new(what).place("image_grid");
     if file::format(path)? != Format::Png {
-        return Err(fail(format!("{} is not a PNG", path.display())).expected("a name that ends in .png"));
+        return Err(Error::new(format!("{} is not a PNG", path.display()))
+            .place("image_grid")
+            .expected("a name that ends in .png"));
     }
+    image_picture(images, columns)?.save(path)
+}
+
+/// What [`image_grid`] draws, as a picture.
+///
+/// # Errors
+/// As for [`image_grid`], but for files.
+pub fn image_picture(images: &Tensor, columns: usize) -> Result<Picture> {
+    let fail = |what: String| Error::new(what).place("image_grid");
     let (n, h, w, channels) = match *images.shape() {
         [n, h, w] => (n, h, w, 1),
         [n, h, w, c @ (1 | 3)] => (n, h, w, c),
@@ -69,7 +80,7 @@ pub fn image_grid(images: &Tensor, columns: usize, path: impl AsRef<Path>) -> Re
             }
         }
     }
-    file::write(path, &encode(&canvas, width, height)?)
+    Ok(Picture::pixels(canvas, width, height))
 }
 
 fn bytes(images: &Tensor) -> Result<Vec<u8>> {

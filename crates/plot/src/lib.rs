@@ -28,5 +28,5 @@ pub use attribution::{coloured_text, heat_maps, signed_bars};
 pub use chart::{Chart, save_panels};
 pub use curves::learning_curves;
 pub use heatmap::Heatmap;
-pub use images::image_grid;
+pub use images::{image_grid, image_picture};
 pub use picture::Picture;

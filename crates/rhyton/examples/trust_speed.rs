@@ -62,7 +62,7 @@ fn main() -> Result<()> {
         ("guided_backprop", &cnn, GuidedBackprop::default().into()),
         ("smooth_grad_50", &cnn, SmoothGrad::default().samples(50).stdev(0.1).into()),
         ("grad_cam", &cnn, GradCam::default().layer("conv2d").into()),
-        ("occlusion_4x4", &cnn, Occlusion::default().window([4, 4, 1]).into()),
+        ("occlusion_4x4", &cnn, Occlusion::default().window(vec![4, 4, 1]).into()),
         (
             "shapley_sampling_16_groups_25",
             &cnn,
@@ -94,10 +94,10 @@ fn main() -> Result<()> {
     ];
     for (name, attack, json, samples) in attacks.into_iter().filter(|a| wanted(a.0)) {
         let (x, y) = (x.slice_rows(0..samples)?, y.slice_rows(0..samples)?);
-        let attacker = Attacker::new(&cnn).batch_size(SAMPLES);
         let attack = AttackRef::with_settings(attack, &settings(json))?;
+        let attack = Attacker::new(&cnn).batch_size(SAMPLES).compile(attack)?;
         let runs = if ["fgsm", "pgd_40"].contains(&name) { 5 } else { 2 };
-        time(name, samples, runs, || attacker.attack(attack.clone(), &x, &y).map(drop))?;
+        time(name, samples, runs, || attack.attack(&x, &y).map(drop))?;
     }
     Ok(())
 }

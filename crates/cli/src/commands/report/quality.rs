@@ -5,7 +5,7 @@ use crate::data::Data;
 use crate::pictures::{MOST_IMAGES, are_images};
 use rhyton::model::Model;
 use rhyton::model::program::class_labels;
-use rhyton::plot::{Chart, Heatmap, heat_maps};
+use rhyton::plot::{Chart, Heatmap, image_picture};
 use rhyton::robust::calibration::reliability;
 use rhyton::{Error, Result, Tensor};
 
@@ -204,10 +204,7 @@ impl Classes {
         let rows: Vec<Vec<String>> = worst.iter().map(row).collect();
         let head = ["sample", "is", "how sure of that", "was taken for", "how sure of that"];
         let drawn = if are_images(&x.shape()[1..]) {
-            let shown = x.rows(&worst)?;
-            let plain =
-                heat_maps(&shown, &Tensor::try_zeros(rhyton::tensor::DType::F32, shown.shape().to_vec())?)?;
-            picture(&plain, "the images that were mistaken")?
+            picture(&image_picture(&x.rows(&worst)?, worst.len())?, "the images that were mistaken")?
         } else {
             String::new()
         };
