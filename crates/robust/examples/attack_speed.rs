@@ -1,5 +1,5 @@
 //! Samples a second under attack: `cargo run --release -p rhyton-robust --example attack_speed [names]`. The model, sizes and
-//! settings of the peers' table: a convolution, pooling and two dense layers over 28 x 28, random weights, batches of 128.
+//! settings of the peers' table: a convolution, pooling and two dense layers over 28 x 28, random weights, 128 samples.
 
 use rhyton_model::Sequential;
 use rhyton_nn::layers::*;

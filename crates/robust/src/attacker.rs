@@ -97,7 +97,7 @@ struct Compiled {
 impl<'m> Attacker<'m> {
     /// Attacks the model's first output through its first input of floats, whose values lie between 0 and 1.
     pub fn new(model: &'m Model) -> Attacker<'m> {
-        Attacker { model, output: 0, input: None, bounds: (0.0, 1.0), batch_size: 128, seed: 0 }
+        Attacker { model, output: 0, input: None, bounds: (0.0, 1.0), batch_size: 32, seed: 0 }
     }
 
     /// Which output.

@@ -37,7 +37,7 @@ pub struct Arguments {
     #[arg(long)]
     out: Out,
     /// Samples computed at a time
-    #[arg(long, default_value_t = 128)]
+    #[arg(long, default_value_t = 32)]
     batch_size: usize,
     /// Seed of methods that draw random numbers
     #[arg(long, default_value_t = 0)]
