@@ -51,6 +51,7 @@ rhyton_nn::registry! {
     FeatureAblation "how much the score falls without each value";
     FeaturePermutation "how much the score falls with each value of another sample";
     Occlusion "how much the score falls without each window": Occlusion::default().window(vec![2]);
+    Rise "the mean score of the input seen through random masks": Rise::default().samples(8);
     ShapleyValues "what each value adds, over all orders";
     ShapleySampling ["shapley_value_sampling"] "what each value adds, over orders that are drawn": ShapleySampling::default().samples(4);
     KernelShap "Shapley values as the weights of a linear model";
