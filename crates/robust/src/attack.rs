@@ -50,6 +50,7 @@ rhyton_nn::registry! {
     PgdL1 "steps along the gradient, within a sum of changes": PgdL1::default().steps(3);
     Ffgsm ["fgsm_rs"] "one step along the sign of the gradient from a random start";
     Rfgsm ["r_fgsm"] "random signs, then steps along the sign of the gradient";
+    NiFgsm "steps along the sign of a gradient where momentum would lead";
     MiFgsm "steps along the sign of a gradient with momentum";
     DeepFool ["deepfool"] "steps over the nearest linearised border of a class": DeepFool::default().steps(3);
     Cw ["carlini_wagner"] "the least Euclidean change, found by Adam": Cw::default().steps(3);
