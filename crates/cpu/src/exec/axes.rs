@@ -2,8 +2,8 @@
 
 use super::resolve::{Lane, Setting};
 use crate::tile::code::dtype;
+use crate::tile::nest::LoopNest;
 use crate::tile::space::{Argument, Place, Space};
-use crate::tile::sweep::Sweep;
 use rhyton_graph::ops::Scalar;
 use rhyton_graph::plan::{Program, Register, Step};
 use rhyton_tensor::{DType, Error, Result};
@@ -47,7 +47,7 @@ pub(crate) fn single(sizes: &[usize], strides: &[isize], alone: isize) -> Option
 pub(crate) type Groups = Option<[usize; 3]>;
 
 /// Prepares a program over `sizes`.
-pub(crate) struct Draft<'a> {
+pub(crate) struct NestBuilder<'a> {
     pub setting: &'a Setting<'a>,
     pub program: &'a Program,
     pub sizes: &'a [usize],
@@ -58,7 +58,7 @@ pub(crate) struct Draft<'a> {
     pub writes: &'a [Lane],
 }
 
-impl Draft<'_> {
+impl NestBuilder<'_> {
     fn check(&self) -> Result<()> {
         let rank = self.sizes.len();
         let views = self.reads.iter().flatten().chain(self.writes).all(|v| v.strides.len() == rank);
@@ -113,7 +113,7 @@ impl Draft<'_> {
     }
 
     /// The program, ready to run.
-    pub fn sweep(&self) -> Result<Sweep> {
+    pub fn build(&self) -> Result<LoopNest> {
         self.check()?;
         let (what, mut strides) = self.sources();
         strides.extend(self.writes.iter().map(|w| w.strides.clone()));
@@ -135,7 +135,7 @@ impl Draft<'_> {
             parts[2].iter_mut().for_each(|s| s.push(0));
         }
         let space = Space { batch: sizes[0].clone(), rows: sizes[1].clone(), cols: sizes[2].clone() };
-        let port = |k: usize, register, dtype, place| Argument {
+        let argument = |k: usize, register, dtype, place| Argument {
             register,
             dtype,
             place,
@@ -148,17 +148,17 @@ impl Draft<'_> {
             repeated: false,
         };
         let inputs: Vec<Argument> =
-            what.iter().enumerate().map(|(k, (r, d, p))| port(k, *r, *d, *p)).collect();
+            what.iter().enumerate().map(|(k, (r, d, p))| argument(k, *r, *d, *p)).collect();
         let outputs = self.writes.iter().enumerate().map(|(j, w)| {
             let r = self.program.outputs[j];
-            port(
+            argument(
                 what.len() + j,
                 r,
                 dtype(self.program, r),
                 Place::Buffer { buffer: w.buffer, offset: w.offset },
             )
         });
-        Sweep::new(self.setting.isa, self.program, space, inputs, outputs.collect(), &self.constants()?)
+        LoopNest::new(self.setting.isa, self.program, space, inputs, outputs.collect(), &self.constants()?)
     }
 }
 

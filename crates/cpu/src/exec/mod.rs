@@ -3,10 +3,10 @@
 
 mod arena;
 pub(crate) mod axes;
-#[cfg(test)]
-mod draft_tests;
 mod frame;
 pub(crate) mod named;
+#[cfg(test)]
+mod nest_tests;
 mod pooling;
 mod product;
 #[cfg(test)]

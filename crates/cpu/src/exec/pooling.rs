@@ -4,7 +4,7 @@ use super::product::{Finish, epilogue};
 use super::resolve::{Lane, Setting, three};
 use super::task::Context;
 use crate::simd::Element;
-use crate::tile::sweep::Sweep;
+use crate::tile::nest::LoopNest;
 use crate::window::{PoolShape, Target, pool_of, pool_scratch_len};
 use rhyton_graph::plan::{Kernel, Launch, Plan};
 use rhyton_tensor::{DType, Error, Result};
@@ -18,7 +18,7 @@ pub(crate) struct PoolTask {
     b: Option<Lane>,
     /// Without an epilogue, where the result goes.
     write: Lane,
-    finish: Option<Sweep>,
+    finish: Option<LoopNest>,
     work: usize,
 }
 
@@ -78,7 +78,7 @@ impl PoolTask {
         unsafe {
             let a = cx.at::<E>(&self.a).cast_const();
             let b = self.b.as_ref().map_or(std::ptr::null(), |b| cx.at::<E>(b).cast_const());
-            let finish = self.finish.as_ref().map(|sweep| Finish { sweep, table: cx.table, batch: 0 });
+            let finish = self.finish.as_ref().map(|nest| Finish { nest, table: cx.table, batch: 0 });
             let target = match &finish {
                 Some(finish) => Target::Epilogue(finish, cx.scratch.cast()),
                 None => Target::Memory(cx.at(&self.write)),

@@ -1,21 +1,21 @@
 //! Matrix products and convolutions, and what happens to their results on the way to memory.
 
-use super::axes::{Draft, merge, single};
+use super::axes::{NestBuilder, merge, single};
 use super::resolve::{Lane, Setting, three};
 use super::side::{Side, aligned, identity, row_major, side};
 use super::task::Context;
 use crate::conv::pairs::Paired;
 use crate::conv::{ConvArgs, ConvShape, conv, conv_bytes, conv_bytes_scratch_len, conv_scratch_len};
 use crate::gemm::{Epilogue, GemmArgs, MatView, Steps, gemm, gemm_bytes, scratch_len, scratch_len_bytes};
+use crate::tile::nest::LoopNest;
 use crate::tile::space::Table;
-use crate::tile::sweep::Sweep;
 use rhyton_graph::ops::ConvKind;
 use rhyton_graph::plan::{Kernel, Launch, Plan, Program};
 use rhyton_tensor::{DType, Error, Result};
 
 /// An epilogue at work.
 pub(super) struct Finish<'a> {
-    pub sweep: &'a Sweep,
+    pub nest: &'a LoopNest,
     pub table: Table,
     /// Number of the first product among all batches.
     pub batch: usize,
@@ -36,13 +36,13 @@ impl Epilogue for Finish<'_> {
         // SAFETY: the kernel gives every block once, so no two of them touch the same results; the table holds
         // valid addresses while the task runs.
         unsafe {
-            self.sweep.block(self.table, block, self.batch + batch, (row, row + rows), (col, col + cols));
+            self.nest.block(self.table, block, self.batch + batch, (row, row + rows), (col, col + cols));
         }
     }
 
     fn prefetch(&self, batch: usize, rows: [usize; 2], cols: [usize; 2]) {
         // SAFETY: as above.
-        unsafe { self.sweep.prefetch(self.table, self.batch + batch, rows, cols) };
+        unsafe { self.nest.prefetch(self.table, self.batch + batch, rows, cols) };
     }
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct DotTask {
     pairs: bool,
     /// The result: place, row stride, batch strides.
     direct: Option<(Lane, usize, Vec<isize>)>,
-    finish: Option<Sweep>,
+    finish: Option<LoopNest>,
     /// The sides are int8; they are float32 otherwise.
     bytes: bool,
     /// Numbers of scratch memory: copies of the sides, what the kernel needs.
@@ -188,7 +188,7 @@ impl DotTask {
                     (c, *ld, steps(batch))
                 });
                 let finish =
-                    self.finish.as_ref().map(|sweep| Finish { sweep, table: cx.table, batch: o * own });
+                    self.finish.as_ref().map(|nest| Finish { nest, table: cx.table, batch: o * own });
                 gemm(GemmArgs {
                     isa: cx.isa,
                     pairs: self.pairs,
@@ -225,7 +225,13 @@ fn straight(d: &Dims, write: &Lane) -> Option<(Lane, usize, Vec<isize>)> {
     Some((write.clone(), ld, batch))
 }
 
-fn finish(setting: &Setting, program: &Program, d: &Dims, reads: &[Lane], writes: &[Lane]) -> Result<Sweep> {
+fn finish(
+    setting: &Setting,
+    program: &Program,
+    d: &Dims,
+    reads: &[Lane],
+    writes: &[Lane],
+) -> Result<LoopNest> {
     let sizes: Vec<usize> = d.batch.iter().chain(&d.m).chain(&d.n).copied().collect();
     let groups = [d.batch.len(), d.m.len(), d.n.len()];
     epilogue(setting, program, &sizes, groups, reads, writes)
@@ -239,9 +245,9 @@ pub(super) fn epilogue(
     groups: [usize; 3],
     reads: &[Lane],
     writes: &[Lane],
-) -> Result<Sweep> {
+) -> Result<LoopNest> {
     let reads: Vec<Option<Lane>> = std::iter::once(None).chain(reads.iter().cloned().map(Some)).collect();
-    Draft { setting, program, sizes, groups: Some(groups), reads: &reads, writes }.sweep()
+    NestBuilder { setting, program, sizes, groups: Some(groups), reads: &reads, writes }.build()
 }
 
 /// A prepared convolution.
@@ -253,7 +259,7 @@ pub(crate) struct ConvTask {
     b: Lane,
     /// Without an epilogue, where the result goes.
     out: Option<Lane>,
-    finish: Option<Sweep>,
+    finish: Option<LoopNest>,
     /// The sides are int8; they are float32 otherwise.
     bytes: bool,
     work: usize,
@@ -328,7 +334,7 @@ impl ConvTask {
         }
         // SAFETY: the plan's views are contiguous and inside their buffers; scratch is as large as asked for.
         unsafe {
-            let finish = self.finish.as_ref().map(|sweep| Finish { sweep, table: cx.table, batch: 0 });
+            let finish = self.finish.as_ref().map(|nest| Finish { nest, table: cx.table, batch: 0 });
             let epilogue = finish.as_ref().map(|f| f as &dyn Epilogue);
             match &self.pairs {
                 Some(pairs) => pairs.run(self.args(cx, epilogue)),

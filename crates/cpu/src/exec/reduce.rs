@@ -11,12 +11,12 @@ mod tests;
 
 use crate::Shared;
 use crate::exec::Setting;
-use crate::exec::axes::{Draft, merge};
+use crate::exec::axes::{NestBuilder, merge};
 use crate::exec::resolve::Lane;
 use crate::exec::task::Context;
 use crate::tile::code::dtype;
+use crate::tile::nest::LoopNest;
 use crate::tile::space::locate;
-use crate::tile::sweep::Sweep;
 use crate::tile::walk::Finished;
 use fold::{Acc, Folded, Lines, fold_cols, fold_rows};
 use program::{products, renumber};
@@ -55,7 +55,7 @@ pub(crate) struct How {
 /// One of the folds of a reduction.
 struct Part {
     how: How,
-    /// Which result of the sweep is folded, or its products with which other one.
+    /// Which result of the loop nest is folded, or its products with which other one.
     of: (usize, Option<usize>),
     result: DType,
     write: Lane,
@@ -63,13 +63,13 @@ struct Part {
 
 /// A prepared reduction.
 pub(crate) struct ReduceTask {
-    sweep: Sweep,
+    nest: LoopNest,
     folds: Vec<Part>,
     /// True when the innermost axis is kept: whole rows are folded into one.
     columns: bool,
     /// Kept elements; when `columns`, those of a batch are neighbours.
     kept: usize,
-    /// Rows of the sweep that belong to one kept element (row mode).
+    /// Rows of the loop nest that belong to one kept element (row mode).
     rows_each: usize,
     /// Parts of the folded range.
     parts: usize,
@@ -103,7 +103,7 @@ impl ReduceTask {
         let moved: Vec<Option<Lane>> = reads.iter().map(|r| Some(permute(r, &order))).collect();
         let moved_sizes: Vec<usize> = order.iter().map(|a| sizes[*a]).collect();
         let (renamed, of) = products(&renumber(program, &order), folds);
-        let draft = Draft {
+        let builder = NestBuilder {
             setting,
             program: &renamed,
             sizes: &moved_sizes,
@@ -111,7 +111,7 @@ impl ReduceTask {
             reads: &moved,
             writes: &[],
         };
-        let sweep = draft.sweep()?;
+        let nest = builder.build()?;
         let strides: Vec<Vec<isize>> = writes.iter().map(|w| w.strides.clone()).collect();
         let (kept_sizes, strides) = merge(&sizes[..cut], &strides);
         writes.iter_mut().zip(strides).for_each(|(w, s)| w.strides = s);
@@ -122,16 +122,16 @@ impl ReduceTask {
             write,
         };
         let kept: usize = sizes[..cut].iter().product();
-        let rows = sweep.extent().1;
+        let rows = nest.extent().1;
         let rows_each = if columns { rows } else { rows.checked_div(kept).unwrap_or(0) };
         let folds = writes.into_iter().enumerate().map(part).collect();
-        let task = ReduceTask { sweep, folds, columns, kept, rows_each, parts: 1, kept_sizes };
+        let task = ReduceTask { nest, folds, columns, kept, rows_each, parts: 1, kept_sizes };
         Ok(ReduceTask { parts: task.parts(), ..task })
     }
 
     /// How many parts the folded range is cut into: few kept elements leave little else to share.
     fn parts(&self) -> usize {
-        let (batches, rows, cols) = self.sweep.extent();
+        let (batches, rows, cols) = self.nest.extent();
         let blocks = self.kept.div_ceil(if self.columns { COLUMNS } else { BLOCK });
         let by_rows = self.columns || self.rows_each > 1;
         let (longest, least) = if by_rows { (self.rows_each, ROWS) } else { (cols, COLS) };
@@ -151,7 +151,7 @@ impl ReduceTask {
 
     /// Kept elements of a task and their number of tasks.
     fn blocks(&self) -> (usize, usize) {
-        let (batches, _, cols) = self.sweep.extent();
+        let (batches, _, cols) = self.nest.extent();
         if self.columns {
             (COLUMNS, batches * cols.div_ceil(COLUMNS))
         } else {
@@ -163,8 +163,8 @@ impl ReduceTask {
 
     /// Rough time in nanoseconds.
     pub fn time(&self) -> f32 {
-        let (batches, rows, cols) = self.sweep.extent();
-        (self.sweep.cost() + 0.1 * self.folds.len() as f32) * (batches * rows * cols) as f32
+        let (batches, rows, cols) = self.nest.extent();
+        (self.nest.cost() + 0.1 * self.folds.len() as f32) * (batches * rows * cols) as f32
     }
 
     /// # Safety
@@ -216,7 +216,7 @@ impl ReduceTask {
         }
     }
 
-    /// Folds the rows of a tile of another sweep, which computes what is folded; `first` is that of `accs`.
+    /// Folds the rows of a tile of another loop nest, which computes what is folded; `first` is that of `accs`.
     ///
     /// # Safety
     /// The operand must cover the tile.
@@ -275,7 +275,7 @@ impl ReduceTask {
         part: (usize, usize),
         accs: &mut Accs,
     ) -> (usize, usize) {
-        let (_, rows, cols) = self.sweep.extent();
+        let (_, rows, cols) = self.nest.extent();
         let across = cols.div_ceil(COLUMNS);
         let (batch, c0) = (block / across, block % across * COLUMNS);
         let c1 = (c0 + COLUMNS).min(cols);
@@ -289,14 +289,14 @@ impl ReduceTask {
         // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             let range = cut(rows, part);
-            self.sweep.visit(cx.table, None, (batch, batch + 1), range, (c0, c1), visit);
+            self.nest.visit(cx.table, None, (batch, batch + 1), range, (c0, c1), visit);
         }
         (batch * cols + c0, batch * cols + c1)
     }
 
     /// Kept rows: every row folds into one value.
     unsafe fn fold_lines(&self, cx: Context, Piece { kept, part }: Piece, accs: &mut Accs) -> (usize, usize) {
-        let (_, _, cols) = self.sweep.extent();
+        let (_, _, cols) = self.nest.extent();
         let each = self.rows_each;
         let mut visit = |t: Finished| {
             let first = t.row - kept.0 * each;
@@ -309,12 +309,12 @@ impl ReduceTask {
         // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             if each == 1 {
-                self.sweep.visit(cx.table, None, (0, 1), kept, cut(cols, part), &mut visit);
+                self.nest.visit(cx.table, None, (0, 1), kept, cut(cols, part), &mut visit);
             } else {
                 let range = cut(each, part);
                 for k in kept.0..kept.1 {
                     let rows = (k * each + range.0, k * each + range.1);
-                    self.sweep.visit(cx.table, None, (0, 1), rows, (0, cols), &mut visit);
+                    self.nest.visit(cx.table, None, (0, 1), rows, (0, cols), &mut visit);
                 }
             }
         }

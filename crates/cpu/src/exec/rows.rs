@@ -7,8 +7,8 @@ use super::element_bytes;
 use super::reduce::{NONE, ReduceTask};
 use super::resolve::Setting;
 use super::task::{Context, loop_task};
+use crate::tile::nest::LoopNest;
 use crate::tile::space::Table;
-use crate::tile::sweep::Sweep;
 use crate::tile::walk::Finished;
 use rhyton_graph::plan::{Buffer, Kernel, Launch, Place, Plan, product};
 use rhyton_tensor::{DType, Error, Result};
@@ -26,7 +26,7 @@ const SPLIT_NS: f32 = 8_000.0;
 
 enum Stage {
     /// And the fold of one of its results, which takes it while it is in a register.
-    Loop(Sweep, Option<Box<(ReduceTask, usize)>>),
+    Loop(LoopNest, Option<Box<(ReduceTask, usize)>>),
     Reduce(ReduceTask),
 }
 
@@ -184,8 +184,8 @@ impl Stage {
         // SAFETY: the frame's contract, 2 and 6.
         unsafe {
             match self {
-                Stage::Loop(sweep, rider) => {
-                    sweep.all(cx.pool, cx.table);
+                Stage::Loop(nest, rider) => {
+                    nest.all(cx.pool, cx.table);
                     if let Some(rider) = rider {
                         rider.0.run(cx);
                     }
@@ -201,13 +201,13 @@ impl Stage {
         unsafe {
             match self {
                 Stage::Reduce(reduce) => reduce.some(cx, rows),
-                Stage::Loop(sweep, None) => sweep.block(cx.table, None, 0, rows, (0, sweep.extent().2)),
-                Stage::Loop(sweep, Some(rider)) => {
+                Stage::Loop(nest, None) => nest.block(cx.table, None, 0, rows, (0, nest.extent().2)),
+                Stage::Loop(nest, Some(rider)) => {
                     let (reduce, result) = &**rider;
                     let mut accs = NONE;
                     reduce.start(&mut accs, rows.1 - rows.0);
                     let visit = |t: Finished| reduce.ride(cx, &t, *result, rows.0, &mut accs);
-                    sweep.visit(cx.table, None, (0, 1), rows, (0, sweep.extent().2), visit);
+                    nest.visit(cx.table, None, (0, 1), rows, (0, nest.extent().2), visit);
                     reduce.finish(cx, rows, &accs);
                 }
             }
@@ -223,7 +223,7 @@ impl Stage {
 
     fn time(&self) -> f32 {
         match self {
-            Stage::Loop(sweep, rider) => sweep.time() + rider.as_ref().map_or(0.0, |r| r.0.time()),
+            Stage::Loop(nest, rider) => nest.time() + rider.as_ref().map_or(0.0, |r| r.0.time()),
             Stage::Reduce(reduce) => reduce.time(),
         }
     }

@@ -4,8 +4,8 @@ use super::resolve::{Lane, Setting};
 use super::scan_rows::Rows;
 use super::side::copy;
 use super::task::Context;
+use crate::tile::nest::LoopNest;
 use crate::tile::space::Table;
-use crate::tile::sweep::Sweep;
 use rhyton_graph::plan::{Buffer, Kernel, Place, Plan, View};
 use rhyton_tensor::{Error, Result};
 
@@ -14,7 +14,7 @@ pub(crate) struct Turned {
     /// Number of the constant.
     pub constant: usize,
     /// Copies the first entry of a table to the second one.
-    sweep: Sweep,
+    nest: LoopNest,
     /// Bytes of the copy.
     pub bytes: usize,
 }
@@ -27,7 +27,7 @@ impl Turned {
     pub unsafe fn copy(&self, cx: Context, from: *mut u8, to: *mut u8) {
         let entries = [from, to];
         // SAFETY: the frame's contract, 2 and 6.
-        unsafe { self.sweep.all(cx.pool, Table(entries.as_ptr())) };
+        unsafe { self.nest.all(cx.pool, Table(entries.as_ptr())) };
     }
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn turn(
         let bytes = sizes.iter().product::<usize>() * source.size_bytes();
         all.push(Turned {
             constant,
-            sweep: copy(setting, source, lane, &sizes)?,
+            nest: copy(setting, source, lane, &sizes)?,
             bytes: bytes.next_multiple_of(64),
         });
         let buffer = turned.buffers.len();

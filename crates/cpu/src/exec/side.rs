@@ -1,11 +1,11 @@
 //! The operands of matrix products: where they lie, copied or paired first where strides alone cannot say it.
 
-use super::axes::{Draft, single};
+use super::axes::{NestBuilder, single};
 use super::resolve::{Lane, Setting};
 use super::task::Context;
 use crate::gemm::pairs::Interleave;
+use crate::tile::nest::LoopNest;
 use crate::tile::space::Table;
-use crate::tile::sweep::Sweep;
 use rhyton_graph::plan::{Place, Plan, Program};
 use rhyton_tensor::{DType, Result};
 
@@ -28,7 +28,7 @@ pub(super) struct Side {
     lane: Lane,
     dtype: DType,
     /// Copies into scratch memory; the lane's offset then counts from there.
-    pack: Option<Sweep>,
+    pack: Option<LoopNest>,
     /// Makes pairs of bfloat16 in scratch memory, from this number on, when they do not lie so.
     weave: Option<(Interleave, usize)>,
     /// Distances between rows, columns.
@@ -49,10 +49,10 @@ impl Side {
                     let bytes = self.lane.offset * self.dtype.size_bytes() as isize;
                     cx.table.get(self.lane.buffer).offset(bytes)
                 }
-                Some(sweep) => {
+                Some(nest) => {
                     let to = cx.scratch.cast::<f32>().offset(self.lane.offset);
                     let entries = [cx.table.get(self.lane.buffer), to.cast()];
-                    sweep.all(cx.pool, Table(entries.as_ptr()));
+                    nest.all(cx.pool, Table(entries.as_ptr()));
                     to.cast()
                 }
             };
@@ -142,9 +142,9 @@ pub(super) fn side(
 }
 
 /// Copies `source` over `sizes` to buffer 1, without gaps.
-pub(crate) fn copy(setting: &Setting, dtype: DType, source: Lane, sizes: &[usize]) -> Result<Sweep> {
+pub(crate) fn copy(setting: &Setting, dtype: DType, source: Lane, sizes: &[usize]) -> Result<LoopNest> {
     let target = Lane { buffer: 1, offset: 0, strides: row_major(sizes) };
     let program = identity(dtype);
     let (reads, writes) = (&[Some(source)], &[target]);
-    Draft { setting, program: &program, sizes, groups: None, reads, writes }.sweep()
+    NestBuilder { setting, program: &program, sizes, groups: None, reads, writes }.build()
 }

@@ -1,6 +1,6 @@
 //! One prepared launch.
 
-use super::axes::{Draft, Groups};
+use super::axes::{Groups, NestBuilder};
 use super::named::NamedTask;
 use super::pooling::PoolTask;
 use super::product::{ConvTask, DotTask};
@@ -11,8 +11,8 @@ use super::scan::ScanTask;
 use crate::isa::Isa;
 use crate::pool::Pool;
 use crate::primitives::{self, Primitive};
+use crate::tile::nest::LoopNest;
 use crate::tile::space::Table;
-use crate::tile::sweep::Sweep;
 use rhyton_graph::memory::Body;
 use rhyton_graph::plan::{Kernel, Launch, Plan};
 use rhyton_tensor::{Error, Result};
@@ -50,7 +50,7 @@ impl Context<'_> {
 // Made once and then walked in place: one flat list is worth more than small variants.
 #[allow(clippy::large_enum_variant)]
 pub(crate) enum Task {
-    Loop(Sweep),
+    Loop(LoopNest),
     Reduce(ReduceTask),
     Rows(RowsTask),
     Dot(DotTask),
@@ -115,11 +115,11 @@ impl Task {
     }
 }
 
-/// The sweep of a loop.
-pub(crate) fn loop_task(launch: &Launch, setting: &Setting, groups: Groups) -> Result<Sweep> {
+/// The loop nest of a loop.
+pub(crate) fn loop_task(launch: &Launch, setting: &Setting, groups: Groups) -> Result<LoopNest> {
     let Kernel::Loop { shape, program } = &launch.kernel else { return Err(Error::new("not a loop")) };
     let reads: Vec<_> = setting.views(&launch.reads)?.into_iter().map(Some).collect();
     let writes = setting.views(&launch.writes)?;
     let sizes = setting.sizes(shape)?;
-    Draft { setting, program, sizes: &sizes, groups, reads: &reads, writes: &writes }.sweep()
+    NestBuilder { setting, program, sizes: &sizes, groups, reads: &reads, writes: &writes }.build()
 }

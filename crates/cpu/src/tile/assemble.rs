@@ -22,13 +22,13 @@ struct Assembler<'a> {
     operand: Vec<usize>,
 }
 
-/// Assembles `program`. `leaf(r)` says what register `r` holds when no instruction of the code computes it.
+/// Assembles `program`. `preload(r)` says what register `r` holds when no instruction of the code computes it.
 ///
 /// # Errors
 /// When the program has too many registers.
 pub fn assemble(
     program: &Program,
-    leaf: impl Fn(Register) -> Option<Preload>,
+    preload: impl Fn(Register) -> Option<Preload>,
     outputs: &[Output],
 ) -> Result<Code> {
     let inputs = program.inputs.len();
@@ -47,11 +47,11 @@ pub fn assemble(
         last: vec![0; n],
         operand: (0..n).collect(),
     };
-    let leaves: Vec<Option<Preload>> = (0..n).map(leaf).collect();
-    a.flow(&leaves, outputs);
-    a.join_products(&leaves);
-    let written = a.place_outputs(&leaves, outputs);
-    a.emit(&leaves, outputs, written)
+    let preloads: Vec<Option<Preload>> = (0..n).map(preload).collect();
+    a.flow(&preloads, outputs);
+    a.join_products(&preloads);
+    let written = a.place_outputs(&preloads, outputs);
+    a.emit(&preloads, outputs, written)
 }
 
 fn too_large(registers: usize) -> Error {
@@ -61,15 +61,15 @@ fn too_large(registers: usize) -> Error {
 
 impl Assembler<'_> {
     /// Widths, moves and last uses.
-    fn flow(&mut self, leaves: &[Option<Preload>], outputs: &[Output]) {
+    fn flow(&mut self, preloads: &[Option<Preload>], outputs: &[Output]) {
         let inputs = self.program.inputs.len();
         // What is rounded for memory alone is rounded when it is stored.
         let mut read = vec![false; self.same.len()];
         let kept = self.program.outputs.iter().zip(outputs).filter(|(_, o)| o.access.is_none());
         let args = self.program.code.iter().flat_map(|i| &i.args);
         args.chain(kept.map(|(r, _)| r)).for_each(|r| read[*r] = true);
-        for (r, leaf) in leaves.iter().enumerate() {
-            match leaf {
+        for (r, preload) in preloads.iter().enumerate() {
+            match preload {
                 Some(Preload::Constant(_)) => (self.widths[r], self.stages[r]) = (Width::One, Stage::Once),
                 Some(Preload::Read { access, stage }) => {
                     (self.widths[r], self.stages[r]) = (access.width(), *stage);
@@ -91,9 +91,9 @@ impl Assembler<'_> {
     }
 
     /// A product that only one sum reads is computed in the sum's own pass.
-    fn join_products(&mut self, leaves: &[Option<Preload>]) {
+    fn join_products(&mut self, preloads: &[Option<Preload>]) {
         let (inputs, n) = (self.program.inputs.len(), self.same.len());
-        let computed = |r: &usize| leaves[*r].is_none() && self.same[*r] == *r;
+        let computed = |r: &usize| preloads[*r].is_none() && self.same[*r] == *r;
         let args = |r: usize| self.program.code[r - inputs].args.iter().map(|x| self.same[*x]);
         let mut uses = vec![0; n];
         (0..n).filter(computed).flat_map(args).for_each(|x| uses[x] += 1);
@@ -127,18 +127,18 @@ impl Assembler<'_> {
     }
 
     /// Whether an instruction of its own computes `r`.
-    fn computes(&self, leaves: &[Option<Preload>], r: usize) -> bool {
-        leaves[r].is_none() && self.same[r] == r && !self.gone[r]
+    fn computes(&self, preloads: &[Option<Preload>], r: usize) -> bool {
+        preloads[r].is_none() && self.same[r] == r && !self.gone[r]
     }
 
     /// Lets outputs be computed where they belong, unless that would overwrite an input still to be read.
-    fn place_outputs(&mut self, leaves: &[Option<Preload>], outputs: &[Output]) -> Vec<bool> {
+    fn place_outputs(&mut self, preloads: &[Option<Preload>], outputs: &[Output]) -> Vec<bool> {
         let n = self.same.len();
         let mut written = vec![false; outputs.len()];
         for (j, (r, out)) in self.program.outputs.iter().zip(outputs).enumerate() {
             let r = self.same[*r];
             let safe = out.aliases.iter().all(|i| self.last[self.same[*i]] <= r);
-            let free = leaves[r].is_none()
+            let free = preloads[r].is_none()
                 && self.operand[r] == r
                 && (self.widths[r], self.stages[r]) == (Width::Full, Stage::Tile);
             if out.access == Some(Access::Unit) && safe && free {
@@ -149,9 +149,9 @@ impl Assembler<'_> {
         written
     }
 
-    fn emit(self, leaves: &[Option<Preload>], outputs: &[Output], mut written: Vec<bool>) -> Result<Code> {
+    fn emit(self, preloads: &[Option<Preload>], outputs: &[Output], mut written: Vec<bool>) -> Result<Code> {
         let n = self.same.len();
-        let (mut instrs, cost) = self.instructions(leaves);
+        let (mut instrs, cost) = self.instructions(preloads);
         let until = |stage: Stage| instrs.iter().filter(|(s, _)| *s <= stage).count();
         let (once, before) = (until(Stage::Once), until(Stage::Patch));
         instrs.sort_by_key(|(s, _)| *s);
@@ -173,23 +173,23 @@ impl Assembler<'_> {
                 written[j] = true;
             }
         }
-        let (homes, tile) = self.homes(leaves, outputs.len())?;
+        let (locations, tile) = self.locations(preloads, outputs.len())?;
         let mut widths = self.widths;
         widths.extend(outputs.iter().map(|_| Width::Full));
-        let constants = leaves.iter().enumerate().filter_map(|(r, l)| match l {
+        let constants = preloads.iter().enumerate().filter_map(|(r, l)| match l {
             Some(Preload::Constant(s)) => Some((r, *s)),
             _ => None,
         });
         // A register of bfloat16 holds float32.
         let bytes = self.dtypes.iter().map(|d| if d.is_float() { 4 } else { d.size_bytes() }).collect();
         let constants = constants.collect();
-        Ok(Code { instrs, once, before, homes, widths, bytes, constants, results, written, tile, cost })
+        Ok(Code { instrs, once, before, locations, widths, bytes, constants, results, written, tile, cost })
     }
 
     /// The instructions in order, and what an element of every tile costs.
-    fn instructions(&self, leaves: &[Option<Preload>]) -> (Vec<(Stage, Instr)>, f32) {
+    fn instructions(&self, preloads: &[Option<Preload>]) -> (Vec<(Stage, Instr)>, f32) {
         let (mut instrs, mut cost) = (vec![], 0.0);
-        for r in (0..self.same.len()).filter(|r| self.computes(leaves, *r)) {
+        for r in (0..self.same.len()).filter(|r| self.computes(preloads, *r)) {
             let code = &self.program.code[r - self.program.inputs.len()];
             let (op, from) = self.joined[r].map_or_else(
                 || (self.op(r), code.args.iter().map(|x| self.same[*x]).collect()),
@@ -205,27 +205,27 @@ impl Assembler<'_> {
     }
 
     /// Gives every register a place; tile registers are used again after the last read.
-    fn homes(&self, leaves: &[Option<Preload>], outputs: usize) -> Result<(Vec<Location>, usize)> {
+    fn locations(&self, preloads: &[Option<Preload>], outputs: usize) -> Result<(Vec<Location>, usize)> {
         let n = self.same.len();
-        let mut homes = vec![Location::None; n];
-        homes.resize(n + outputs, Location::Memory);
+        let mut locations = vec![Location::None; n];
+        locations.resize(n + outputs, Location::Memory);
         let (mut lanes, mut slots) = (0, 0);
         let mut free: Vec<usize> = vec![];
         let mut ends: Vec<(usize, usize)> = vec![];
         // What stays for a patch keeps its place; what is read is there from the start; computed values come one
         // by one.
         let mut order: Vec<usize> = (0..n).collect();
-        order.sort_by_key(|r| (self.stages[*r] == Stage::Tile, leaves[*r].is_none()));
+        order.sort_by_key(|r| (self.stages[*r] == Stage::Tile, preloads[*r].is_none()));
         let own = |r: &usize| self.same[*r] == *r && self.operand[*r] == *r && !self.gone[*r];
         for r in order.into_iter().filter(own) {
-            let direct = matches!(leaves[r], Some(Preload::Read { access: Access::Unit, .. }));
+            let direct = matches!(preloads[r], Some(Preload::Read { access: Access::Unit, .. }));
             if direct {
-                homes[r] = Location::Memory;
+                locations[r] = Location::Memory;
             } else if self.widths[r] == Width::One {
-                homes[r] = Location::Lane(lanes * LANE);
+                locations[r] = Location::Lane(lanes * LANE);
                 lanes += 1;
             } else {
-                if leaves[r].is_none() && self.stages[r] == Stage::Tile {
+                if preloads[r].is_none() && self.stages[r] == Stage::Tile {
                     // Not the place of an argument read last here: widths may differ, and then rows overlap.
                     ends.retain(|(end, slot)| {
                         let done = *end < r;
@@ -241,19 +241,19 @@ impl Assembler<'_> {
                 });
                 let end = if self.stages[r] == Stage::Tile { self.last[r].max(r) } else { usize::MAX };
                 ends.push((end, slot));
-                homes[r] = Location::Tile(slot);
+                locations[r] = Location::Tile(slot);
             }
         }
         let room = |tile: usize| lanes * LANE + slots * tile * 4;
         let fits = |bytes: usize| (4..=10).rev().map(|k| 1 << k).find(|t| room(*t) <= bytes);
         // Half of a first-level cache if that leaves tiles long, all of the work area otherwise.
         let tile = fits(WORK / 2).or_else(|| fits(WORK)).ok_or_else(|| too_large(n))?;
-        for h in &mut homes {
+        for h in &mut locations {
             if let Location::Tile(slot) = h {
                 *slot = lanes * LANE + *slot * tile * 4;
             }
         }
-        Ok((homes, tile))
+        Ok((locations, tile))
     }
 
     fn op(&self, r: usize) -> Op {
@@ -287,7 +287,7 @@ impl Assembler<'_> {
                 (_, DType::I8) => Op::TruthToByte,
                 _ => Op::TruthToFloat,
             },
-            // These are leaves; see `Preload`.
+            // These are preloads; see `Preload`.
             Step::Constant(_) | Step::Size(_) | Step::Position(_) => Op::CopyNumber,
         }
     }

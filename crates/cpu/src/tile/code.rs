@@ -157,7 +157,7 @@ pub struct Code {
     /// How many come before those for every tile.
     pub before: usize,
     /// Location of each operand: registers, then outputs.
-    pub homes: Vec<Location>,
+    pub locations: Vec<Location>,
     /// Width of each operand.
     pub widths: Vec<Width>,
     /// Bytes of an element of each register.

@@ -3,9 +3,9 @@
 mod assemble;
 pub mod code;
 pub mod math;
+pub mod nest;
 pub mod run;
 pub mod space;
-pub mod sweep;
 mod transfer;
 pub(crate) mod walk;
 

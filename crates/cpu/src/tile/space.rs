@@ -92,7 +92,7 @@ impl Argument {
 #[derive(Clone, Copy)]
 pub struct Table(pub *const *mut u8);
 
-// SAFETY: whoever runs a kernel promises that its parts write disjoint places (see `Sweep::block`).
+// SAFETY: whoever runs a kernel promises that its parts write disjoint places (see `LoopNest::block`).
 unsafe impl Send for Table {}
 // SAFETY: as above.
 unsafe impl Sync for Table {}

@@ -1,9 +1,9 @@
 //! Walks the tiles of a block: sets every operand, then runs the code.
 
 use super::code::{Access, LANE, Location, OPERANDS, Stage, WORK, Width};
+use super::nest::LoopNest;
 use super::run::{Operand, run};
 use super::space::{Argument, Place, Table, locate};
-use super::sweep::Sweep;
 use super::transfer::{self, Layout};
 use rhyton_graph::ops::Scalar;
 use std::cell::UnsafeCell;
@@ -40,7 +40,7 @@ impl Finished<'_> {
 
 /// The tiles of one call.
 pub struct Tile<'a> {
-    sweep: &'a Sweep,
+    nest: &'a LoopNest,
     table: Table,
     area: *mut u8,
     operands: *mut Operand,
@@ -50,13 +50,13 @@ impl Tile<'_> {
     /// Runs `f` on the work area of this thread.
     ///
     /// # Safety
-    /// As for `Sweep::block`. `f` must not run a sweep of its own.
-    pub unsafe fn with<R>(sweep: &Sweep, table: Table, f: impl FnOnce(Tile) -> R) -> R {
+    /// As for `LoopNest::block`. `f` must not run a loop nest of its own.
+    pub unsafe fn with<R>(nest: &LoopNest, table: Table, f: impl FnOnce(Tile) -> R) -> R {
         WORK_AREA.with(|work| {
             let work = work.get();
-            // SAFETY: the area belongs to this thread, and a sweep never runs inside a sweep.
+            // SAFETY: the area belongs to this thread, and a loop nest never runs inside a loop nest.
             let (area, operands) = unsafe { (&raw mut (*work).bytes, &raw mut (*work).operands) };
-            let mut tile = Tile { sweep, table, area: area.cast(), operands: operands.cast() };
+            let mut tile = Tile { nest, table, area: area.cast(), operands: operands.cast() };
             // SAFETY: the frame's contract, 2 and 6.
             unsafe { tile.start() };
             f(tile)
@@ -66,12 +66,12 @@ impl Tile<'_> {
     /// What is the same for all tiles: homes, constants, values that never change.
     ///
     /// # Safety
-    /// As for `Sweep::block`.
+    /// As for `LoopNest::block`.
     unsafe fn start(&mut self) {
-        let code = &self.sweep.code;
+        let code = &self.nest.code;
         // SAFETY: homes lie inside the work area, operands inside the table, by assembly.
         unsafe {
-            for (k, home) in code.homes.iter().enumerate() {
+            for (k, home) in code.locations.iter().enumerate() {
                 let (at, step) = match home {
                     Location::None | Location::Memory => continue,
                     Location::Lane(at) => (*at, 0),
@@ -88,29 +88,29 @@ impl Tile<'_> {
                 };
                 transfer::replicate((*self.operands.add(*k)).ptr, bytes, bits);
             }
-            for (port, _) in self.sweep.read(Stage::Once) {
-                transfer::load_one((*self.operands.add(port.register)).ptr, self.lie(port, 0));
+            for (argument, _) in self.nest.read(Stage::Once) {
+                transfer::load_one((*self.operands.add(argument.register)).ptr, self.layout(argument, 0));
             }
-            run(self.sweep.isa, &code.instrs[..code.once], self.operands, 1, 1);
+            run(self.nest.isa, &code.instrs[..code.once], self.operands, 1, 1);
         }
     }
 
-    unsafe fn lie(&self, port: &Argument, start: isize) -> Layout {
-        let ptr = match port.place {
+    unsafe fn layout(&self, argument: &Argument, start: isize) -> Layout {
+        let ptr = match argument.place {
             Place::Buffer { buffer, offset } => {
-                let at = offset * port.bytes() as isize;
-                // SAFETY: every port's buffer is in the table.
+                let at = offset * argument.bytes() as isize;
+                // SAFETY: every argument's buffer is in the table.
                 unsafe { self.table.get(buffer) }.wrapping_offset(at)
             }
             Place::Block | Place::Count => std::ptr::null_mut(),
         };
-        Layout { ptr, start, row: port.row(), col: port.col(), bytes: port.bytes() }
+        Layout { ptr, start, row: argument.row(), col: argument.col(), bytes: argument.bytes() }
     }
 
     /// A patch of rows and columns that each have one stride: cut into tiles.
     ///
     /// # Safety
-    /// As for `Sweep::block`.
+    /// As for `LoopNest::block`.
     pub unsafe fn patch(
         &mut self,
         batch: usize,
@@ -120,10 +120,10 @@ impl Tile<'_> {
         origin: (usize, usize),
         finished: &mut impl FnMut(Finished),
     ) {
-        let most_cols = self.sweep.most_cols;
+        let most_cols = self.nest.most_cols;
         for c in (0..cols).step_by(most_cols) {
             let width = most_cols.min(cols - c);
-            let most_rows = (self.sweep.code.tile / width).min(self.sweep.code.tile * 4 / LANE).max(1);
+            let most_rows = (self.nest.code.tile / width).min(self.nest.code.tile * 4 / LANE).max(1);
             // SAFETY: the frame's contract, 2 and 6.
             unsafe { self.steady((batch, row, col + c), most_rows.min(rows), width) };
             for r in (0..rows).step_by(most_rows) {
@@ -139,7 +139,7 @@ impl Tile<'_> {
     }
 
     fn start_of(&self, p: &Argument, (batch, row, col): (usize, usize, usize)) -> isize {
-        let space = &self.sweep.space;
+        let space = &self.nest.space;
         locate(&space.batch, &p.strides.batch, batch)
             + locate(&space.rows, &p.strides.rows, row)
             + locate(&space.cols, &p.strides.cols, col)
@@ -147,19 +147,19 @@ impl Tile<'_> {
 
     /// What is the same for all tiles of a patch, the first of which has so many rows and columns.
     unsafe fn steady(&mut self, at: (usize, usize, usize), rows: usize, cols: usize) {
-        let (sweep, code) = (self.sweep, &self.sweep.code);
+        let (nest, code) = (self.nest, &self.nest.code);
         // SAFETY: the frame's contract, 2 and 6; operands are inside the table by assembly.
         unsafe {
             self.set_rows(cols);
-            for (port, access) in sweep.read(Stage::Patch) {
-                let to = (*self.operands.add(port.register)).ptr;
-                let lie = self.lie(port, self.start_of(port, at));
+            for (argument, access) in nest.read(Stage::Patch) {
+                let to = (*self.operands.add(argument.register)).ptr;
+                let layout = self.layout(argument, self.start_of(argument, at));
                 match access {
-                    Access::Repeated => transfer::repeat_row(to, lie, rows, cols),
-                    _ => transfer::load_one(to, lie),
+                    Access::Repeated => transfer::repeat_row(to, layout, rows, cols),
+                    _ => transfer::load_one(to, layout),
                 }
             }
-            run(sweep.isa, &code.instrs[code.once..code.before], self.operands, rows, cols);
+            run(nest.isa, &code.instrs[code.once..code.before], self.operands, rows, cols);
         }
     }
 
@@ -171,34 +171,34 @@ impl Tile<'_> {
         block: Option<(*mut u8, usize)>,
         finished: &mut impl FnMut(Finished),
     ) {
-        let (sweep, code) = (self.sweep, &self.sweep.code);
+        let (nest, code) = (self.nest, &self.nest.code);
         let start = |p: &Argument| self.start_of(p, (batch, row, col));
         // SAFETY: the frame's contract, 2 and 6; operands are inside the table by assembly.
         unsafe {
-            for (port, access) in sweep.read(Stage::Tile) {
-                let o = self.operands.add(port.register);
-                if port.place == Place::Block {
+            for (argument, access) in nest.read(Stage::Tile) {
+                let o = self.operands.add(argument.register);
+                if argument.place == Place::Block {
                     let (ptr, ld) = block.unwrap_or((std::ptr::null_mut(), 0));
                     *o = Operand { ptr, row: (ld * 4) as isize, step: 1 };
                     continue;
                 }
-                let lie = self.lie(port, start(port));
+                let layout = self.layout(argument, start(argument));
                 match access {
-                    Access::Unit => *o = direct(lie),
+                    Access::Unit => *o = direct(layout),
                     // The same for the whole patch.
                     Access::One | Access::Repeated => {}
-                    Access::Row => transfer::load_rows((*o).ptr, lie, rows),
-                    Access::Strided => transfer::load_all(sweep.isa, (*o).ptr, lie, rows, cols),
+                    Access::Row => transfer::load_rows((*o).ptr, layout, rows),
+                    Access::Strided => transfer::load_all(nest.isa, (*o).ptr, layout, rows, cols),
                 }
             }
-            let outputs = code.homes.len() - sweep.outputs.len();
-            for (j, port) in sweep.outputs.iter().enumerate() {
-                *self.operands.add(outputs + j) = direct(self.lie(port, start(port)));
+            let outputs = code.locations.len() - nest.outputs.len();
+            for (j, argument) in nest.outputs.iter().enumerate() {
+                *self.operands.add(outputs + j) = direct(self.layout(argument, start(argument)));
             }
-            run(sweep.isa, &code.instrs[code.before..], self.operands, rows, cols);
-            for (j, port) in sweep.outputs.iter().enumerate().filter(|(j, _)| !code.written[*j]) {
+            run(nest.isa, &code.instrs[code.before..], self.operands, rows, cols);
+            for (j, argument) in nest.outputs.iter().enumerate().filter(|(j, _)| !code.written[*j]) {
                 let from = *self.operands.add(code.results[j]);
-                transfer::store_all(sweep.isa, from, self.lie(port, start(port)), rows, cols);
+                transfer::store_all(nest.isa, from, self.layout(argument, start(argument)), rows, cols);
             }
             let (operands, results) = (self.operands.cast_const(), &code.results[..]);
             finished(Finished { row, col, rows, cols, operands, results });
@@ -207,8 +207,8 @@ impl Tile<'_> {
 
     /// Row strides of the tile registers for tiles of `cols` columns.
     unsafe fn set_rows(&mut self, cols: usize) {
-        let code = &self.sweep.code;
-        for (k, home) in code.homes.iter().enumerate() {
+        let code = &self.nest.code;
+        for (k, home) in code.locations.iter().enumerate() {
             if let Location::Tile(_) = home {
                 let row = if code.widths[k] == Width::Full { cols * code.bytes[k] } else { LANE };
                 // SAFETY: operands are inside the table by assembly.
@@ -219,10 +219,10 @@ impl Tile<'_> {
 }
 
 /// An operand used where it lies.
-fn direct(lie: Layout) -> Operand {
+fn direct(layout: Layout) -> Operand {
     Operand {
-        ptr: lie.ptr.wrapping_offset(lie.start * lie.bytes as isize),
-        row: lie.row * lie.bytes as isize,
+        ptr: layout.ptr.wrapping_offset(layout.start * layout.bytes as isize),
+        row: layout.row * layout.bytes as isize,
         step: 1,
     }
 }

@@ -1,6 +1,6 @@
 //! Random programs over random views, against the plain meaning element by element.
 
-use super::axes::Draft;
+use super::axes::NestBuilder;
 use super::resolve::{Lane, Setting};
 use super::side::row_major;
 use crate::exec::testing::{Memory, Random, offset, view};
@@ -122,7 +122,7 @@ fn one_case(seed: u64) {
         for threads in [1, 3] {
             let setting = Setting { isa, threads, bindings: &Bindings::new(), profile: false };
             let sources: Vec<Option<Lane>> = reads.iter().cloned().map(Some).collect();
-            let draft = Draft {
+            let builder = NestBuilder {
                 setting: &setting,
                 program: &p,
                 sizes: &sizes,
@@ -130,11 +130,11 @@ fn one_case(seed: u64) {
                 reads: &sources,
                 writes,
             };
-            let sweep = draft.sweep().unwrap();
+            let nest = builder.build().unwrap();
             let mut bytes: Vec<Vec<u8>> = memory.iter().map(Memory::bytes).collect();
             let table: Vec<*mut u8> = bytes.iter_mut().map(|b| b.as_mut_ptr()).collect();
             // SAFETY: every view lies inside its buffer.
-            unsafe { sweep.all(&Pool::new(threads), Table(table.as_ptr())) };
+            unsafe { nest.all(&Pool::new(threads), Table(table.as_ptr())) };
             for (i, (got, want)) in bytes.iter().zip(&want).enumerate() {
                 let got = Memory::from_bytes(want.dtype, got);
                 for (e, (g, w)) in got.values.iter().zip(&want.values).enumerate() {

@@ -11,9 +11,9 @@ use rhyton_graph::ops::Scalar;
 use rhyton_graph::plan::{Program, Register};
 use rhyton_tensor::Result;
 
-/// A program with concrete sizes and strides.
+/// A loop nest: a program with concrete sizes and strides.
 #[derive(Clone, Debug)]
-pub struct Sweep {
+pub struct LoopNest {
     pub(super) isa: Isa,
     /// The iteration space.
     pub space: Space<usize>,
@@ -34,9 +34,9 @@ const MANY: usize = 8;
 /// Work that takes less time than this is not split.
 const SPLIT_NS: f32 = 8_000.0;
 
-impl Sweep {
-    /// Prepares `program`. Registers that are neither a port nor in `constants` are computed; without `outputs`
-    /// the program's results stay in registers and are given to the visitor of [`Sweep::visit`].
+impl LoopNest {
+    /// Prepares `program`. Registers that are neither an argument nor in `constants` are computed; without `outputs`
+    /// the program's results stay in registers and are given to the visitor of [`LoopNest::visit`].
     ///
     /// # Errors
     /// When the program is too large.
@@ -47,7 +47,7 @@ impl Sweep {
         mut inputs: Vec<Argument>,
         mut outputs: Vec<Argument>,
         constants: &[(Register, Scalar)],
-    ) -> Result<Sweep> {
+    ) -> Result<LoopNest> {
         if product(&space.cols) == 1 {
             // A single column has no neighbour: call it contiguous, so that columns of rows are long rows.
             let varies = |p: &Argument| p.row() != 0 && p.place != Place::Count;
@@ -62,10 +62,10 @@ impl Sweep {
             i.overwritten = given && outputs.iter().any(|o| buffer(o) == buffer(i));
         }
         repeat_short_rows(&mut inputs, &space);
-        let leaf = |r: Register| {
+        let preload = |r: Register| {
             let constant = constants.iter().find(|(c, _)| *c == r).map(|(_, s)| Preload::Constant(*s));
-            let port = inputs.iter().find(|p| p.register == r);
-            constant.or_else(|| port.map(|p| Preload::Read { access: p.access(), stage: p.stage() }))
+            let argument = inputs.iter().find(|p| p.register == r);
+            constant.or_else(|| argument.map(|p| Preload::Read { access: p.access(), stage: p.stage() }))
         };
         let kept = Output { access: None, aliases: vec![] };
         let targets: Vec<Output> = if outputs.is_empty() {
@@ -75,23 +75,29 @@ impl Sweep {
                 |o: &Argument| inputs.iter().filter(|i| buffer(i) == buffer(o)).map(|i| i.register).collect();
             outputs.iter().map(|o| Output { access: Some(o.access()), aliases: aliases(o) }).collect()
         };
-        let code = assemble(program, leaf, &targets)?;
-        let most_cols = Sweep::widest(&code, &space, inputs.iter().chain(&outputs));
+        let code = assemble(program, preload, &targets)?;
+        let most_cols = LoopNest::widest(&code, &space, inputs.iter().chain(&outputs));
         let reach = inputs.iter().map(|p| (p.access(), p.stage())).collect();
-        Ok(Sweep { isa, space, inputs, reach, outputs, code, most_cols })
+        Ok(LoopNest { isa, space, inputs, reach, outputs, code, most_cols })
     }
 
     /// The inputs that are read so often, and how.
     pub(super) fn read(&self, often: Stage) -> impl Iterator<Item = (&Argument, Access)> {
         let reach = self.inputs.iter().zip(&self.reach);
-        reach.filter(move |(_, (_, stage))| *stage == often).map(|(port, (access, _))| (port, *access))
+        reach
+            .filter(move |(_, (_, stage))| *stage == often)
+            .map(|(argument, (access, _))| (argument, *access))
     }
 
     /// Columns of the largest tile. Transposing operands get square tiles, which use whole cache lines.
-    fn widest<'a>(code: &Code, space: &Space<usize>, mut ports: impl Iterator<Item = &'a Argument>) -> usize {
+    fn widest<'a>(
+        code: &Code,
+        space: &Space<usize>,
+        mut arguments: impl Iterator<Item = &'a Argument>,
+    ) -> usize {
         let inner = space.cols.last().copied().unwrap_or(1).max(1);
         let transposed =
-            ports.any(|p| p.access() == Access::Strided && p.row() != 0 && p.row().abs() < p.col().abs());
+            arguments.any(|p| p.access() == Access::Strided && p.row() != 0 && p.row().abs() < p.col().abs());
         inner.min(if transposed { code.tile.min(32) } else { code.tile })
     }
 
@@ -114,7 +120,7 @@ impl Sweep {
     /// Runs over the whole space, in parallel where that pays.
     ///
     /// # Safety
-    /// As for [`Sweep::block`].
+    /// As for [`LoopNest::block`].
     pub unsafe fn all(&self, pool: &Pool, table: Table) {
         let (batches, rows, cols) = self.extent();
         let parts = if self.time() < SPLIT_NS { 1 } else { pool.threads() * 2 };
@@ -167,35 +173,36 @@ impl Sweep {
         unsafe { self.visit(table, block, (batch, batch + 1), rows, cols, |_| {}) }
     }
 
-    /// Fetches what [`Sweep::block`] touches line by line.
+    /// Fetches what [`LoopNest::block`] touches line by line.
     ///
     /// # Safety
     /// `table` must hold pointers for the buffers of all ports.
     pub unsafe fn prefetch(&self, table: Table, batch: usize, rows: [usize; 2], cols: [usize; 2]) {
         let writes = self.outputs.iter().filter(|o| self.inputs.iter().all(|i| i.place != o.place));
-        for port in self.inputs.iter().chain(writes).filter(|p| (p.row(), p.col()) != (0, 1) && p.col() == 1)
+        for argument in
+            self.inputs.iter().chain(writes).filter(|p| (p.row(), p.col()) != (0, 1) && p.col() == 1)
         {
-            let Place::Buffer { buffer, offset } = port.place else { continue };
-            let (bytes, lines) = (port.bytes() as isize, (cols[1] - cols[0]) * port.bytes());
+            let Place::Buffer { buffer, offset } = argument.place else { continue };
+            let (bytes, lines) = (argument.bytes() as isize, (cols[1] - cols[0]) * argument.bytes());
             for r in runs(&self.space.rows, rows[0], rows[1]) {
                 let first = offset
-                    + locate(&self.space.batch, &port.strides.batch, batch)
-                    + locate(&self.space.rows, &port.strides.rows, r.at)
-                    + locate(&self.space.cols, &port.strides.cols, cols[0]);
+                    + locate(&self.space.batch, &argument.strides.batch, batch)
+                    + locate(&self.space.rows, &argument.strides.rows, r.at)
+                    + locate(&self.space.cols, &argument.strides.cols, cols[0]);
                 for row in 0..r.len as isize {
                     // SAFETY: the frame's contract, 2 and 6; nothing is read.
                     let line =
-                        unsafe { table.get(buffer) }.wrapping_offset((first + row * port.row()) * bytes);
+                        unsafe { table.get(buffer) }.wrapping_offset((first + row * argument.row()) * bytes);
                     (0..lines).step_by(64).for_each(|at| prefetch(line.wrapping_add(at)));
                 }
             }
         }
     }
 
-    /// [`Sweep::block`] over several batches that shows each finished tile.
+    /// [`LoopNest::block`] over several batches that shows each finished tile.
     ///
     /// # Safety
-    /// As for [`Sweep::block`].
+    /// As for [`LoopNest::block`].
     pub unsafe fn visit(
         &self,
         table: Table,
