@@ -4,6 +4,7 @@
 use crate::Scene;
 use crate::features::{Features, table};
 use rhyton_graph::Expr;
+use rhyton_graph::function::for_each;
 use rhyton_tensor::{Error, Result};
 
 /// Attributions that are sums over coalitions: coalition `m` has the groups `present[m]` and counts `weights[m][g]` for
@@ -19,7 +20,8 @@ pub(crate) fn weighted(
     let groups = features.count;
     let flags = present.iter().flatten().map(|p| f32::from(u8::from(*p))).collect();
     let flags = table([present.len(), groups], flags)?;
-    let scores = Scene::for_each(&[flags], |x| vec![scene.score(&features.mixed(&values, baseline, &x[0]))]);
+    let scores =
+        for_each("coalitions", &[flags], |x| vec![scene.score(&features.mixed(&values, baseline, &x[0]))]);
     let weights = table([present.len(), groups], weights.iter().flatten().map(|w| *w as f32).collect())?;
     // Sums of many scores lose least around the first one.
     let origin = scores[0].entry(0, 0);

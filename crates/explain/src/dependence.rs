@@ -1,8 +1,9 @@
 //! Partial dependence and individual conditional expectation: the score while a feature takes other values.
 
 use crate::features::{Features, table};
-use crate::{Explainer, Place, Scene};
+use crate::{Explainer, Place};
 use rhyton_graph::Expr;
+use rhyton_graph::function::for_each;
 use rhyton_model::Tensors;
 use rhyton_tensor::{Error, Result, Tensor};
 
@@ -96,7 +97,7 @@ impl Explainer<'_> {
                     .expected(format!("a number below {}", all.count)));
             }
             let points = table([points.len(), features.len()], points.concat())?;
-            let scores = Scene::for_each(&[points], |point| {
+            let scores = for_each("grid", &[points], |point| {
                 let each = |(x, of): (&Expr, &Expr)| {
                     features.iter().enumerate().fold(x.clone(), |x, (i, f)| {
                         let new = point[0].entry(0, i).cast(x.dtype());

@@ -1,7 +1,7 @@
 //! TracIn (Pruthi et al. 2020): which training samples made the loss of a sample fall, and which made it rise.
 
 use crate::place::belongs;
-use rhyton_graph::function::scan;
+use rhyton_graph::function::for_each;
 use rhyton_graph::{Expr, Type, grad};
 use rhyton_model::program::{Build, Program};
 use rhyton_model::{Model, Tensors};
@@ -132,8 +132,7 @@ impl<'m> Influence<'m> {
             let layer = self.layer.clone().unwrap_or_default();
             return Err(Error::new(format!("no layer '{layer}' has weights that are trained")));
         }
-        let none = Expr::scalar(0.0f32);
-        let (_, found) = scan("each_sample", &[none], &given, &[], false, |state, x, _| {
+        let found = for_each("each_sample", &given, |x| {
             let one: Vec<Expr> = x.iter().map(|x| x.expand_dims(&[0])).collect();
             let (y, x) = one.split_last().map_or((&one[0], &one[..]), |(y, x)| (y, x));
             let outputs = build.call_inference(0, x);
@@ -143,7 +142,7 @@ impl<'m> Influence<'m> {
                 let n: usize = g.shape().iter().filter_map(Dim::as_fixed).product();
                 g.float().reshape([n])
             };
-            (state.to_vec(), vec![Expr::concat(&slopes.iter().map(flat).collect::<Vec<Expr>>(), 0)])
+            vec![Expr::concat(&slopes.iter().map(flat).collect::<Vec<Expr>>(), 0)]
         });
         build.output("gradients", &found[0]);
         build.compile("gradients", &self.model.backend()?)

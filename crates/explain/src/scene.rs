@@ -271,13 +271,6 @@ impl Scene {
         sums
     }
 
-    /// What `body` gives for each entry of the sequences `xs`, along a new first axis.
-    pub fn for_each(xs: &[Expr], body: impl FnOnce(&[Expr]) -> Vec<Expr>) -> Vec<Expr> {
-        // A loop needs a state to carry.
-        let none = Expr::scalar(0.0f32);
-        scan("for_each", &[none], xs, &[], false, |state, x, _| (state.to_vec(), body(x))).1
-    }
-
     /// The numbers 0, 1, .. as a sequence for [`sum_over`](Scene::sum_over).
     pub fn count(&self, n: usize) -> Expr {
         Expr::iota([n], 0)

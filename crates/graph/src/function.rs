@@ -117,6 +117,27 @@ impl Function {
         topological(&self.results)
     }
 
+    /// Whether each element of the one result depends on one element of the parameter `which`, which has the same
+    /// shape.
+    pub fn is_elementwise_in(&self, which: usize) -> bool {
+        let [result] = &self.results[..] else { return false };
+        let Some(param) = self.params.get(which) else { return false };
+        let mut varies = HashSet::from([param.node().id]);
+        let mut fits = |e: &Expr| {
+            let reads = |i: &Expr| varies.contains(&i.node().id);
+            let which: Vec<usize> = (0..e.inputs().len()).filter(|i| reads(&e.inputs()[*i])).collect();
+            let fits = match (e.op(), &which[..]) {
+                (_, []) => return true,
+                (Op::Elementwise(_), _) => true,
+                (Op::Control(Control::Call(inner)), [one]) => inner.is_elementwise_in(*one),
+                _ => false,
+            };
+            varies.insert(e.node().id);
+            fits
+        };
+        result.shape() == param.shape() && result.dtype().is_float() && self.nodes().iter().all(&mut fits)
+    }
+
     /// Every diagnostic of the function as one error.
     ///
     /// # Errors
@@ -215,6 +236,24 @@ pub fn scan(
         return (vec![results[0].clone(); init.len()], vec![results[0].clone(); ys]);
     }
     (results[..init.len()].to_vec(), results[init.len()..].to_vec())
+}
+
+/// What `body` gives for each entry of the sequences `xs` (their first axis), along a new first axis: a loop without a
+/// state.
+///
+/// ```
+/// use rhyton_graph::{eval, function::for_each};
+/// use rhyton_tensor::Tensor;
+/// let x = Tensor::new([3, 2], vec![1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0])?;
+/// let sums = eval(|p| for_each("sums", &[p[0].clone()], |x| vec![x[0].sum_all()]), &[x])?;
+/// assert_eq!(sums[0].to_vec::<f32>(), [3.0, 7.0, 11.0]);
+/// # Ok::<(), rhyton_tensor::Error>(())
+/// ```
+#[track_caller]
+pub fn for_each(name: &str, xs: &[Expr], body: impl FnOnce(&[Expr]) -> Vec<Expr>) -> Vec<Expr> {
+    // A loop carries something.
+    let none = Expr::scalar(0.0f32);
+    scan(name, &[none], xs, &[], false, |state, x, _| (state.to_vec(), body(x))).1
 }
 
 /// The function with every value it reads from outside as a further parameter, and these values. Outside is what was

@@ -6,6 +6,7 @@ use super::{Measure, Measured};
 use crate::features::{Sizes, list, table};
 use crate::{Attribution, Baseline, Scene};
 use rhyton_graph::Expr;
+use rhyton_graph::function::for_each;
 use rhyton_graph::ops::Distribution;
 use rhyton_tensor::rng::Stream;
 use rhyton_tensor::{DType, Error, Result, Tensor};
@@ -166,7 +167,7 @@ fn nguyen(me: &MonotonicityNguyen, scene: &mut Scene, method: &dyn Attribution) 
     let score = scene.score(&values);
     let pieces = gone.len();
     let numbers = list((0..pieces).collect());
-    let each = Scene::for_each(&[numbers, list(gone)], |x| {
+    let each = for_each("changes", &[numbers, list(gone)], |x| {
         let first = &x[0] * Expr::scalar(me.features_in_step as i32);
         let piece = order.less(&x[1]).and(&order.greater_equal(&first));
         let squares = Scene::sum_over(&[draws.clone()], &[score.clone()], |draw| {
@@ -250,7 +251,7 @@ fn faithfulness(
     let drawn = table([me.samples, n], drawn)?;
     let (values, nothing) = ends(scene, &me.baseline)?;
     let score = scene.score(&values);
-    let lost = Scene::for_each(&[drawn.clone()], |x| {
+    let lost = for_each("changes", &[drawn.clone()], |x| {
         let flags = scene.for_all(&x[0].greater(&Expr::scalar(0.5f32)));
         vec![&score - scene.score(&units.mixed(&flags, &values, &nothing))]
     });

@@ -4,6 +4,7 @@ use super::units::{Units, joined, positive};
 use super::{Measure, Measured};
 use crate::{Attribution, Scene};
 use rhyton_graph::Expr;
+use rhyton_graph::function::for_each;
 use rhyton_graph::ops::Distribution;
 use rhyton_tensor::Result;
 
@@ -19,7 +20,7 @@ fn changes(scene: &mut Scene, method: &dyn Attribution, samples: usize, radius: 
     let size = norm(&joined(scene, &values)).maximum(&Expr::scalar(f32::MIN_POSITIVE));
     let mut failed = None;
     let turns = scene.count(samples);
-    let found = Scene::for_each(&[turns], |x| {
+    let found = for_each("draws", &[turns], |x| {
         let near = values.iter().map(|v| {
             let noise = scene.random(Distribution::Uniform, &x[0], v.shape()[1..].to_vec());
             v + scene.for_all(&((noise * 2.0 - 1.0) * radius as f32))

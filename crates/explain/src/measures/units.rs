@@ -3,6 +3,7 @@
 use crate::features::sample_shape;
 use crate::{Attribution, Baseline, Scene};
 use rhyton_graph::Expr;
+use rhyton_graph::function::for_each;
 use rhyton_tensor::{Dim, Error, Result, Shape};
 
 /// What is taken away or put in as one: every element of an attribution. A token's vector is one, and so is a place of
@@ -69,7 +70,7 @@ impl Units {
 
     /// The score after so many units of the order went from `from` to `to`: `[batch, points]`.
     pub fn curve(&self, scene: &Scene, order: &Expr, gone: Vec<usize>, from: &[Expr], to: &[Expr]) -> Expr {
-        let scores = Scene::for_each(&[crate::features::list(gone)], |n| {
+        let scores = for_each("curve", &[crate::features::list(gone)], |n| {
             vec![scene.score(&self.mixed(&order.less(&n[0]), from, to))]
         });
         scores[0].transpose(&[1, 0])

@@ -4,6 +4,7 @@ use super::GuidedBackprop;
 use crate::resize::resized;
 use crate::{Attribution, Place, Scene};
 use rhyton_graph::Expr;
+use rhyton_graph::function::for_each;
 use rhyton_tensor::{Error, Result};
 
 /// The axes of places: all but batch and channels.
@@ -137,7 +138,7 @@ impl Attribution for ScoreCam {
             let last = a.rank() - 1;
             let channels: Vec<usize> = std::iter::once(last).chain(0..last).collect();
             let mut failed = None;
-            let rises = Scene::for_each(&[shown.transpose(&channels)], |x| {
+            let rises = for_each("channels", &[shown.transpose(&channels)], |x| {
                 let mask = x[0].expand_dims(&[last]);
                 let seen = inputs.iter().zip(&nothing).map(|(x, x0)| Ok(x0 + (x - x0) * resized(&mask, x)?));
                 match seen.collect::<Result<Vec<Expr>>>() {

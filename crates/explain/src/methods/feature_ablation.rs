@@ -3,6 +3,7 @@
 use crate::features::{Features, Groups, Sizes};
 use crate::{Attribution, Baseline, Scene};
 use rhyton_graph::Expr;
+use rhyton_graph::function::for_each;
 use rhyton_tensor::{DType, Result};
 
 rhyton_nn::object! {
@@ -22,7 +23,7 @@ impl Attribution for FeatureAblation {
         let (values, baseline) = (scene.values(), scene.baseline(&self.baseline)?);
         let features = Features::new(scene, &self.groups, self.patch.given())?;
         let score = scene.score(&values);
-        let fell = Scene::for_each(&[scene.count(features.count)], |x| {
+        let fell = for_each("features", &[scene.count(features.count)], |x| {
             let each = |((v, v0), of): ((&Expr, &Expr), &Expr)| of.equal(&x[0]).select(v0, v);
             let without: Vec<Expr> = values.iter().zip(&baseline).zip(&features.of).map(each).collect();
             vec![&score - scene.score(&without)]

@@ -3,6 +3,7 @@
 use crate::features::{Features, Groups, Sizes};
 use crate::{Attribution, Scene};
 use rhyton_graph::Expr;
+use rhyton_graph::function::for_each;
 use rhyton_graph::ops::Distribution;
 use rhyton_tensor::{DType, Error, Result, Shape};
 
@@ -30,7 +31,7 @@ impl Attribution for FeaturePermutation {
         let (score, batch) = (scene.score(&values), scene.batch());
         let (rows, size) = (Expr::iota(Shape(vec![batch.clone()]), 0), Expr::size(&batch).cast(DType::I32));
         let (groups, draws) = (scene.count(features.count), scene.count(self.samples));
-        let fell = Scene::for_each(&[groups], |group| {
+        let fell = for_each("features", &[groups], |group| {
             let sums = Scene::sum_over(&[draws.clone()], &[score.clone()], |draw| {
                 let turn = &group[0] * Expr::scalar(self.samples as i32) + &draw[0];
                 let drawn = scene.random(Distribution::Uniform, &turn, [1]).reshape(Shape::default());

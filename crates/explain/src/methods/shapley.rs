@@ -4,6 +4,7 @@ use crate::coalitions::weighted;
 use crate::features::{Features, Groups, Sizes, table};
 use crate::{Attribution, Baseline, Scene};
 use rhyton_graph::Expr;
+use rhyton_graph::function::for_each;
 use rhyton_tensor::rng::Stream;
 use rhyton_tensor::{Error, Result};
 
@@ -114,8 +115,8 @@ impl Attribution for ShapleySampling {
         let turns = table([self.samples, n], turns)?;
         let counts = scene.count(n + 1);
         // Scores after 0, 1, .. groups; what a group adds is the difference at its turn.
-        let gains = Scene::for_each(&[turns], |order| {
-            let scores = Scene::for_each(&[counts.clone()], |k| {
+        let gains = for_each("orders", &[turns], |order| {
+            let scores = for_each("turns", &[counts.clone()], |k| {
                 let present = order[0].less(&k[0].float()).float();
                 vec![scene.score(&features.mixed(&values, &baseline, &present))]
             });

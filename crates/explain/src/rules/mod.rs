@@ -9,11 +9,9 @@ pub(crate) mod relevance;
 pub(crate) mod reveal;
 
 use rhyton_graph::Expr;
-use rhyton_graph::expr::topological;
 use rhyton_graph::function::Function;
 use rhyton_graph::ops::{Control, Op};
 use rhyton_graph::transform::Occurrence;
-use std::collections::HashSet;
 
 /// The value of `y` with other slopes by some values.
 pub(crate) fn sloped(y: &Expr, slopes: &[(&Expr, Expr)]) -> Expr {
@@ -31,42 +29,5 @@ pub(crate) fn called<'a>(at: &Occurrence<'a>) -> Option<&'a Function> {
     match at.op() {
         Op::Control(Control::Call(f)) => Some(f),
         _ => None,
-    }
-}
-
-/// Whether each element of the function's one result depends on one element of its parameter `which`, which has the
-/// same shape.
-pub(crate) fn is_elementwise(f: &Function, which: usize) -> bool {
-    let [result] = &f.results[..] else { return false };
-    if result.shape() != f.params[which].shape() || !result.dtype().is_float() {
-        return false;
-    }
-    let mut varies: HashSet<u64> = HashSet::from([f.params[which].node().id]);
-    for e in topological(&f.results) {
-        if !e.inputs().iter().any(|i| varies.contains(&i.node().id)) {
-            continue;
-        }
-        let fits = match e.op() {
-            Op::Elementwise(_) => true,
-            Op::Control(Control::Call(inner)) => {
-                let given = e.inputs().iter().positions(|i| varies.contains(&i.node().id));
-                given.len() == 1 && is_elementwise(inner, given[0])
-            }
-            _ => false,
-        };
-        if !fits {
-            return false;
-        }
-        varies.insert(e.node().id);
-    }
-    true
-}
-
-trait Positions: Iterator {
-    fn positions(self, f: impl Fn(&Self::Item) -> bool) -> Vec<usize>;
-}
-impl<I: Iterator> Positions for I {
-    fn positions(self, f: impl Fn(&Self::Item) -> bool) -> Vec<usize> {
-        self.enumerate().filter(|(_, x)| f(x)).map(|(i, _)| i).collect()
     }
 }

@@ -8,7 +8,7 @@
 //!   attention are such.
 //! - The largest of a window passes on what it gained to where it lies, and what the reference lost to where that lay.
 
-use super::{called, is_elementwise, sloped};
+use super::{called, sloped};
 use rhyton_graph::function::{Function, named_with_vjp};
 use rhyton_graph::named::SOFTMAX;
 use rhyton_graph::ops::{Binary, Elementwise, Fold, Op, PoolKind, Reduce, Unary};
@@ -63,7 +63,7 @@ impl Forward for Rescale {
         if let Some(f) = called(at) {
             return Ok(match &images[..] {
                 [(i, _)] if at.named == Some(&SOFTMAX) => Some(vec![softmax(images[*i].1)]),
-                [(i, x)] if is_elementwise(f, *i) => Some(vec![rescaled(at, inputs, x)]),
+                [(i, x)] if f.is_elementwise_in(*i) => Some(vec![rescaled(at, inputs, x)]),
                 _ => None,
             });
         }

@@ -11,7 +11,7 @@
 //!
 //! What biases and constants absorb is the gradient by [`Relevance::absorbed`].
 
-use super::{called, is_elementwise, sloped, sloped_like};
+use super::{called, sloped, sloped_like};
 use rhyton_graph::Expr;
 use rhyton_graph::expr::topological;
 use rhyton_graph::named::{BATCH_NORM, HARD_SIGMOID, SIGMOID, SOFTMAX};
@@ -283,7 +283,7 @@ impl Relevance<'_> {
         if at.named == Some(&SOFTMAX) {
             return Some(Share { gate: true, ..Share::of(natural(at, inputs)) });
         }
-        if !is_elementwise(f, i) {
+        if !f.is_elementwise_in(i) {
             return None;
         }
         let gate = at.named == Some(&SIGMOID) || at.named == Some(&HARD_SIGMOID);

@@ -8,7 +8,7 @@
 //! - All else takes the rules of [`super::pair`], and its difference is sorted by sign.
 
 use super::pair::{Pair, Rescale, apply, multiplier, slope};
-use super::{called, is_elementwise, sloped};
+use super::{called, sloped};
 use rhyton_graph::Expr;
 use rhyton_graph::ops::{Binary, Elementwise, Fold, Op, Reduce};
 use rhyton_graph::transform::{Forward, Image, Occurrence, Walked};
@@ -69,7 +69,7 @@ impl Forward for RevealCancel {
             (0..inputs.len()).filter(|i| matches!(inputs[*i], Walked::Image(_))).collect();
         if let ([i], Some(Walked::Image(x))) = (&images[..], images.first().map(|i| &inputs[*i])) {
             let bends = match (called(at), at.op()) {
-                (Some(f), _) => is_elementwise(f, *i),
+                (Some(f), _) => f.is_elementwise_in(*i),
                 (None, Op::Elementwise(Elementwise::Unary(_) | Elementwise::Binary(_))) => true,
                 _ => false,
             };

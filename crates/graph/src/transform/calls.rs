@@ -3,21 +3,7 @@
 use super::backward::{Rules, walk};
 use crate::expr::{Expr, Type, substitute};
 use crate::function::Function;
-use crate::ops::{Control, Op};
 use std::sync::Arc;
-
-/// Whether each element of the one result depends on one element of the one parameter.
-fn is_elementwise(f: &Function) -> bool {
-    let constant = |e: &Expr| e.inputs().iter().all(|i| i.as_scalar().is_some());
-    f.params.len() == 1
-        && f.results.len() == 1
-        && f.nodes().iter().all(|e| match e.op() {
-            Op::Elementwise(_) | Op::Control(Control::Param { .. } | Control::Scalar(_)) => true,
-            Op::Control(Control::Call(inner)) => is_elementwise(inner),
-            Op::Movement(_) => constant(e),
-            _ => false,
-        })
-}
 
 /// Cotangents through a named function: its own rule, or the call of a function `<name>.vjp` whose body is the
 /// differentiated body. What both bodies compute alike is computed once, after both are inlined.
@@ -40,7 +26,10 @@ pub(super) fn call_backward(
     }
     match f.vjp {
         Some(rule) => rule(f, out.inputs(), &out.siblings(), cotangents),
-        None => through_body(&Rules::gradient(), f, out, cotangents, is_elementwise(f)),
+        None => {
+            let slope = f.params.len() == 1 && f.is_elementwise_in(0);
+            through_body(&Rules::gradient(), f, out, cotangents, slope)
+        }
     }
 }
 

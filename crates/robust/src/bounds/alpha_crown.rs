@@ -3,7 +3,7 @@
 use super::crown::Crown as Walk;
 use super::{Ball, Bound};
 use rhyton_graph::expr::substitute;
-use rhyton_graph::function::scan;
+use rhyton_graph::function::{for_each, scan};
 use rhyton_graph::{Expr, grad};
 use rhyton_tensor::Result;
 
@@ -24,11 +24,8 @@ impl Bound for AlphaCrown {
     fn least(&self, ball: &Ball, output: &Expr, factors: &Expr) -> Result<Expr> {
         let walk = Walk::new(ball, false);
         let z = walk.linear(output)?;
-        let none = Expr::scalar(0.0f32);
-        let (_, least) =
-            scan("alpha_crown", &[none], std::slice::from_ref(factors), &[], false, |state, c, _| {
-                (state.to_vec(), vec![self.best(&walk, &z, &c[0])])
-            });
+        let least =
+            for_each("alpha_crown", std::slice::from_ref(factors), |c| vec![self.best(&walk, &z, &c[0])]);
         Ok(least[0].transpose(&[1, 0]))
     }
 }

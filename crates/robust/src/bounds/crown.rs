@@ -5,7 +5,7 @@ use super::interval::{Interval, Intervals, of_named};
 use super::relax::{Line, Lines, pooled, relaxed};
 use rhyton_graph::Expr;
 use rhyton_graph::expr::substitute;
-use rhyton_graph::function::scan;
+use rhyton_graph::function::for_each;
 use rhyton_graph::ops::{
     Binary, Control, Cumulative, Elementwise, Fold, Index, Op, PoolKind, Reduce, Running, Unary, Window,
 };
@@ -103,11 +103,10 @@ impl<'a> Crown<'a> {
         let sizes =
             sizes.ok_or_else(|| Error::new(format!("a value of shape {} has no fixed size", z.shape())))?;
         let n: usize = sizes.iter().product();
-        let none = Expr::scalar(0.0f32);
-        let (_, ends) = scan("bounds", &[none], &[Expr::iota([n], 0)], &[], false, |state, place, _| {
+        let ends = for_each("bounds", &[Expr::iota([n], 0)], |place| {
             let one =
                 place[0].one_hot(n).reshape([&[1], &sizes[..]].concat()).broadcast_to(z.shape().clone());
-            (state.to_vec(), vec![self.least(&z, &one), self.least(&z, &-one)])
+            vec![self.least(&z, &one), self.least(&z, &-one)]
         });
         let end = |e: &Expr| self.as_before(&e.transpose(&[1, 0]).reshape(z.shape().clone()), &whole);
         Ok(Interval(end(&ends[0]), -end(&ends[1])))

@@ -3,7 +3,7 @@
 use super::crown::Crown as Walk;
 use super::{Ball, Bound};
 use rhyton_graph::Expr;
-use rhyton_graph::function::scan;
+use rhyton_graph::function::for_each;
 use rhyton_tensor::Result;
 
 rhyton_nn::object! {
@@ -19,10 +19,7 @@ impl Bound for Crown {
     fn least(&self, ball: &Ball, output: &Expr, factors: &Expr) -> Result<Expr> {
         let walk = Walk::new(ball, self.fast);
         let z = walk.linear(output)?;
-        let none = Expr::scalar(0.0f32);
-        let (_, least) = scan("crown", &[none], std::slice::from_ref(factors), &[], false, |state, c, _| {
-            (state.to_vec(), vec![walk.least(&z, &c[0])])
-        });
+        let least = for_each("crown", std::slice::from_ref(factors), |c| vec![walk.least(&z, &c[0])]);
         Ok(least[0].transpose(&[1, 0]))
     }
 }
