@@ -33,7 +33,6 @@ pub mod defences;
 mod norm;
 pub mod outside;
 mod smoothing;
-pub mod statistics;
 pub mod uncertainty;
 mod verify;
 mod victim;

@@ -5,6 +5,7 @@ use rhyton_graph::{Expr, grad};
 use rhyton_model::Model;
 use rhyton_model::program::{Build, class_labels, logits};
 use rhyton_nn::functions::log_softmax;
+use rhyton_tensor::statistics::Cholesky;
 use rhyton_tensor::{DType, Dim, Error, Result, Tensor};
 
 fn rows(t: &Tensor) -> Vec<Vec<f64>> {
@@ -60,7 +61,7 @@ pub fn nearest(known: &Tensor, features: &Tensor, k: usize) -> Result<Vec<f64>> 
 pub struct Mahalanobis {
     means: Vec<Vec<f64>>,
     /// The lower triangle of the covariance's Cholesky factor.
-    factor: Vec<Vec<f64>>,
+    factor: Cholesky,
 }
 
 impl Mahalanobis {
@@ -83,16 +84,18 @@ impl Mahalanobis {
         }
         // A class without samples is near to nothing.
         let seen = means.iter().zip(&counts).filter(|(_, c)| **c > 0.0).map(|(m, _)| m.clone()).collect();
-        let mut covariance = vec![vec![0.0; n]; n];
+        let mut covariance = vec![0.0; n * n];
         for (x, c) in known.iter().zip(&labels) {
             let d: Vec<f64> = x.iter().zip(&means[*c as usize]).map(|(x, m)| x - m).collect();
             for i in 0..n {
-                (0..=i).for_each(|j| covariance[i][j] += d[i] * d[j] / known.len() as f64);
+                (0..=i).for_each(|j| covariance[i * n + j] += d[i] * d[j] / known.len() as f64);
             }
         }
-        let trace: f64 = (0..n).map(|i| covariance[i][i]).sum();
-        (0..n).for_each(|i| covariance[i][i] += 1e-6 * trace / n.max(1) as f64 + 1e-12);
-        Ok(Mahalanobis { means: seen, factor: cholesky(covariance) })
+        let trace: f64 = (0..n).map(|i| covariance[i * n + i]).sum();
+        (0..n).for_each(|i| covariance[i * n + i] += 1e-6 * trace / n.max(1) as f64 + 1e-12);
+        let factor = Cholesky::new(n, &covariance)
+            .ok_or_else(|| Error::new("the features of the known samples do not tell anything apart"))?;
+        Ok(Mahalanobis { means: seen, factor })
     }
 
     /// The squared distance to the nearest class.
@@ -101,15 +104,10 @@ impl Mahalanobis {
     /// When samples have other numbers of features than the known ones.
     pub fn score(&self, features: &Tensor) -> Result<Vec<f64>> {
         let features = rows(features);
-        same_width(&features, self.factor.len())?;
+        same_width(&features, self.factor.size())?;
         let distance = |x: &[f64], mean: &[f64]| {
-            // Solves L u = x - mean; the distance is |u|^2.
-            let mut u: Vec<f64> = x.iter().zip(mean).map(|(x, m)| x - m).collect();
-            for i in 0..u.len() {
-                let known: f64 = (0..i).map(|j| self.factor[i][j] * u[j]).sum();
-                u[i] = (u[i] - known) / self.factor[i][i];
-            }
-            u.iter().map(|u| u * u).sum::<f64>()
+            let apart: Vec<f64> = x.iter().zip(mean).map(|(x, m)| x - m).collect();
+            self.factor.half_solve(&apart).iter().map(|u| u * u).sum::<f64>()
         };
         let nearest = |x: Vec<f64>| self.means.iter().map(|m| distance(&x, m)).fold(f64::INFINITY, f64::min);
         Ok(features.into_iter().map(nearest).collect())
@@ -122,16 +120,6 @@ fn same_width(features: &[Vec<f64>], n: usize) -> Result<()> {
             .expected(format!("{n}, as of the known ones"))),
         None => Ok(()),
     }
-}
-
-fn cholesky(mut a: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
-    for i in 0..a.len() {
-        for j in 0..=i {
-            let known: f64 = (0..j).map(|k| a[i][k] * a[j][k]).sum();
-            a[i][j] = if i == j { (a[i][i] - known).max(1e-300).sqrt() } else { (a[i][j] - known) / a[j][j] };
-        }
-    }
-    a
 }
 
 /// ODIN (Liang, Li, Srikant 2018): minus the largest probability at a temperature, after a step of `eps` that raises it.

@@ -1,8 +1,8 @@
 //! [`Smoothed`]: a model that votes over noise, and how far its vote surely holds.
 
-use crate::statistics::{least_share, normal_quantile};
 use rhyton_model::Model;
 use rhyton_tensor::rng::Stream;
+use rhyton_tensor::statistics::{least_share, normal_quantile};
 use rhyton_tensor::{DType, Error, Result, Tensor};
 
 /// What a model says of most noisy copies of an input (Cohen, Rosenfeld, Kolter 2019), with the Euclidean distance within

@@ -1,4 +1,4 @@
-//! Host data: element types, symbolic dimensions, tensors, random numbers and the error type that
+//! Host data: element types, symbolic dimensions, tensors, random numbers, distributions and the error type that
 //! every crate of Rhyton shares. It knows nothing of graphs, layers or devices.
 
 pub mod batches;
@@ -10,6 +10,7 @@ pub mod limits;
 pub mod memory;
 pub mod rng;
 mod shape;
+pub mod statistics;
 mod tensor;
 #[doc(hidden)]
 pub mod testing;

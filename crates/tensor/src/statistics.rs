@@ -1,4 +1,4 @@
-//! Distributions that certificates and calibration need, in double precision.
+//! Distributions and linear equations of statistics, in double precision.
 
 /// The standard normal distribution function.
 pub fn normal_cdf(x: f64) -> f64 {
@@ -118,9 +118,82 @@ fn bisect(mut low: f64, mut high: f64, holds: impl Fn(f64) -> bool) -> f64 {
     (low + high) / 2.0
 }
 
+/// The lower triangle `l` of a symmetric positive matrix `a = l l^T` (Cholesky), with which equations are solved.
+#[derive(Clone, Debug)]
+pub struct Cholesky {
+    n: usize,
+    /// Row-major, `n` by `n`.
+    l: Vec<f64>,
+}
+
+impl Cholesky {
+    /// Of `a`, row-major, `n` by `n`, of which only the lower triangle is read. None where it is not positive, or so
+    /// nearly not that the equations say nothing.
+    pub fn new(n: usize, a: &[f64]) -> Option<Cholesky> {
+        let mut l = vec![0.0; n * n];
+        for i in 0..n {
+            for j in 0..=i {
+                let sum: f64 = (0..j).map(|k| l[i * n + k] * l[j * n + k]).sum();
+                let rest = a[i * n + j] - sum;
+                if i == j && rest <= 1e-12 * a[i * n + i].abs() {
+                    return None;
+                }
+                l[i * n + j] = if i == j { rest.sqrt() } else { rest / l[j * n + j] };
+            }
+        }
+        Some(Cholesky { n, l })
+    }
+
+    /// The number of equations.
+    pub fn size(&self) -> usize {
+        self.n
+    }
+
+    /// The x of `l x = b`; its squared length is `b^T a^-1 b`.
+    pub fn half_solve(&self, b: &[f64]) -> Vec<f64> {
+        let (n, mut x) = (self.n, b.to_vec());
+        for i in 0..n {
+            let sum: f64 = (0..i).map(|k| self.l[i * n + k] * x[k]).sum();
+            x[i] = (x[i] - sum) / self.l[i * n + i];
+        }
+        x
+    }
+
+    /// The x of `a x = b`.
+    pub fn solve(&self, b: &[f64]) -> Vec<f64> {
+        let (n, mut x) = (self.n, self.half_solve(b));
+        for i in (0..n).rev() {
+            let sum: f64 = (i + 1..n).map(|k| self.l[k * n + i] * x[k]).sum();
+            x[i] = (x[i] - sum) / self.l[i * n + i];
+        }
+        x
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn equations_are_solved() {
+        let a = [4.0, 2.0, 2.0, 3.0];
+        let known = Cholesky::new(2, &a).unwrap();
+        let x = known.solve(&[8.0, 7.0]);
+        assert!((x[0] - 1.25).abs() < 1e-12 && (x[1] - 1.5).abs() < 1e-12, "{x:?}");
+        let half = known.half_solve(&[8.0, 7.0]);
+        assert!((half.iter().map(|u| u * u).sum::<f64>() - (8.0 * 1.25 + 7.0 * 1.5)).abs() < 1e-12);
+        assert!(Cholesky::new(2, &[1.0, 1.0, 1.0, 1.0]).is_none());
+    }
+
+    #[test]
+    fn students_distribution_is_that_of_tables() {
+        // 2.228 at 0.05 with 10 degrees of freedom, 2.776 with 4.
+        for (freedom, t) in [(10.0, 2.228_139), (4.0, 2.776_445)] {
+            let p = beta_cdf(freedom / (freedom + t * t), freedom / 2.0, 0.5);
+            assert!((p - 0.05).abs() < 1e-6, "{p}");
+        }
+        assert!((ln_gamma(5.0) - 24f64.ln()).abs() < 1e-10);
+    }
 
     #[test]
     fn distributions_have_their_known_values() {
