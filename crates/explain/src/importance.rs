@@ -4,6 +4,7 @@ use crate::scene::PerSample;
 use crate::{Explainer, Of, Place, Scene, Target};
 use rhyton_graph::{Expr, Type};
 use rhyton_model::Tensors;
+use rhyton_model::program::sample_axes;
 use rhyton_nn::losses::LossRef;
 use rhyton_nn::losses::align;
 use rhyton_tensor::rng::Stream;
@@ -52,7 +53,7 @@ fn of_samples(merit: &Merit, scene: &mut Scene, y: &Tensor) -> Result<Expr> {
             right.cast(DType::F32)
         }
     };
-    Ok(if each.rank() > 1 { each.mean(&(1..each.rank()).collect::<Vec<usize>>()) } else { each })
+    Ok(if each.rank() > 1 { each.mean(&sample_axes(&each)) } else { each })
 }
 
 /// The input with one element of each sample taken from another one.

@@ -5,6 +5,7 @@ use rhyton_graph::function::scan;
 use rhyton_graph::ops::Distribution;
 use rhyton_graph::{Expr, grad};
 use rhyton_model::Tensors;
+use rhyton_model::program::sample_axes;
 use rhyton_tensor::{DType, Error, Result, Shape, Tensor};
 
 rhyton_nn::object! {
@@ -92,7 +93,7 @@ impl Maximise {
         let slopes = grad(&self.objective(scene, &moved), &moved);
         let each = |((x, g), by): ((&Expr, &Expr), &Vec<(usize, Expr)>)| {
             let g = by.iter().fold(g.clone(), |g, (axis, by)| rolled(&g, *axis, &(Expr::scalar(0i32) - by)));
-            let axes: Vec<usize> = (1..g.rank()).collect();
+            let axes = sample_axes(&g);
             let size = (&g * &g).mean(&axes).sqrt().maximum(&Expr::scalar(1e-12f32)).expand_dims(&axes);
             let mut next = x + g / size * self.rate as f32;
             if let Some(low) = self.low {

@@ -7,7 +7,7 @@ use rhyton_graph::function::scan;
 use rhyton_graph::ops::Distribution;
 use rhyton_graph::transform::{Backward, Forward, Walked, backward, forward};
 use rhyton_graph::{Expr, Type, grad};
-use rhyton_model::program::Build;
+use rhyton_model::program::{Build, sample_axes};
 use rhyton_tensor::{DType, Dim, Error, Result, Shape, Tensor};
 use std::collections::HashMap;
 
@@ -82,8 +82,7 @@ impl Scene {
 
     /// The score in a result: `[batch]`.
     pub fn pick(&self, result: &Expr) -> Expr {
-        let axes: Vec<usize> = (1..result.rank()).collect();
-        (result * &self.picks).sum(&axes)
+        (result * &self.picks).sum(&sample_axes(result))
     }
 
     /// The score of each sample, `[batch]`, if the explained values were these.
@@ -298,7 +297,7 @@ impl Scene {
     /// Notes that attributions should add up to `want`, `[batch]`.
     pub fn check_sum(&mut self, name: &'static str, attributions: &[Expr], want: Expr, tolerance: f32) {
         let total = |f: fn(&Expr) -> Expr| {
-            let sums = attributions.iter().map(|a| f(a).sum(&(1..a.rank()).collect::<Vec<_>>()));
+            let sums = attributions.iter().map(|a| f(a).sum(&sample_axes(a)));
             sums.reduce(|a, b| a + b).unwrap_or_else(|| want.zeros_like())
         };
         let scale = want.abs().maximum(&total(Expr::abs));

@@ -1,6 +1,7 @@
 //! [`Norm`]: how large a perturbation is.
 
 use rhyton_graph::Expr;
+use rhyton_model::program::{per_sample, sample_axes};
 use serde::{Deserialize, Serialize};
 
 /// What the size of a perturbation is measured in.
@@ -22,16 +23,6 @@ impl rhyton_nn::Setting<Norm> for Norm {
     fn setting(self) -> Norm {
         self
     }
-}
-
-/// The axes of one sample.
-pub(crate) fn sample_axes(e: &Expr) -> Vec<usize> {
-    (1..e.rank()).collect()
-}
-
-/// A number for each sample, `[batch]`, as a factor of values like `e`: `[batch, 1, ..]`.
-pub(crate) fn per_sample(number: &Expr, e: &Expr) -> Expr {
-    number.expand_dims(&sample_axes(e))
 }
 
 impl Norm {

@@ -8,6 +8,7 @@ use rhyton_graph::function::scan;
 use rhyton_graph::{Expr, grad};
 use rhyton_model::Model;
 use rhyton_model::program::Build;
+use rhyton_model::program::per_sample;
 use rhyton_tensor::rng::Stream;
 use rhyton_tensor::{DType, Dim, Error, Result, Tensor};
 
@@ -149,11 +150,10 @@ fn counterexample(
             let next = next.maximum(&low).minimum(&high);
             let now = missed(&next);
             let better = now.less(&s[2]);
-            let axes: Vec<usize> = (1..next.rank()).collect();
             (
                 vec![
                     next.clone(),
-                    better.expand_dims(&axes).select(&next, &s[1]),
+                    per_sample(&better, &next).select(&next, &s[1]),
                     better.select(&now, &s[2]),
                 ],
                 vec![],

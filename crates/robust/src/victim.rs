@@ -1,11 +1,12 @@
 //! [`Victim`]: what an attack sees.
 
-use crate::norm::{per_sample, sample_axes};
+use crate::Norm;
 use rhyton_graph::expr::substitute;
 use rhyton_graph::function::scan;
 use rhyton_graph::ops::Distribution;
 use rhyton_graph::{Expr, grad};
 use rhyton_model::program::logits;
+use rhyton_model::program::{per_sample, sample_axes};
 use rhyton_nn::functions::log_softmax;
 use rhyton_tensor::{DType, Dim, Error, Result, Shape};
 
@@ -173,11 +174,24 @@ impl Victim {
     }
 
     /// A step along `direction` of the length `step` in a norm, no further than `eps` in that norm.
-    pub fn step_scaled(&self, norm: crate::Norm, at: &Expr, direction: &Expr, step: f64, eps: f64) -> Expr {
+    pub fn step_scaled(&self, norm: Norm, at: &Expr, direction: &Expr, step: f64, eps: f64) -> Expr {
         let length = norm.of(direction) + TINY;
         let next = at + direction / per_sample(&length, direction) * step as f32;
         let delta = norm.shrink(&(next - &self.x), &Expr::scalar(eps as f32));
         self.clip(&(&self.x + delta))
+    }
+
+    /// The end of `n` steps up the gradient from `start`, each of the length `step` in a norm and no further than `eps`
+    /// from the clean input: along the signs for `Inf`.
+    pub fn climb(&mut self, norm: Norm, start: Expr, n: usize, step: f64, eps: f64) -> Expr {
+        let end = self.repeat(n, &[start], |v, at, _| {
+            let up = v.ascent(&at[0]);
+            vec![match norm {
+                Norm::Inf => v.step_linf(&at[0], &up, step, eps),
+                _ => v.step_scaled(norm, &at[0], &up, step, eps),
+            }]
+        });
+        end[0].clone()
     }
 
     /// A loop: what becomes of `state` in `n` turns. The body gets the state and the number of the turn (int32).

@@ -8,6 +8,7 @@ use crate::{Attribution, Baseline, Scene};
 use rhyton_graph::Expr;
 use rhyton_graph::function::for_each;
 use rhyton_graph::ops::Distribution;
+use rhyton_model::program::sample_axes;
 use rhyton_tensor::rng::Stream;
 use rhyton_tensor::{DType, Error, Result, Tensor};
 
@@ -220,7 +221,7 @@ fn infidelity(me: &Infidelity, scene: &mut Scene, method: &dyn Attribution) -> R
         let without: Vec<Expr> = values.iter().zip(&changes).map(|(v, i)| v - i).collect();
         let sums = attributions.iter().zip(&changes).map(|(a, i)| {
             let product = a * i;
-            product.sum(&(1..product.rank()).collect::<Vec<usize>>())
+            product.sum(&sample_axes(&product))
         });
         let said = sums.reduce(|a, b| a + b).unwrap_or_else(|| score.zeros_like());
         let off = said - (&score - scene.score(&without));

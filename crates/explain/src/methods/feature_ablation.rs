@@ -4,6 +4,7 @@ use crate::features::{Features, Groups, Sizes};
 use crate::{Attribution, Baseline, Scene};
 use rhyton_graph::Expr;
 use rhyton_graph::function::for_each;
+use rhyton_model::program::per_sample;
 use rhyton_tensor::{DType, Result};
 
 rhyton_nn::object! {
@@ -57,8 +58,7 @@ impl Attribution for Occlusion {
                 let mut without = values.clone();
                 without[i] = inside.select(&baseline[i], value);
                 let fell = &score - scene.score(&without);
-                let axes: Vec<usize> = (1..value.rank()).collect();
-                vec![fell.expand_dims(&axes) * inside.cast(DType::F32)]
+                vec![per_sample(&fell, value) * inside.cast(DType::F32)]
             });
             let covered =
                 Scene::sum_over(&windows.starts(), &[Expr::full(windows.shape.clone(), 0.0)], |starts| {

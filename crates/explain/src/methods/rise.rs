@@ -4,6 +4,7 @@ use crate::resize::resized;
 use crate::{Attribution, Baseline, Scene};
 use rhyton_graph::Expr;
 use rhyton_graph::ops::Distribution;
+use rhyton_model::program::per_sample;
 use rhyton_tensor::{DType, Error, Result, Shape};
 
 rhyton_nn::object! {
@@ -42,7 +43,7 @@ impl Attribution for Rise {
             });
             let seen = values.iter().zip(&baseline).zip(&masks).map(|((x, x0), m)| x0 + (x - x0) * m);
             let score = scene.score(&seen.collect::<Vec<Expr>>());
-            let each = |(m, v): (&Expr, &Expr)| score.expand_dims(&(1..v.rank()).collect::<Vec<_>>()) * m;
+            let each = |(m, v): (&Expr, &Expr)| per_sample(&score, v) * m;
             masks.iter().zip(&values).map(each).collect()
         });
         let counted = 1.0 / (self.samples as f64 * self.share) as f32;

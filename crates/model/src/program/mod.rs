@@ -23,5 +23,5 @@ pub use batched::joined;
 pub use build::Build;
 pub(crate) use guard::Guard;
 pub use run::Program;
-pub use scores::{class_labels, logits};
+pub use scores::{class_labels, logits, per_sample, sample_axes};
 pub use values::Values;

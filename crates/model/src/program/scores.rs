@@ -1,4 +1,4 @@
-//! Scores of classes: what explanations and attacks are about.
+//! Scores of classes, sample by sample: what explanations and attacks are about.
 
 use rhyton_graph::Expr;
 use rhyton_graph::named::{self, Named};
@@ -13,6 +13,16 @@ pub fn logits(output: &Expr) -> Expr {
         (Op::Control(Control::Call(f)), [x]) if f.named.is_some_and(|n| turns.contains(&n)) => x.clone(),
         _ => output.clone(),
     }
+}
+
+/// All axes but the first, which is that of the samples.
+pub fn sample_axes(e: &Expr) -> Vec<usize> {
+    (1..e.rank()).collect()
+}
+
+/// A number for each sample, `[batch]`, as a factor of values like `e`: `[batch, 1, ..]`.
+pub fn per_sample(number: &Expr, e: &Expr) -> Expr {
+    number.expand_dims(&sample_axes(e))
 }
 
 /// Labels as class numbers, int32 `[samples]`, from numbers or one-hot vectors.

@@ -72,7 +72,7 @@ impl Apgd {
     pub fn run(&self, victim: &mut Victim, gain: impl Fn(&Victim, &Expr) -> Expr) -> Expr {
         let (x, once) = (victim.x(), victim.once());
         let noise = victim.random_signed(&once);
-        let noise = &noise / crate::norm::per_sample(&Norm::Inf.of(&noise), &noise);
+        let noise = &noise / rhyton_model::program::per_sample(&Norm::Inf.of(&noise), &noise);
         let start = victim.clip(&(&x + noise * self.eps as f32));
         let look = |v: &Victim, at: &Expr| {
             let logits = v.logits(at);
@@ -133,7 +133,7 @@ impl Apgd {
     fn advance(&self, v: &Victim, s: &State, momentum: &Expr) -> Expr {
         let x = v.x();
         let reach = |at: &Expr| v.clip(&(&x + Norm::Inf.shrink(&(at - &x), &Expr::scalar(self.eps as f32))));
-        let step = crate::norm::per_sample(&s.step, &s.at);
+        let step = rhyton_model::program::per_sample(&s.step, &s.at);
         let plain = reach(&(&s.at + s.slope.sign() * step));
         reach(&(&s.at + (plain - &s.at) * momentum + (&s.at - &s.before) * (1.0 - momentum)))
     }

@@ -1,6 +1,6 @@
 //! The basic iterative method.
 
-use crate::{Attack, Victim};
+use crate::{Attack, Norm, Victim};
 use rhyton_graph::Expr;
 use rhyton_tensor::Result;
 
@@ -25,9 +25,6 @@ impl Attack for Bim {
 
     fn perturb(&self, victim: &mut Victim) -> Result<Expr> {
         let x = victim.x();
-        let end = victim.repeat(self.steps, &[x], |v, at, _| {
-            vec![v.step_linf(&at[0], &v.ascent(&at[0]), self.step_size, self.eps)]
-        });
-        Ok(end[0].clone())
+        Ok(victim.climb(Norm::Inf, x, self.steps, self.step_size, self.eps))
     }
 }

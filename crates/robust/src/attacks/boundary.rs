@@ -1,10 +1,11 @@
 //! The boundary attack.
 
 use super::decision::Walk;
-use crate::norm::per_sample;
 use crate::{Attack, Norm, Victim};
 use rhyton_graph::Expr;
 use rhyton_graph::ops::Distribution;
+use rhyton_model::program::per_sample;
+use rhyton_model::program::sample_axes;
 use rhyton_tensor::{DType, Result};
 
 rhyton_nn::object! {
@@ -36,7 +37,7 @@ impl Attack for Boundary {
             let way = &x - &s[0];
             let distance = Norm::L2.of(&way) + 1e-12;
             let noise = v.random(Distribution::Normal, turn, x.shape().clone());
-            let axes: Vec<usize> = (1..x.rank()).collect();
+            let axes = sample_axes(&x);
             // What is left of the noise across the way, as long as the step.
             let along = (&noise * &way).sum(&axes) / (&distance * &distance);
             let across = &noise - &way * per_sample(&along, &way);

@@ -1,8 +1,8 @@
 //! Carlini and Wagner's attack.
 
-use crate::norm::{per_sample, sample_axes};
 use crate::{Attack, Victim};
 use rhyton_graph::{Expr, grad};
+use rhyton_model::program::{per_sample, sample_axes};
 use rhyton_tensor::Result;
 
 rhyton_nn::object! {

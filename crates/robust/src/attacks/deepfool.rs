@@ -1,9 +1,9 @@
 //! DeepFool.
 
-use crate::norm::per_sample;
 use crate::{Attack, Norm, Victim};
 use rhyton_graph::Expr;
 use rhyton_graph::transform::vjp;
+use rhyton_model::program::per_sample;
 use rhyton_tensor::{Result, Tensor};
 
 rhyton_nn::object! {

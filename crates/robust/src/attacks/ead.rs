@@ -1,8 +1,8 @@
 //! The elastic-net attack.
 
-use crate::norm::{per_sample, sample_axes};
 use crate::{Attack, Victim};
 use rhyton_graph::Expr;
+use rhyton_model::program::{per_sample, sample_axes};
 use rhyton_tensor::{Result, Tensor};
 
 rhyton_nn::object! {

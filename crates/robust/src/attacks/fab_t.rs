@@ -1,9 +1,9 @@
 //! The fast adaptive boundary attack.
 
 use super::apgd_t::other_class;
-use crate::norm::{per_sample, sample_axes};
 use crate::{Attack, Norm, Victim};
 use rhyton_graph::Expr;
+use rhyton_model::program::{per_sample, sample_axes};
 use rhyton_tensor::{DType, Result};
 
 rhyton_nn::object! {

@@ -1,8 +1,8 @@
 //! The fast minimum-norm attack.
 
-use crate::norm::per_sample;
 use crate::{Attack, Norm, Victim};
 use rhyton_graph::Expr;
+use rhyton_model::program::per_sample;
 use rhyton_tensor::{DType, Result, Tensor};
 
 rhyton_nn::object! {

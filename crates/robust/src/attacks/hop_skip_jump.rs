@@ -1,10 +1,10 @@
 //! HopSkipJump.
 
 use super::decision::Walk;
-use crate::norm::per_sample;
 use crate::{Attack, Norm, Victim};
 use rhyton_graph::Expr;
 use rhyton_graph::ops::Distribution;
+use rhyton_model::program::per_sample;
 use rhyton_tensor::{DType, Dim, Result};
 
 rhyton_nn::object! {

@@ -1,12 +1,12 @@
 //! The iterative fast gradient sign method with Nesterov's momentum.
 
-use crate::norm::{per_sample, sample_axes};
+use super::MiFgsm;
 use crate::{Attack, Victim};
 use rhyton_graph::Expr;
 use rhyton_tensor::Result;
 
 rhyton_nn::object! {
-    /// [`MiFgsm`](super::MiFgsm) with gradients taken where the momentum would lead, `x + decay step_size m` (Lin et al.
+    /// [`MiFgsm`] with gradients taken where the momentum would lead, `x + decay step_size m` (Lin et al.
     /// 2020).
     pub struct NiFgsm {
         /// The largest change of a value.
@@ -28,16 +28,8 @@ impl Attack for NiFgsm {
     }
 
     fn perturb(&self, victim: &mut Victim) -> Result<Expr> {
-        let x = victim.x();
-        let none = x.zeros_like();
-        let end = victim.repeat(self.steps, &[x, none], |v, state, _| {
-            let ahead = &state[0] + &state[1] * (self.decay * self.step_size) as f32;
-            let g = v.ascent(&ahead);
-            let size = per_sample(&g.abs().mean(&sample_axes(&g)), &g);
-            let g = size.greater(&Expr::scalar(0.0f32)).select(&(&g / size), &g);
-            let momentum = g + &state[1] * self.decay as f32;
-            vec![v.step_linf(&state[0], &momentum, self.step_size, self.eps), momentum]
-        });
-        Ok(end[0].clone())
+        let NiFgsm { eps, step_size, steps, decay, targeted } = *self;
+        let steps = MiFgsm { eps, step_size, steps, decay, targeted };
+        Ok(steps.with_gradients_at(victim, decay * step_size))
     }
 }

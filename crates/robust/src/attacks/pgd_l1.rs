@@ -1,8 +1,8 @@
 //! Projected gradient descent, the sum of changes bounded.
 
-use crate::norm::per_sample;
 use crate::{Attack, Norm, Victim};
 use rhyton_graph::Expr;
+use rhyton_model::program::per_sample;
 use rhyton_tensor::Result;
 
 rhyton_nn::object! {
@@ -43,9 +43,6 @@ impl Attack for PgdL1 {
             let length = Expr::scalar(self.eps as f32) / Norm::L1.of(&direction);
             start = victim.clip(&(start + &direction * per_sample(&length, &direction)));
         }
-        let end = victim.repeat(self.steps, &[start], |v, at, _| {
-            vec![v.step_scaled(Norm::L1, &at[0], &v.ascent(&at[0]), self.step_size, self.eps)]
-        });
-        Ok(end[0].clone())
+        Ok(victim.climb(Norm::L1, start, self.steps, self.step_size, self.eps))
     }
 }

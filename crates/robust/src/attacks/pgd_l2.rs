@@ -1,9 +1,9 @@
 //! Projected gradient descent, the Euclidean distance bounded.
 
-use crate::norm::per_sample;
 use crate::{Attack, Norm, Victim};
 use rhyton_graph::Expr;
 use rhyton_graph::ops::Distribution;
+use rhyton_model::program::per_sample;
 use rhyton_tensor::Result;
 
 rhyton_nn::object! {
@@ -42,9 +42,6 @@ impl Attack for PgdL2 {
             let length = radius / Norm::L2.of(&direction);
             start = victim.clip(&(start + &direction * per_sample(&length, &direction)));
         }
-        let end = victim.repeat(self.steps, &[start], |v, at, _| {
-            vec![v.step_scaled(Norm::L2, &at[0], &v.ascent(&at[0]), self.step_size, self.eps)]
-        });
-        Ok(end[0].clone())
+        Ok(victim.climb(Norm::L2, start, self.steps, self.step_size, self.eps))
     }
 }

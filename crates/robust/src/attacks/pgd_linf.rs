@@ -1,6 +1,6 @@
 //! Projected gradient descent, the largest change bounded.
 
-use crate::{Attack, Victim};
+use crate::{Attack, Norm, Victim};
 use rhyton_graph::Expr;
 use rhyton_tensor::Result;
 
@@ -38,9 +38,6 @@ impl Attack for PgdLinf {
             let noise = victim.random_signed(&once);
             start = victim.clip(&(start + noise * self.eps as f32));
         }
-        let end = victim.repeat(self.steps, &[start], |v, at, _| {
-            vec![v.step_linf(&at[0], &v.ascent(&at[0]), self.step_size, self.eps)]
-        });
-        Ok(end[0].clone())
+        Ok(victim.climb(Norm::Inf, start, self.steps, self.step_size, self.eps))
     }
 }

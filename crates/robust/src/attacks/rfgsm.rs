@@ -1,6 +1,6 @@
 //! Random signs before steps along the sign of the gradient.
 
-use crate::{Attack, Victim};
+use crate::{Attack, Norm, Victim};
 use rhyton_graph::Expr;
 use rhyton_graph::ops::Distribution;
 use rhyton_tensor::Result;
@@ -28,9 +28,6 @@ impl Attack for Rfgsm {
         let (x, once) = (victim.x(), victim.once());
         let signs = victim.random(Distribution::Normal, &once, x.shape().clone()).sign();
         let start = victim.clip(&(x + signs * self.step_size as f32));
-        let end = victim.repeat(self.steps, &[start], |v, at, _| {
-            vec![v.step_linf(&at[0], &v.ascent(&at[0]), self.step_size, self.eps)]
-        });
-        Ok(end[0].clone())
+        Ok(victim.climb(Norm::Inf, start, self.steps, self.step_size, self.eps))
     }
 }

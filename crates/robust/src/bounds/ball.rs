@@ -3,6 +3,7 @@
 use super::interval::Interval;
 use crate::Norm;
 use rhyton_graph::Expr;
+use rhyton_model::program::sample_axes;
 
 /// All inputs within a distance of one, and within bounds where there are any.
 #[derive(Clone)]
@@ -31,7 +32,7 @@ impl Ball {
 
     /// The least value, `[batch]`, of `slope (x' - x)` over the inputs x' of the ball: by the dual norm.
     pub fn least(&self, slope: &Expr) -> Expr {
-        let axes: Vec<usize> = (1..slope.rank()).collect();
+        let axes = sample_axes(slope);
         match self.norm {
             Norm::Inf => {
                 let Interval(low, high) = self.interval();

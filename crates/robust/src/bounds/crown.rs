@@ -10,6 +10,7 @@ use rhyton_graph::ops::{
     Binary, Control, Cumulative, Elementwise, Fold, Index, Op, PoolKind, Reduce, Running, Unary, Window,
 };
 use rhyton_graph::transform::{Forward, Image, Occurrence, Walked, forward, vjp};
+use rhyton_model::program::sample_axes;
 use rhyton_tensor::{Dim, Error, Result};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -71,8 +72,7 @@ impl<'a> Crown<'a> {
     pub fn least(&self, z: &Expr, cotangent: &Expr) -> Expr {
         let wrt = [self.ball.x.clone(), self.excess.clone()];
         let back = vjp(std::slice::from_ref(z), &[Some(cotangent.clone())], &wrt);
-        let axes: Vec<usize> = (1..z.rank()).collect();
-        let middle = (z * cotangent).sum(&axes);
+        let middle = (z * cotangent).sum(&sample_axes(z));
         let middle = match &back[1] {
             Some(excess) => middle + excess,
             None => middle,

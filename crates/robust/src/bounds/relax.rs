@@ -4,6 +4,7 @@ use rhyton_graph::function::scan;
 use rhyton_graph::named::{self, Named};
 use rhyton_graph::ops::{PoolKind, Window};
 use rhyton_graph::{Expr, Function};
+use rhyton_model::program::sample_axes;
 use rhyton_tensor::DType;
 
 /// A line: `slope x + intercept`, element by element.
@@ -153,8 +154,7 @@ fn along_lines(_: &Function, inputs: &[Expr], _: &[Expr], cotangents: &[Option<E
     let (up, down) = (c.maximum(&c.zeros_like()), c.minimum(&c.zeros_like()));
     let back = &up * s_below + &down * s_above;
     let over = &up * (s_below * z + b_below - value) + &down * (s_above * z + b_above - value);
-    let axes: Vec<usize> = (1..z.rank()).collect();
-    vec![Some(back), None, None, None, None, None, Some(over.sum(&axes))]
+    vec![Some(back), None, None, None, None, None, Some(over.sum(&sample_axes(z)))]
 }
 
 static POOLED: Named = Named::new(
@@ -208,6 +208,5 @@ fn along_largest(
     let back = Expr::apply(window.with(PoolKind::MaxSpread), vec![low.clone(), through.clone()]);
     let chosen = Expr::apply(window.with(PoolKind::MaxTake), vec![low.clone(), z.clone()]);
     let over = through * (chosen - value) + down * (1.0 - alone) * (largest - value);
-    let axes: Vec<usize> = (1..value.rank()).collect();
-    vec![Some(back), None, None, None, None, Some(over.sum(&axes))]
+    vec![Some(back), None, None, None, None, Some(over.sum(&sample_axes(value)))]
 }
