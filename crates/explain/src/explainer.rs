@@ -186,14 +186,10 @@ impl<'m> Explainer<'m> {
         place: &Place,
         body: impl FnOnce(&mut Scene) -> Result<Vec<Expr>>,
     ) -> Result<Runner<'m>> {
-        let mut build = Build::new(&[self.model], false);
+        let (mut build, inputs, output) = Build::predicting(self.model, self.output)?;
         let names = self.model.definition().input_names();
-        let inputs: Vec<(String, Expr)> = names.into_iter().zip(build.inputs_of(0)).collect();
-        let given: Vec<Expr> = inputs.iter().map(|(_, e)| e.clone()).collect();
-        build.trust(&given);
-        let outputs = build.call_inference(0, &given);
-        build.check()?;
-        let result = self.result(&outputs, &inputs)?;
+        let inputs: Vec<(String, Expr)> = names.into_iter().zip(inputs).collect();
+        let result = self.result(&output, &inputs)?;
         let target = self.target.clone().unwrap_or_default();
         let picks = self.picks(&target, &result, &mut build)?;
         let spots = place.find(&inputs, &result)?;
@@ -226,14 +222,7 @@ impl<'m> Explainer<'m> {
     }
 
     /// What the score is picked from.
-    fn result(&self, outputs: &[Expr], inputs: &[(String, Expr)]) -> Result<Expr> {
-        let y = outputs.get(self.output).ok_or_else(|| {
-            Error::new(format!("the model has no output {}", self.output))
-                .expected(format!("a number below {}", outputs.len()))
-        })?;
-        if let Some(e) = y.error() {
-            return Err(e.clone());
-        }
+    fn result(&self, y: &Expr, inputs: &[(String, Expr)]) -> Result<Expr> {
         let y = match &self.neuron {
             Some(place) => {
                 let calls = place.find(inputs, y)?.into_iter().map(|s| s.value);

@@ -201,22 +201,14 @@ impl<'m> Attacker<'m> {
 
     /// The program of an attack.
     fn program(&self, attack: Option<&dyn Attack>, targeted: bool) -> Result<Compiled> {
-        let mut build = Build::new(&[self.model], false);
-        let inputs = build.inputs_of(0);
-        build.trust(&inputs);
-        let outputs = build.call_inference(0, &inputs);
-        let output = outputs.get(self.output).ok_or_else(|| {
-            Error::new(format!("the model has no output {}", self.output))
-                .expected(format!("a number below {}", outputs.len()))
-        })?;
-        build.check()?;
+        let (mut build, inputs, output) = Build::predicting(self.model, self.output)?;
         let x = &inputs[self.attacked()?];
         let label = build.input_int("label", Shape::default());
         build.trust(std::slice::from_ref(&label));
         let start = build.typed_input("start", x.ty().clone());
         let round = build.typed_input("round", Type::new(DType::I32, Shape::default()));
         let key = build.typed_input("key", Type::new(DType::I32, [2]));
-        let victim = Victim::new(x, output, &label, self.bounds, &key)?;
+        let victim = Victim::new(x, &output, &label, self.bounds, &key)?;
         let mut victim = victim.targeted(targeted).at_round(&round, &start);
         let (classes, rounds) = (victim.classes(), attack.map_or(1, |a| a.rounds(victim.classes())));
         let end = match attack {

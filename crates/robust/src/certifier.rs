@@ -2,7 +2,7 @@
 
 use crate::Norm;
 use crate::bounds::{Ball, BoundRef};
-use rhyton_graph::{Expr, Type};
+use rhyton_graph::Expr;
 use rhyton_model::program::{Build, Program, class_labels, logits};
 use rhyton_model::{Model, Tensors};
 use rhyton_tensor::{Dim, Error, Result, Shape, Tensor};
@@ -119,19 +119,11 @@ impl<'m> Certifier<'m> {
         }
         let inputs = self.model.check_inputs(x.into())?;
         let samples = inputs[0].shape()[0];
-        let (program, n) = self.compile(&method.into(), labels.is_some())?;
+        let (program, n) = self.compile(&method.into(), labels.is_some(), eps)?;
         let labels = labels.map(|l| class_labels(l, samples, n.max(2))).transpose()?;
-        let mut parts: Vec<Vec<Tensor>> = vec![];
-        for first in (0..samples).step_by(self.batch_size) {
-            let rows = first..samples.min(first + self.batch_size);
-            let batch = inputs.iter().chain(&labels).map(|t| t.slice_rows(rows.clone()));
-            let mut batch = batch.collect::<Result<Vec<Tensor>>>()?;
-            batch.push(Tensor::scalar(eps as f32));
-            let mut results = vec![];
-            program.infer(self.model.values(), &batch, &mut results)?;
-            parts.push(results);
-        }
-        let mut all = rhyton_model::program::joined(&parts)?.into_iter();
+        let inputs = inputs.into_iter().chain(labels.clone()).collect();
+        let mut all =
+            program.over_samples(self.model.values(), inputs, samples, self.batch_size)?.into_iter();
         let mut next = || all.next().ok_or_else(|| Error::new("the program lost a result"));
         let (lower, upper) = (next()?, next()?);
         let margins = if labels.is_some() { Some(next()?) } else { None };
@@ -139,26 +131,21 @@ impl<'m> Certifier<'m> {
     }
 
     /// The program, and how many numbers the output has.
-    fn compile(&self, method: &BoundRef, labelled: bool) -> Result<(Program, usize)> {
+    fn compile(&self, method: &BoundRef, labelled: bool, eps: f64) -> Result<(Program, usize)> {
         let method = method.get()?;
-        let mut build = Build::new(&[self.model], false);
-        let inputs = build.inputs_of(0);
-        build.trust(&inputs);
-        let outputs = build.call_inference(0, &inputs);
-        build.check()?;
-        let none = |what: &str, at: usize, n: usize| {
-            Error::new(format!("the model has no {what} {at}")).expected(format!("a number below {n}"))
-        };
-        let output = outputs.get(self.output).ok_or_else(|| none("output", self.output, outputs.len()))?;
-        let x = inputs.get(self.input).ok_or_else(|| none("input", self.input, inputs.len()))?;
+        let (mut build, inputs, output) = Build::predicting(self.model, self.output)?;
+        let x = inputs.get(self.input).ok_or_else(|| {
+            Error::new(format!("the model has no input {}", self.input))
+                .expected(format!("a number below {}", inputs.len()))
+        })?;
         if !x.dtype().is_float() {
             return Err(Error::new("an input of whole numbers has no small changes")
                 .place(self.model.definition().input_names().swap_remove(self.input)));
         }
-        let (output, n) = flat(&logits(output).float())?;
+        let (output, n) = flat(&logits(&output).float())?;
         let label = labelled.then(|| build.input_int("label", Shape::default()));
         build.trust(label.as_slice());
-        let eps = build.typed_input("eps", Type::f32(Shape::default()));
+        let eps = Expr::scalar(eps as f32);
         let ball = Ball { x: x.clone(), eps, norm: self.norm, bounds: self.bounds };
         let batch = x.shape()[0].clone();
         let each = identity(n, &batch)?;

@@ -129,11 +129,7 @@ fn same_width(features: &[Vec<f64>], n: usize) -> Result<()> {
 pub fn odin(model: &Model, x: &Tensor, temperature: f64, eps: f64) -> Result<Vec<f64>> {
     let inputs = model.check_inputs(x.into())?;
     let samples = inputs[0].shape()[0];
-    let mut build = Build::new(&[model], false);
-    let given = build.inputs_of(0);
-    build.trust(&given);
-    let output = build.call_inference(0, &given).swap_remove(0);
-    build.check()?;
+    let (mut build, given, output) = Build::predicting(model, 0)?;
     // The label is not asked for: what counts is the class that is likeliest.
     let label = logits(&output).float();
     let label = if label.shape().last().is_some_and(|d: &Dim| d.is(1)) {

@@ -85,11 +85,9 @@ fn surely_violated(
     if constraints.is_empty() {
         return Ok(vec![]);
     }
-    let mut build = Build::new(&[model], false);
-    let x = build.inputs_of(0).swap_remove(0);
+    let (mut build, mut inputs, output) = Build::predicting(model, 0)?;
+    let x = inputs.swap_remove(0);
     let eps = build.typed_input("radius", x.ty().clone());
-    let output = build.call_inference(0, std::slice::from_ref(&x)).swap_remove(0);
-    build.check()?;
     let (output, n) = flat(&output.float())?;
     let (factors, limits) = factors(&constraints, n)?;
     let factors = factors.broadcast_to([Dim::fixed(limits.len()), x.shape()[0].clone(), Dim::fixed(n)]);
@@ -116,10 +114,8 @@ fn counterexample(
     group: &[Constraint],
     sample: &[usize],
 ) -> Result<Option<Tensor>> {
-    let mut build = Build::new(&[model], false);
-    let x = build.inputs_of(0).swap_remove(0);
-    let output = build.call_inference(0, std::slice::from_ref(&x)).swap_remove(0);
-    build.check()?;
+    let (mut build, mut inputs, output) = Build::predicting(model, 0)?;
+    let x = inputs.swap_remove(0);
     let (output, n) = flat(&output.float())?;
     let (factors, limits) = factors(group, n)?;
     let limits = Expr::constant(&Tensor::vector(limits));

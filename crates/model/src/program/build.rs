@@ -112,6 +112,27 @@ impl Build {
         build
     }
 
+    /// The beginning of a program about what a model predicts: its inputs, whose numbers the caller makes sure of (see
+    /// [`trust`](Build::trust)), and its output of this number.
+    ///
+    /// # Errors
+    /// Every layer whose inputs do not fit; when there is no such output.
+    pub fn predicting(model: &Model, output: usize) -> Result<(Build, Vec<Expr>, Expr)> {
+        let mut build = Build::new(&[model], false);
+        let inputs = build.inputs_of(0);
+        build.trust(&inputs);
+        let outputs = build.call_inference(0, &inputs);
+        build.check()?;
+        let y = outputs.get(output).ok_or_else(|| {
+            Error::new(format!("the model has no output {output}"))
+                .expected(format!("a number below {}", outputs.len()))
+        })?;
+        match y.error() {
+            Some(e) => Err(e.clone()),
+            None => Ok((build, inputs, y.clone())),
+        }
+    }
+
     fn add_model(&mut self, m: usize, model: &Model, training: bool) {
         let mut trace = Trace::over(model.variables(), training);
         trace.key = None;
