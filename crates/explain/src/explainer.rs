@@ -2,6 +2,7 @@
 
 use crate::place::Spot;
 use crate::runner::Runner;
+use crate::scene::sound;
 use crate::{Check, Explanation, Method, Place, Scene};
 use rhyton_graph::Expr;
 use rhyton_model::program::{Build, Values, logits};
@@ -161,7 +162,7 @@ impl<'m> Explainer<'m> {
         let method = method.get()?;
         let (mut names, mut checks, mut has_errors) = (vec![], vec![], false);
         let runner = self.program("explain", &method.place(), |scene| {
-            let found = method.attribute(scene).map_err(|e| e.place(method.class_name()))?;
+            let found = method.attribute(scene).and_then(sound).map_err(|e| e.place(method.class_name()))?;
             let mut results = vec![scene.score(&scene.values)];
             for c in &scene.checks {
                 checks.push((c.name, c.tolerance));

@@ -1,6 +1,7 @@
 //! [`Features`]: which elements of the inputs are left out or put back together.
 
 use crate::Scene;
+use crate::scene::numbered;
 use rhyton_graph::Expr;
 use rhyton_nn::Setting;
 use rhyton_tensor::{DType, Error, Result, Tensor};
@@ -81,10 +82,7 @@ impl Features {
                     return Err(Error::new(format!("groups of {} elements", list.len()))
                         .expected(format!("one number for each of the {size} elements of the one input")));
                 }
-                (Groups::Array(name), None) => {
-                    let key = if values.len() > 1 { format!("{name}{i}") } else { name.clone() };
-                    scene.numbers(&key, shape)?
-                }
+                (Groups::Array(name), None) => scene.numbers(&numbered(name, i, values.len()), shape)?,
             };
             let first = if matches!(groups, Groups::Each) || patch.is_some() { count } else { 0 };
             let largest = numbers.iter().max().map_or(0, |n| n + 1);
@@ -159,6 +157,11 @@ fn blocks(shape: &[usize], patch: &[usize]) -> Result<Vec<usize>> {
         number
     };
     Ok((0..size).map(block).collect())
+}
+
+/// A setting that has to be at least 1.
+pub(crate) fn at_least_one(name: &str, n: usize) -> Result<()> {
+    if n == 0 { Err(Error::new(format!("{name}=0")).expected("at least 1")) } else { Ok(()) }
 }
 
 /// A float32 array of these sizes.

@@ -1,5 +1,6 @@
 //! Permutation importance of features: how much worse a model gets when one of them is shuffled.
 
+use crate::features::at_least_one;
 use crate::scene::PerSample;
 use crate::{Explainer, Of, Place, Scene, Target};
 use rhyton_graph::{Expr, Type};
@@ -93,9 +94,7 @@ impl Explainer<'_> {
         x: impl Into<Tensors<'a>>,
         y: &Tensor,
     ) -> Result<Importance> {
-        if repeats == 0 {
-            return Err(Error::new("repeats=0").expected("at least 1"));
-        }
+        at_least_one("repeats", repeats)?;
         let x: Vec<Tensor> = x.into().0.into_iter().cloned().collect();
         let samples = x.first().and_then(|t| t.shape().first().copied()).unwrap_or(0);
         if y.shape().first() != Some(&samples) {

@@ -1,5 +1,6 @@
 //! [`Runner`]: a program over a scene, for any number of samples.
 
+use crate::features::at_least_one;
 use rhyton_model::program::{Program, Values, class_labels};
 use rhyton_model::{Model, Tensors};
 use rhyton_tensor::{Error, Result, Tensor};
@@ -25,9 +26,7 @@ impl Runner<'_> {
 
     /// The same with other weights.
     pub fn run_with(&self, values: &Values, x: Tensors<'_>, labels: Option<&Tensor>) -> Result<Vec<Tensor>> {
-        if self.batch_size == 0 {
-            return Err(Error::new("batch_size=0").expected("at least 1"));
-        }
+        at_least_one("batch_size", self.batch_size)?;
         let mut inputs = self.model.check_inputs(x)?;
         let samples = inputs[0].shape()[0];
         if self.labelled {

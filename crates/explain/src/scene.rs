@@ -1,5 +1,6 @@
 //! [`Scene`]: what a method sees of a batch.
 
+use crate::features::at_least_one;
 use crate::place::Spot;
 use crate::{Attribution, Baseline, Place};
 use rhyton_graph::expr::substitute;
@@ -25,6 +26,29 @@ pub(crate) struct PerSample {
     pub param: Expr,
     pub name: String,
     pub array: Tensor,
+}
+
+/// The name of the array of one of `n` inputs: with its number, if there are several.
+pub(crate) fn numbered(name: &str, i: usize, n: usize) -> String {
+    if n > 1 { format!("{name}{i}") } else { name.into() }
+}
+
+/// The sizes of a sample, 1 where they are not known.
+fn sample_sizes(input: &Expr) -> Vec<usize> {
+    input.shape()[1..].iter().map(|d| d.as_fixed().unwrap_or(1)).collect()
+}
+
+/// What a loop's body gives where it may fail: the error goes along with the values, and comes out with the results.
+pub(crate) fn or_poison(found: Result<Vec<Expr>>, n: usize) -> Vec<Expr> {
+    found.unwrap_or_else(|e| vec![Expr::poison(e); n])
+}
+
+/// The results, unless one of them carries an error.
+pub(crate) fn sound(results: Vec<Expr>) -> Result<Vec<Expr>> {
+    match results.iter().find_map(Expr::error) {
+        Some(e) => Err(e.clone()),
+        None => Ok(results),
+    }
 }
 
 /// What a method sees of a batch: the explained values ([`values`](Scene::values)), the score of each sample as a
@@ -143,14 +167,13 @@ impl Scene {
     /// # Errors
     /// When there is no such array, or its shape does not fit.
     pub fn baseline_inputs(&mut self, baseline: &Baseline) -> Result<Vec<Expr>> {
-        let several = self.inputs.len() > 1;
         let inputs = self.inputs.clone();
+        let n = inputs.len();
         let one = |(i, (name, input)): (usize, (String, Expr))| match baseline {
             Baseline::Value(x) => Ok(input.full_like(*x)),
-            Baseline::Array(array) => {
-                let key = if several { format!("{array}{i}") } else { array.clone() };
-                self.array_like(&key, &input).map_err(|e| e.place(format!("the baseline of input '{name}'")))
-            }
+            Baseline::Array(array) => self
+                .array_like(&numbered(array, i, n), &input)
+                .map_err(|e| e.place(format!("the baseline of input '{name}'"))),
         };
         inputs.into_iter().enumerate().map(one).collect()
     }
@@ -176,7 +199,7 @@ impl Scene {
     /// An array as a batch like `input`: one sample for all, or one for each.
     fn array_like(&mut self, name: &str, input: &Expr) -> Result<Expr> {
         let array = self.array(name)?.try_cast(input.dtype())?;
-        let sample: Vec<usize> = input.shape()[1..].iter().map(|d| d.as_fixed().unwrap_or(1)).collect();
+        let sample = sample_sizes(input);
         let misfit = || {
             Error::new(format!("the array '{name}' has the shape {:?}", array.shape()))
                 .expected(format!("{sample:?}, or samples of it"))
@@ -199,9 +222,8 @@ impl Scene {
 
     /// The arrays of this name over some values; one whose last axis is 1 stands for all channels.
     pub(crate) fn arrays_over(&mut self, name: &str, values: &[Expr]) -> Result<Vec<Expr>> {
-        let several = values.len() > 1;
         let over = |(i, value): (usize, &Expr)| {
-            let name = if several { format!("{name}{i}") } else { name.into() };
+            let name = numbered(name, i, values.len());
             let is_flat = self.array(&name)?.shape().last() == Some(&1);
             let like = if is_flat { value.slice(value.rank() - 1, 0, 1) } else { value.clone() };
             Ok(self.array_like(&name, &like)?.broadcast_to(value.shape().clone()))
@@ -243,12 +265,11 @@ impl Scene {
     /// # Errors
     /// When there is none, or its shape does not fit.
     pub fn background(&self, name: &str) -> Result<Vec<Expr>> {
-        let several = self.inputs.len() > 1;
         let mut found = vec![];
         for (i, (input_name, input)) in self.inputs.iter().enumerate() {
-            let key = if several { format!("{name}{i}") } else { name.into() };
+            let key = numbered(name, i, self.inputs.len());
             let array = self.array(&key)?.try_cast(input.dtype())?;
-            let sample: Vec<usize> = input.shape()[1..].iter().map(|d| d.as_fixed().unwrap_or(1)).collect();
+            let sample = sample_sizes(input);
             if array.rank() != input.rank() || array.shape()[1..] != sample || array.is_empty() {
                 return Err(Error::new(format!("the array '{key}' has the shape {:?}", array.shape()))
                     .place(format!("input '{input_name}'"))
@@ -281,6 +302,37 @@ impl Scene {
         let seed = Expr::scalar(self.seed as i32).reshape([1]);
         let key = Expr::concat(&[seed, turn.cast(DType::I32).reshape([1])], 0);
         Expr::random(&key, distribution, self.streams, shape)
+    }
+
+    /// Random numbers like a value, the same for every sample, others for each `turn` of a loop.
+    pub fn noise(&mut self, distribution: Distribution, turn: &Expr, like: &Expr) -> Expr {
+        let one = self.random(distribution, turn, like.shape()[1..].to_vec());
+        self.for_all(&one)
+    }
+
+    /// Mean and variance of what `body` gives in `samples` turns, each time values like the explained ones. The mean's
+    /// standard error is `sqrt(variance / samples)`.
+    ///
+    /// # Errors
+    /// Without samples.
+    pub fn moments(
+        &mut self,
+        samples: usize,
+        body: impl FnOnce(&mut Scene, &Expr) -> Result<Vec<Expr>>,
+    ) -> Result<(Vec<Expr>, Vec<Expr>)> {
+        at_least_one("samples", samples)?;
+        let (n, turns) = (self.values.len(), self.count(samples));
+        let like = [&self.values[..], &self.values[..]].concat();
+        let sums = Scene::sum_over(&[turns], &like, |turn| {
+            let each = or_poison(body(self, &turn[0]), n);
+            let squares: Vec<Expr> = each.iter().map(|a| a * a).collect();
+            [each, squares].concat()
+        });
+        let share = 1.0 / samples as f32;
+        let mean: Vec<Expr> = sums[..n].iter().map(|s| s * share).collect();
+        let zero = Expr::scalar(0.0f32);
+        let variance = sums[n..].iter().zip(&mean).map(|(s, m)| (s * share - m * m).maximum(&zero)).collect();
+        Ok((mean, variance))
     }
 
     /// The same value for every sample: `[..]` to `[batch, ..]`.

@@ -1,9 +1,9 @@
 //! Whether attributions say what the model does when values are taken away or changed.
 
 use super::ranks::{pearson, spearman};
-use super::units::{Units, ends, positive};
+use super::units::{Units, ends};
 use super::{Measure, Measured};
-use crate::features::{Sizes, list, table};
+use crate::features::{Sizes, at_least_one, list, table};
 use crate::{Attribution, Baseline, Scene};
 use rhyton_graph::Expr;
 use rhyton_graph::function::for_each;
@@ -32,7 +32,7 @@ fn area(
     steps: usize,
     insert: bool,
 ) -> Result<Measured<Expr>> {
-    positive("steps", steps)?;
+    at_least_one("steps", steps)?;
     let units = Units::of(scene, method)?;
     let n = units.count;
     let (values, nothing) = ends(scene, baseline)?;
@@ -155,12 +155,12 @@ measures! {
 
 /// How many units are gone after each step.
 fn taken(count: usize, in_step: usize) -> Result<Vec<usize>> {
-    positive("features_in_step", in_step)?;
+    at_least_one("features_in_step", in_step)?;
     Ok((1..=count.div_ceil(in_step)).map(|k| (k * in_step).min(count)).collect())
 }
 
 fn nguyen(me: &MonotonicityNguyen, scene: &mut Scene, method: &dyn Attribution) -> Result<Measured<Expr>> {
-    positive("samples", me.samples)?;
+    at_least_one("samples", me.samples)?;
     let units = Units::of(scene, method)?;
     let gone = taken(units.count, me.features_in_step)?;
     let order = units.order(false);
@@ -174,8 +174,7 @@ fn nguyen(me: &MonotonicityNguyen, scene: &mut Scene, method: &dyn Attribution) 
         let squares = Scene::sum_over(&[draws.clone()], &[score.clone()], |draw| {
             let turn = &x[0] * Expr::scalar(me.samples as i32) + &draw[0];
             let noise = values.iter().map(|v| {
-                let even = scene.random(Distribution::Uniform, &turn, v.shape()[1..].to_vec());
-                scene.for_all(&(even * (me.high - me.low) as f32 + me.low as f32))
+                scene.noise(Distribution::Uniform, &turn, v) * (me.high - me.low) as f32 + me.low as f32
             });
             let noise: Vec<Expr> = noise.collect();
             let change = scene.score(&units.mixed(&piece, &values, &noise)) - &score;
@@ -200,7 +199,7 @@ fn infidelity(me: &Infidelity, scene: &mut Scene, method: &dyn Attribution) -> R
         None => None,
     };
     let turns = blocks.as_ref().map_or(me.samples, |b| b.count);
-    positive("samples", turns)?;
+    at_least_one("samples", turns)?;
     let numbers = scene.count(turns);
     let squares = Scene::sum_over(&[numbers], &[score.clone()], |x| {
         let changes: Vec<Expr> = match &blocks {
@@ -211,11 +210,7 @@ fn infidelity(me: &Infidelity, scene: &mut Scene, method: &dyn Attribution) -> R
                 values.iter().zip(&nothing).zip(&blocks.of).map(change).collect()
             }
             None => {
-                let noise = values.iter().map(|v| {
-                    let normal = scene.random(Distribution::Normal, &x[0], v.shape()[1..].to_vec());
-                    scene.for_all(&normal) * me.stdev as f32
-                });
-                noise.collect()
+                values.iter().map(|v| scene.noise(Distribution::Normal, &x[0], v) * me.stdev as f32).collect()
             }
         };
         let without: Vec<Expr> = values.iter().zip(&changes).map(|(v, i)| v - i).collect();
@@ -235,7 +230,7 @@ fn faithfulness(
     scene: &mut Scene,
     method: &dyn Attribution,
 ) -> Result<Measured<Expr>> {
-    positive("samples", me.samples)?;
+    at_least_one("samples", me.samples)?;
     let units = Units::of(scene, method)?;
     let n = units.count;
     let subset = me.subset.unwrap_or(n.div_ceil(4));

@@ -21,6 +21,7 @@ pub use sensitivity::{AvgSensitivity, MaxSensitivity};
 pub(crate) use ranks::spearman;
 pub(crate) use units::joined;
 
+use crate::scene::sound;
 use crate::{Attribution, Explainer, Method, Scene};
 use rhyton_graph::Expr;
 use rhyton_model::Tensors;
@@ -99,9 +100,11 @@ impl Explainer<'_> {
         let (measure, method) = (measure.into().into_object()?, method.into().into_object()?);
         let mut with_curve = false;
         let runner = self.aimed(labels).program("measure", &method.place(), |scene| {
-            let found = measure.measure(scene, &*method).map_err(|e| e.place(measure.class_name()))?;
-            with_curve = found.curve.is_some();
-            Ok([Some(found.value), found.curve].into_iter().flatten().collect())
+            let found = measure.measure(scene, &*method).and_then(|found| {
+                with_curve = found.curve.is_some();
+                sound([Some(found.value), found.curve].into_iter().flatten().collect())
+            });
+            found.map_err(|e| e.place(measure.class_name()))
         })?;
         let mut results = runner.run(x.into(), labels)?.into_iter();
         let value = results.next().ok_or_else(|| Error::new("the program lost a result"))?;

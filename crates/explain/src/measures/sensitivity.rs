@@ -1,7 +1,9 @@
 //! How far attributions change near a sample.
 
-use super::units::{Units, joined, positive};
+use super::units::{Units, joined};
 use super::{Measure, Measured};
+use crate::features::at_least_one;
+use crate::scene::or_poison;
 use crate::{Attribution, Scene};
 use rhyton_graph::Expr;
 use rhyton_graph::function::for_each;
@@ -15,27 +17,19 @@ fn norm(row: &Expr) -> Expr {
 
 /// `|a(x + r) - a(x)| / |x|` for drawn r: `[samples, batch]`.
 fn changes(scene: &mut Scene, method: &dyn Attribution, samples: usize, radius: f64) -> Result<Expr> {
-    positive("samples", samples)?;
+    at_least_one("samples", samples)?;
     let (values, here) = (scene.values(), Units::of(scene, method)?.row);
     let size = norm(&joined(scene, &values)).maximum(&Expr::scalar(f32::MIN_POSITIVE));
-    let mut failed = None;
     let turns = scene.count(samples);
     let found = for_each("draws", &[turns], |x| {
-        let near = values.iter().map(|v| {
-            let noise = scene.random(Distribution::Uniform, &x[0], v.shape()[1..].to_vec());
-            v + scene.for_all(&((noise * 2.0 - 1.0) * radius as f32))
-        });
+        let near = values
+            .iter()
+            .map(|v| v + (scene.noise(Distribution::Uniform, &x[0], v) * 2.0 - 1.0) * radius as f32);
         let near: Vec<Expr> = near.collect();
-        let there = scene.moved(near, method).and_then(|found| Ok(Units::new(scene, &found)?.row));
-        match there {
-            Ok(there) => vec![norm(&(there - &here)) / &size],
-            Err(e) => {
-                failed = Some(e.clone());
-                vec![Expr::poison(e)]
-            }
-        }
+        let there = scene.moved(near, method).and_then(|found| Ok(vec![Units::new(scene, &found)?.row]));
+        vec![norm(&(&or_poison(there, 1)[0] - &here)) / &size]
     });
-    failed.map_or_else(|| Ok(found[0].clone()), Err)
+    Ok(found[0].clone())
 }
 
 /// Defines measures: what is made of the changes.

@@ -90,8 +90,3 @@ pub(crate) fn joined(scene: &Scene, parts: &[Expr]) -> Expr {
 pub(crate) fn ends(scene: &mut Scene, baseline: &Baseline) -> Result<(Vec<Expr>, Vec<Expr>)> {
     Ok((scene.values(), scene.baseline(baseline)?))
 }
-
-/// The setting has to be above 0.
-pub(crate) fn positive(name: &str, n: usize) -> Result<()> {
-    if n == 0 { Err(Error::new(format!("{name}=0")).expected("at least 1")) } else { Ok(()) }
-}

@@ -2,6 +2,7 @@
 
 use super::GuidedBackprop;
 use crate::resize::resized;
+use crate::scene::or_poison;
 use crate::{Attribution, Place, Scene};
 use rhyton_graph::Expr;
 use rhyton_graph::function::for_each;
@@ -137,21 +138,12 @@ impl Attribution for ScoreCam {
             let shown = (a - &low) / none.select(&high.ones_like(), &(&high - &low));
             let last = a.rank() - 1;
             let channels: Vec<usize> = std::iter::once(last).chain(0..last).collect();
-            let mut failed = None;
             let rises = for_each("channels", &[shown.transpose(&channels)], |x| {
                 let mask = x[0].expand_dims(&[last]);
                 let seen = inputs.iter().zip(&nothing).map(|(x, x0)| Ok(x0 + (x - x0) * resized(&mask, x)?));
-                match seen.collect::<Result<Vec<Expr>>>() {
-                    Ok(seen) => vec![scene.score_of_inputs(&seen) - &without],
-                    Err(e) => {
-                        failed = Some(e.clone());
-                        vec![Expr::poison(e)]
-                    }
-                }
+                let seen = or_poison(seen.collect(), inputs.len());
+                vec![scene.score_of_inputs(&seen) - &without]
             });
-            if let Some(e) = failed {
-                return Err(e);
-            }
             let weights = rhyton_nn::functions::softmax(&rises[0].transpose(&[1, 0])).expand_dims(&axes);
             Ok(over_channels(&(a * weights)).maximum(&zero))
         };

@@ -2,6 +2,7 @@
 
 use crate::rules::pair::{Pair, Rescale};
 use crate::rules::reveal::{Parts, RevealCancel};
+use crate::scene::or_poison;
 use crate::{Attribution, Baseline, Scene};
 use rhyton_graph::transform::Walked;
 use rhyton_graph::{Expr, grad};
@@ -99,10 +100,8 @@ impl Attribution for DeepShap {
         let like = [&values[..], &[scene.score(&values)]].concat();
         let sums = Scene::sum_over(&background, &like, |x| {
             let inputs: Vec<Expr> = x.iter().map(|x| scene.for_all(x)).collect();
-            match contributions(scene, &scene.values_of_inputs(&inputs), Multipliers::Rescale) {
-                Ok((found, gained)) => [found, vec![gained]].concat(),
-                Err(e) => vec![Expr::poison(e); like.len()],
-            }
+            let found = contributions(scene, &scene.values_of_inputs(&inputs), Multipliers::Rescale);
+            or_poison(found.map(|(found, gained)| [found, vec![gained]].concat()), like.len())
         });
         let mut means: Vec<Expr> = sums.iter().map(|s| s * (1.0 / rows)).collect();
         let gained = means.remove(values.len());

@@ -1,11 +1,11 @@
 //! Feature permutation.
 
-use crate::features::{Features, Groups, Sizes};
+use crate::features::{Features, Groups, Sizes, at_least_one};
 use crate::{Attribution, Scene};
 use rhyton_graph::Expr;
 use rhyton_graph::function::for_each;
 use rhyton_graph::ops::Distribution;
-use rhyton_tensor::{DType, Error, Result, Shape};
+use rhyton_tensor::{DType, Result, Shape};
 
 rhyton_nn::object! {
     /// How much the score falls when a value, or a group of them, is taken from another sample of the batch (Fisher, Rudin,
@@ -23,9 +23,7 @@ rhyton_nn::object! {
 
 impl Attribution for FeaturePermutation {
     fn attribute(&self, scene: &mut Scene) -> Result<Vec<Expr>> {
-        if self.samples == 0 {
-            return Err(Error::new("samples=0").expected("at least 1"));
-        }
+        at_least_one("samples", self.samples)?;
         let values = scene.values();
         let features = Features::new(scene, &self.groups, self.patch.given())?;
         let (score, batch) = (scene.score(&values), scene.batch());

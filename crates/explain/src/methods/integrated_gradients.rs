@@ -1,8 +1,9 @@
 //! Integrated gradients.
 
+use crate::features::at_least_one;
 use crate::{Attribution, Baseline, Scene};
 use rhyton_graph::Expr;
-use rhyton_tensor::{Error, Result, Tensor};
+use rhyton_tensor::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// Where on the path gradients are taken, and what each counts.
@@ -97,9 +98,7 @@ const TOLERANCE: f32 = 0.02;
 
 impl Attribution for IntegratedGradients {
     fn attribute(&self, scene: &mut Scene) -> Result<Vec<Expr>> {
-        if self.steps == 0 {
-            return Err(Error::new("steps=0").expected("at least 1"));
-        }
+        at_least_one("steps", self.steps)?;
         let (values, start) = (scene.values(), scene.baseline(&self.baseline)?);
         let way: Vec<Expr> = values.iter().zip(&start).map(|(x, x0)| x - x0).collect();
         let (points, weights) = self.quadrature.points(self.steps);

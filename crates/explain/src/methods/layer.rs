@@ -1,6 +1,7 @@
 //! What a layer's own values have to do with the score.
 
 use super::{DeepLift, IntegratedGradients};
+use crate::features::at_least_one;
 use crate::{Attribution, Baseline, Place, Scene};
 use rhyton_graph::Expr;
 use rhyton_graph::function::scan;
@@ -78,9 +79,7 @@ const TOLERANCE: f32 = 0.05;
 /// Gradients by the explained values while the inputs go from the baseline to their values in even steps: times the
 /// values' change in each step, or their mean.
 fn along_inputs(scene: &mut Scene, steps: usize, baseline: &Baseline, conduct: bool) -> Result<Vec<Expr>> {
-    if steps == 0 {
-        return Err(Error::new("steps=0").expected("at least 1"));
-    }
+    at_least_one("steps", steps)?;
     let (inputs, start) = (scene.inputs(), scene.baseline_inputs(baseline)?);
     if let Some(i) = inputs.iter().find(|i| !i.dtype().is_float()) {
         return Err(Error::new(format!(

@@ -4,42 +4,16 @@ use crate::methods::Saliency;
 use crate::{Attribution, Method, Place, Scene};
 use rhyton_graph::Expr;
 use rhyton_graph::ops::Distribution;
-use rhyton_tensor::{Error, Result};
+use rhyton_tensor::Result;
 
 /// The mean and the variance of what `method` gives at the values with normal noise.
-fn moments(scene: &mut Scene, method: &Method, samples: usize, stdev: f64) -> Result<(Vec<Expr>, Vec<Expr>)> {
-    let method = method.get()?.clone();
-    if samples == 0 {
-        return Err(Error::new("samples=0").expected("at least 1"));
-    }
-    let values = scene.values();
-    let like = [&values[..], &values[..]].concat();
-    let mut failed = None;
-    let turns = scene.count(samples);
-    let sums = Scene::sum_over(&[turns], &like, |x| {
-        let noisy: Vec<Expr> = values
-            .iter()
-            .map(|v| {
-                let noise = scene.random(Distribution::Normal, &x[0], v.shape()[1..].to_vec());
-                v + scene.for_all(&noise) * stdev as f32
-            })
-            .collect();
-        let found = scene.moved(noisy, &*method).unwrap_or_else(|e| {
-            failed = Some(e.clone());
-            vec![Expr::poison(e); values.len()]
-        });
-        let squares: Vec<Expr> = found.iter().map(|a| a * a).collect();
-        [found, squares].concat()
-    });
-    if let Some(e) = failed {
-        return Err(e);
-    }
-    let (sum, squares) = sums.split_at(values.len());
-    let n = samples as f32;
-    let mean: Vec<Expr> = sum.iter().map(|s| s * (1.0 / n)).collect();
-    let zero = Expr::scalar(0.0f32);
-    let variance = squares.iter().zip(&mean).map(|(s, m)| (s * (1.0 / n) - m * m).maximum(&zero)).collect();
-    Ok((mean, variance))
+fn noisy(scene: &mut Scene, method: &Method, samples: usize, stdev: f64) -> Result<(Vec<Expr>, Vec<Expr>)> {
+    let (method, values) = (method.get()?.clone(), scene.values());
+    scene.moments(samples, |scene, turn| {
+        let noisy = values.iter().map(|v| v + scene.noise(Distribution::Normal, turn, v) * stdev as f32);
+        let noisy = noisy.collect();
+        scene.moved(noisy, &*method)
+    })
 }
 
 macro_rules! tunnels {
@@ -62,7 +36,7 @@ macro_rules! tunnels {
             }
 
             fn attribute(&self, $scene: &mut Scene) -> Result<Vec<Expr>> {
-                let ($mean, $variance) = moments($scene, &self.method, self.samples, self.stdev)?;
+                let ($mean, $variance) = noisy($scene, &self.method, self.samples, self.stdev)?;
                 let $n = self.samples as f32;
                 $body
             }

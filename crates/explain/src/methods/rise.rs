@@ -1,6 +1,7 @@
 //! RISE.
 
 use crate::resize::resized;
+use crate::scene::or_poison;
 use crate::{Attribution, Baseline, Scene};
 use rhyton_graph::Expr;
 use rhyton_graph::ops::Distribution;
@@ -34,20 +35,16 @@ impl Attribution for Rise {
                 .expected("[batch, places.., channels]")
                 .fix("use a method that takes values one by one: shapley_sampling, kernel_shap"));
         }
-        let mut failed = None;
         let sums = Scene::sum_over(&[scene.count(self.samples)], &values, |turn| {
-            let masks = values.iter().map(|v| self.mask(scene, v, &turn[0])).collect::<Result<Vec<Expr>>>();
-            let masks = masks.unwrap_or_else(|e| {
-                failed = Some(e.clone());
-                vec![Expr::poison(e); values.len()]
-            });
+            let masks = values.iter().map(|v| self.mask(scene, v, &turn[0])).collect();
+            let masks = or_poison(masks, values.len());
             let seen = values.iter().zip(&baseline).zip(&masks).map(|((x, x0), m)| x0 + (x - x0) * m);
             let score = scene.score(&seen.collect::<Vec<Expr>>());
             let each = |(m, v): (&Expr, &Expr)| per_sample(&score, v) * m;
             masks.iter().zip(&values).map(each).collect()
         });
         let counted = 1.0 / (self.samples as f64 * self.share) as f32;
-        failed.map_or_else(|| Ok(sums.iter().map(|s| s * counted).collect()), Err)
+        Ok(sums.iter().map(|s| s * counted).collect())
     }
 }
 

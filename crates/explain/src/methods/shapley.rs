@@ -1,7 +1,7 @@
 //! Shapley values, exact and sampled.
 
 use crate::coalitions::weighted;
-use crate::features::{Features, Groups, Sizes, table};
+use crate::features::{Features, Groups, Sizes, at_least_one, table};
 use crate::{Attribution, Baseline, Scene};
 use rhyton_graph::Expr;
 use rhyton_graph::function::for_each;
@@ -99,9 +99,7 @@ rhyton_nn::object! {
 
 impl Attribution for ShapleySampling {
     fn attribute(&self, scene: &mut Scene) -> Result<Vec<Expr>> {
-        if self.samples == 0 {
-            return Err(Error::new("samples=0").expected("at least 1"));
-        }
+        at_least_one("samples", self.samples)?;
         let (values, baseline) = (scene.values(), scene.baseline(&self.baseline)?);
         let features = Features::new(scene, &self.groups, self.patch.given())?;
         let n = features.count;
